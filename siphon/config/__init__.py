@@ -1,0 +1,1 @@
+"""Configuration: what the file may say, and how it is read. `load` gives `Settings` or raises `ConfigurationError`."""

@@ -1,0 +1,107 @@
+"""What needs more than one setting to be judged: contradictions are faults, odd choices are warnings.
+
+Both are pairs of the path of a key and a text that continues "KEY: ...".
+"""
+
+import ipaddress
+from collections.abc import Iterator
+
+from siphon.config.locate import Path
+from siphon.config.settings import ListenAddress, Settings
+
+Finding = tuple[Path, str]
+
+DEMO_PASSWORD = "secret"
+
+
+def faults(settings: Settings) -> Iterator[Finding]:
+    """What no instance can be started with."""
+    yield from _listeners(settings)
+    yield from _registrar(settings)
+    yield from _timers(settings)
+    yield from _sizes(settings)
+    yield from _users(settings)
+    yield from _services(settings)
+
+
+def _listeners(settings: Settings) -> Iterator[Finding]:
+    if not settings.listen.udp:
+        yield ("listen", "udp"), 'needs at least one listener, as in udp = ["127.0.0.1:5060"]'
+    seen: dict[tuple[str, int], int] = {}
+    for place, listener in enumerate(settings.listen.udp):
+        first = seen.setdefault((listener.ip, listener.port), place)
+        if first != place:
+            yield ("listen", "udp", place), f"{listener.address} stands here twice"
+        elif (wide := _wildcard_over(listener, settings.listen.udp)) is not None:
+            yield ("listen", "udp", place), f"{listener.address} is contained in {wide.address}; keep one of the two"
+
+
+def _wildcard_over(listener: ListenAddress, others: list[ListenAddress]) -> ListenAddress | None:
+    version = ipaddress.ip_address(listener.ip).version
+    for other in others:
+        same = other.port == listener.port and ipaddress.ip_address(other.ip).version == version
+        if same and other.wildcard and not listener.wildcard:
+            return other
+    return None
+
+
+def _registrar(settings: Settings) -> Iterator[Finding]:
+    registrar = settings.registrar
+    if registrar.min_expires > 3600:
+        yield ("registrar", "min_expires"), "must be at most 3600: RFC 3261 section 10.3 forbids refusing an hour"
+    if registrar.min_expires > registrar.max_expires:
+        yield ("registrar", "min_expires"), f"must not exceed registrar.max_expires, which is {registrar.max_expires}"
+    elif not registrar.min_expires <= registrar.default_expires <= registrar.max_expires:
+        bounds = f"{registrar.min_expires} and {registrar.max_expires}"
+        yield ("registrar", "default_expires"), f"must lie between registrar.min_expires and max_expires, {bounds}"
+
+
+def _timers(settings: Settings) -> Iterator[Finding]:
+    timers = settings.transaction
+    if timers.t2 < timers.t1:
+        yield ("transaction", "t2"), f"must not be less than transaction.t1, which is {timers.t1:g}"
+    if settings.dns.ttl_max < settings.dns.ttl_min:
+        yield ("dns", "ttl_max"), f"must not be less than dns.ttl_min, which is {settings.dns.ttl_min}"
+
+
+def _sizes(settings: Settings) -> Iterator[Finding]:
+    if settings.shared.vars_bytes * 2 > settings.shared.record_bytes:
+        half = settings.shared.record_bytes // 2
+        yield ("shared", "vars_bytes"), f"must be at most half of shared.record_bytes, {half}"
+    if settings.limits.line_bytes > settings.limits.header_bytes:
+        yield ("limits", "line_bytes"), f"must not exceed limits.header_bytes, which is {settings.limits.header_bytes}"
+
+
+def _users(settings: Settings) -> Iterator[Finding]:
+    for name in settings.auth.users:
+        if any(ord(c) < 32 or ord(c) == 127 for c in name):
+            yield ("auth", "users", name), "a user name cannot hold control characters"
+    if len(set(settings.auth.algorithms)) != len(settings.auth.algorithms):
+        yield ("auth", "algorithms"), "an algorithm stands here twice"
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    names = [cache.name for cache in settings.cache]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            yield ("cache", place, "name"), f'a second cache "{name}"'
+    groups = [group.name for group in settings.gateway.groups] if settings.gateway else []
+    for place, name in enumerate(groups):
+        if name in groups[:place]:
+            yield ("gateway", "groups", place, "name"), f'a second group "{name}"'
+
+
+def warnings(settings: Settings) -> Iterator[Finding]:
+    """What an administrator should read once at start."""
+    if settings.transaction.timer_c <= 180:
+        yield (
+            ("transaction", "timer_c"),
+            "RFC 3261 section 16.6 wants more than 180 seconds; calls that ring long will end",
+        )
+    demo = [name for name, user in settings.auth.users.items() if user.password == DEMO_PASSWORD]
+    public = [listener.address for listener in settings.listen.udp if not listener.loopback]
+    if demo and public:
+        users = ", ".join(demo[:3])
+        yield ("auth", "users"), f"{users}: the demo password is served on {', '.join(public)}; change it"
+    if settings.shared.max_transactions < 64 * settings.workers.count:
+        yield ("shared", "max_transactions"), f"is small for {settings.workers.count} workers"

@@ -1,0 +1,358 @@
+"""Settings of features beside the proxy core: read and checked like all others, so that a file can be written once.
+
+What this release does not do yet is named in NOT_YET (below): setting it gives a warning at start. Each feature that
+arrives takes its line out.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from siphon.config.section import Section, table
+from siphon.config.values import Address, ConfigurationPath, Filled, Host, Network, Real, Switch, Text, Whole, choice
+
+NOT_YET = (
+    "tls",
+    "listen.mtu",
+    "dns",
+    "registrar.liveness",
+    "auth.http",
+    "security.rate_limit",
+    "security.scanner_block",
+    "security.failed_auth_ban",
+    "security.apiban",
+    "security.firewall",
+    "nat.keepalive",
+    "nat.crlf_keepalive",
+    "cache",
+    "gateway",
+    "media",
+    "metrics.prometheus",
+    "admin",
+    "tracing.hep",
+    "cdr",
+)
+
+# Sections of the original product that are not offered: they warn and are skipped.
+NOT_OFFERED = (
+    *("b2bua", "diameter", "rf", "ipsec", "li", "lcr", "presence", "smpp", "sbi", "srs", "isc", "qos", "stir"),
+    *("registration", "numbers", "http", "audit", "extensions"),
+)
+
+
+class Certificate(Section):
+    """A certificate for some of the names of this host."""
+
+    certificate: ConfigurationPath = Field(description="PEM file")
+    private_key: ConfigurationPath = Field(description="PEM file")
+    names: list[Host] = Field(default_factory=list, description="server names it is for")
+
+
+class Tls(Section):
+    """Only with TLS listeners."""
+
+    certificate: ConfigurationPath | None = Field(None, description="PEM file")
+    private_key: ConfigurationPath | None = Field(None, description="PEM file")
+    method: Annotated[Text, choice("TLSv1_2", "TLSv1_3")] = Field("TLSv1_2", description="oldest version")
+    verify_client: Switch = Field(False, description="clients must show a certificate")
+    client_ca: ConfigurationPath | None = Field(None, description="PEM file")
+    client_certificate: ConfigurationPath | None = Field(None, description="PEM file")
+    client_private_key: ConfigurationPath | None = Field(None, description="PEM file")
+    certificates: list[Certificate] = Field(default_factory=list, description="further certificates, by server name")
+
+
+class Dns(Section):
+    """Resolving names of next hops, RFC 3263."""
+
+    servers: list[Text] = Field(default_factory=list, description="addresses of resolvers; the system's if empty")
+    timeout_ms: Whole = Field(2000, ge=10, le=60000, description="limit of one look-up")
+    ttl_min: Whole = Field(1, ge=0, le=86400, description="shortest life of a cached answer, seconds")
+    ttl_max: Whole = Field(3600, ge=1, le=604800, description="longest life of a cached answer, seconds")
+
+
+class RateLimit(Section):
+    """Requests of one source."""
+
+    window_secs: Real = Field(ge=0.1, le=86400, description="window, seconds")
+    max_requests: Whole = Field(ge=1, le=100000000, description="requests in it")
+    ban_duration_secs: Real = Field(3600.0, ge=0, le=31536000, description="ban of who sends more, seconds")
+
+
+class ScannerBlock(Section):
+    """Clients that scan the net."""
+
+    user_agents: list[Filled] = Field(default_factory=list, description="parts of User-Agent, case ignored")
+
+
+class FailedAuthBan(Section):
+    """Sources that guess passwords."""
+
+    threshold: Whole = Field(ge=1, le=1000000, description="failures before a ban")
+    window_secs: Real = Field(600.0, ge=1, le=86400, description="in this many seconds")
+    ban_duration_secs: Real = Field(3600.0, ge=0, le=31536000, description="length of the ban, seconds")
+    strong_signal_weight: Whole = Field(3, ge=1, le=1000, description="what a failure counts that no mistake explains")
+
+
+class Apiban(Section):
+    """Ban list of apiban.org."""
+
+    api_key: Filled = Field(description="key", repr=False)
+    interval_secs: Real = Field(300.0, ge=1, le=86400, description="seconds between two look-ups")
+    ban_ttl_secs: Real = Field(604800.0, ge=1, le=31536000, description="length of a ban, seconds")
+
+
+class Firewall(Section):
+    """Bans handed to nftables."""
+
+    table: Filled = Field(description="table")
+    chain: Filled = Field(description="chain")
+    set_v4: Filled = Field(description="set of IPv4 addresses")
+    set_v6: Filled = Field(description="set of IPv6 addresses")
+    manage_rule: Switch = Field(True, description="add and remove the rule")
+
+
+class Security(Section):
+    """Who is not served."""
+
+    rate_limit: RateLimit | None = Field(None, description="off if absent")
+    scanner_block: ScannerBlock = table(ScannerBlock)
+    trusted_cidrs: list[Network] = Field(default_factory=list, description="networks that are never limited or banned")
+    failed_auth_ban: FailedAuthBan | None = Field(None, description="off if absent")
+    cancel_same_source: Switch = Field(True, description="CANCEL counts only from where its INVITE came from")
+    apiban: Apiban | None = Field(None, description="off if absent")
+    firewall: Firewall | None = Field(None, description="off if absent")
+
+
+class Keepalive(Section):
+    """OPTIONS to registered contacts."""
+
+    enabled: Switch = Field(True, description="send them")
+    interval_secs: Real = Field(30.0, ge=1, le=3600, description="seconds between two")
+    failure_threshold: Whole = Field(10, ge=1, le=1000, description="failures before the binding goes")
+
+
+class CrlfKeepalive(Section):
+    """Stream connections only."""
+
+    enabled: Switch = Field(True, description="send them")
+    interval_secs: Real = Field(30.0, ge=1, le=3600, description="seconds between two")
+    failure_threshold: Whole = Field(3, ge=1, le=1000, description="failures before the connection is closed")
+
+
+class Nat(Section):
+    """Clients behind address translation."""
+
+    fix_contact: Switch = Field(False, description="Contact of every response becomes its source")
+    force_rport: Switch = Field(False, description="treat every client as one that asks for rport (RFC 3581)")
+    keepalive: Keepalive | None = Field(None, description="off if absent")
+    crlf_keepalive: CrlfKeepalive | None = Field(None, description="off if absent")
+
+
+class Dialog(Section):
+    """What is remembered of confirmed dialogs."""
+
+    backend: Annotated[Text, choice("memory")] = Field("memory", description='"memory": with shared.transactions')
+    max_age_secs: Whole = Field(14400, ge=60, le=2592000, description="life of a dialog record, seconds")
+
+
+class Cache(Section):
+    """A cache that scripts use by name."""
+
+    name: Filled = Field(description="its name")
+    url: Filled | None = Field(None, description="redis:// URL; shared memory if absent", repr=False)
+    local_ttl_secs: Real | None = Field(None, ge=0, le=86400, description="private copy in each worker, seconds")
+    local_max_entries: Whole = Field(10000, ge=1, le=100000000, description="entries kept")
+
+
+class Destination(Section):
+    """One upstream of a group."""
+
+    uri: Filled = Field(description="SIP URI")
+    address: Text | None = Field(None, description="ip:port to send to; the URI is resolved if absent")
+    transport: Annotated[Text, choice("udp", later=("tcp", "tls", "ws", "wss", "sctp"))] = Field(
+        "udp", description="transport"
+    )
+    weight: Whole = Field(1, ge=0, le=1000000, description="share of the calls")
+    priority: Whole = Field(1, ge=0, le=1000000, description="the lowest number that is healthy is used")
+    attrs: dict[str, Text] = Field(default_factory=dict, description="what scripts select by")
+
+
+class Probe(Section):
+    """OPTIONS to destinations."""
+
+    enabled: Switch = Field(True, description="probe")
+    interval_secs: Real = Field(30.0, ge=1, le=3600, description="seconds between two")
+    failure_threshold: Whole = Field(3, ge=1, le=1000, description="failures before the destination is down")
+    from_user: Filled = Field("siphon", description="user of From")
+    from_domain: Host | None = Field(None, description="host of From")
+
+
+def _algorithm(name: str) -> str:
+    same = {"call_id_hash": "hash", "from_uri_hash": "hash", "to_uri_hash": "hash"}
+    return same.get(name, name)
+
+
+class Group(Section):
+    """Upstreams that share the calls."""
+
+    name: Filled = Field(description="its name")
+    algorithm: Annotated[Text, AfterValidator(_algorithm), choice("weighted", "round_robin", "hash")] = Field(
+        "weighted", description='"weighted", "round_robin" or "hash"'
+    )
+    destinations: list[Destination] = Field(min_length=1, description="its upstreams")
+    probe: Probe | None = Field(None, description="how they are probed")
+    source_networks: list[Network] = Field(default_factory=list, description="networks its requests come from")
+
+
+class Gateway(Section):
+    """Load balancing over groups of upstreams."""
+
+    groups: list[Group] = Field(default_factory=list, description="the groups")
+
+
+class Engine(Section):
+    """One media relay."""
+
+    address: Filled = Field(description="ip:port")
+    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command")
+    weight: Whole = Field(1, ge=0, le=1000000, description="share of the calls")
+    retries: Whole = Field(2, ge=0, le=100, description="repeats of a command")
+
+
+class Engines(Section):
+    """One media relay, or several as `instances`."""
+
+    address: Filled | None = Field(None, description="ip:port")
+    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command")
+    retries: Whole = Field(2, ge=0, le=100, description="repeats of a command")
+    instances: list[Engine] = Field(default_factory=list, description="several relays")
+
+
+class ProfileSide(Section):
+    """What is asked of the media relay for an offer or an answer."""
+
+    transport_protocol: Text | None = Field(None, description="RTP/AVP, RTP/SAVPF ...")
+    ice: Text | None = Field(None, description="remove or force")
+    dtls: Text | None = Field(None, description="off or passive")
+    replace: list[Text] = Field(default_factory=list, description="parts of SDP to replace")
+    address_family: Text | None = Field(None, description="IP4 or IP6")
+    flags: list[Text] = Field(default_factory=list, description="further flags")
+    direction: list[Text] = Field(default_factory=list, description="interfaces from, to")
+    record_call: Switch | None = Field(None, description="record")
+    record_path: Text | None = Field(None, description="where to")
+    received_from: Any = Field(None, description="source of the SDP")
+    rtcp_mux: list[Text] = Field(default_factory=list, description="rtcp-mux flags")
+
+
+class Profile(Section):
+    """A named pair of requests to the media relay."""
+
+    offer: ProfileSide = table(ProfileSide)
+    answer: ProfileSide = table(ProfileSide)
+
+
+class Events(Section):
+    """Events of the media relay."""
+
+    listen_addr: Address | None = Field(None, description="ip:port they are sent to")
+
+
+class Media(Section):
+    """Media relays."""
+
+    backend: Annotated[Text, choice("rtpengine", "rtpproxy", later=("siphon-rtp",))] = Field(
+        "rtpengine", description='"rtpengine" or "rtpproxy"'
+    )
+    sdp_name: Filled = Field("siphond", description="session name in SDP made here")
+    events: Events = table(Events)
+    health_check_interval_secs: Real = Field(5.0, ge=0.1, le=3600, description="seconds between two checks")
+    rtpengine: Engines | None = Field(None, description="RTPEngine")
+    rtpproxy: Engines | None = Field(None, description="rtpproxy")
+    profiles: dict[str, Profile] = Field(default_factory=dict, description="named profiles")
+
+
+class Prometheus(Section):
+    """Metrics for Prometheus."""
+
+    listen: Address = Field(description="ip:port")
+    path: Text = Field("/metrics", description="path", pattern="^/")
+    cors: Any = Field(None, description="origins that may read")
+
+
+class Metrics(Section):
+    """Metrics."""
+
+    prometheus: Prometheus | None = Field(None, description="off if absent")
+
+
+class AdminAuth(Section):
+    """Who may use the admin interface."""
+
+    token: Filled | None = Field(None, description="bearer token", repr=False)
+    protect_reads: Switch = Field(False, description="reading needs it too")
+
+
+class AdminUi(Section):
+    """Pages for people."""
+
+    enabled: Switch = Field(False, description="serve them")
+
+
+class Admin(Section):
+    """Admin interface over HTTP."""
+
+    listen: Address = Field(description="ip:port")
+    cors: Any = Field(None, description="origins that may use it")
+    auth: AdminAuth = table(AdminAuth)
+    ui: AdminUi = table(AdminUi)
+
+
+class Hep(Section):
+    """HEPv3 copy of every SIP message."""
+
+    endpoint: Filled = Field(description="host:port")
+    version: Annotated[Whole, Field(ge=3, le=3)] = Field(3, description="3")
+    transport: Annotated[Text, choice("udp", "tcp", "tls")] = Field("udp", description="transport")
+    agent_id: Whole | None = Field(None, ge=0, le=4294967295, description="our number")
+    ca_cert: ConfigurationPath | None = Field(None, description="PEM file")
+    tls_server_name: Host | None = Field(None, description="name that its certificate must bear")
+    error_log_interval: Real = Field(30.0, ge=0, le=86400, description="seconds between two log lines on errors")
+
+
+class Tracing(Section):
+    """Copies of SIP messages."""
+
+    hep: Hep | None = Field(None, description="off if absent")
+
+
+class CdrFile(Section):
+    """Call detail records in a file."""
+
+    path: Filled = Field("cdr.jsonl", description="file; relative to server.state_dir")
+    rotate_size_mb: Whole = Field(100, ge=1, le=1000000, description="size at which a new file begins")
+
+
+class CdrSyslog(Section):
+    """Call detail records to syslog."""
+
+    target: Filled = Field(description="host:port")
+
+
+class CdrHttp(Section):
+    """Call detail records by HTTP."""
+
+    url: Filled = Field(description="URL", repr=False)
+    auth_header: Text | None = Field(None, description="Authorization header", repr=False)
+
+
+class Cdr(Section):
+    """Call detail records."""
+
+    enabled: Switch = Field(False, description="write them")
+    auto_emit: Switch = Field(False, description="one for each relayed INVITE without being asked")
+    include_register: Switch = Field(False, description="for REGISTER too")
+    channel_size: Whole = Field(10000, ge=1, le=10000000, description="records that may wait")
+    backend: Annotated[Text, choice("file", "syslog", "http")] = Field("file", description='"file", "syslog" or "http"')
+    file: CdrFile = table(CdrFile)
+    syslog: CdrSyslog | None = Field(None, description="for syslog")
+    http: CdrHttp | None = Field(None, description="for http")
