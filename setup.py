@@ -14,6 +14,8 @@ from setuptools import Extension, setup
 
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("siphon", "workers", "shm")
+COMMANDS = {"build", "build_ext", "build_py", "bdist_wheel", "install", "develop", "editable_wheel"}
+FLAGS = ["-O2", "-g", "-fno-strict-aliasing", "-Wno-unused-function"]
 
 
 def sources() -> list[Path]:
@@ -28,16 +30,19 @@ def sources() -> list[Path]:
 def require_toolchain() -> None:
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
-        sys.exit(f"siphond: building needs a C compiler; '{compiler}' was not found (Debian: apt-get install gcc libc6-dev)")
+        sys.exit(f"siphond: building needs a C compiler; '{compiler}' was not found (Debian: gcc libc6-dev)")
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not header.exists():
-        sys.exit(f"siphond: building needs the Python headers; {header} was not found (Debian: apt-get install python3-dev)")
+        sys.exit(f"siphond: building needs the Python headers; {header} was not found (Debian: python3-dev)")
+    try:
+        import Cython  # noqa: F401
+    except ImportError:
+        sys.exit("siphond: building needs Cython 3; it was not found (pip install 'cython>=3.0')")
 
 
 def extensions() -> list[Extension]:
-    flags = ["-O2", "-g", "-fno-strict-aliasing", "-Wno-unused-function"]
     return [
-        Extension(str(p.with_suffix("")).replace("/", "."), [str(p)], extra_compile_args=flags, libraries=["pthread"])
+        Extension(str(p.with_suffix("")).replace("/", "."), [str(p)], extra_compile_args=FLAGS, libraries=["pthread"])
         for p in sources()
     ]
 
@@ -47,9 +52,11 @@ def compiled() -> list[Extension]:
     from Cython.Build import cythonize
 
     directives = {"language_level": 3, "embedsignature": True}
-    modules: list[Extension] = cythonize(extensions(), compiler_directives=directives, quiet=True)
+    jobs = len(os.sched_getaffinity(0))
+    modules: list[Extension] = cythonize(extensions(), compiler_directives=directives, quiet=True, nthreads=jobs)
     return modules
 
 
-building = {"build", "build_ext", "build_py", "bdist_wheel", "install", "develop", "editable_wheel"} & set(sys.argv)
-setup(ext_modules=compiled() if building else [])
+if __name__ == "__main__":  # cythonize starts processes that may import this file again
+    jobs = len(os.sched_getaffinity(0))
+    setup(ext_modules=compiled() if COMMANDS & set(sys.argv) else [], options={"build_ext": {"parallel": jobs}})
