@@ -1,0 +1,6 @@
+"""Digest authentication: `DigestVerifier` judges credentials and makes challenges (RFC 7616, RFC 8760)."""
+
+from siphon.services.digest.users import Secret
+from siphon.services.digest.verifier import DigestVerifier, Verdict, given_secret
+
+__all__ = ["DigestVerifier", "Secret", "Verdict", "given_secret"]

@@ -1,0 +1,280 @@
+"""Digest authentication: credentials of a request in, a verdict out (RFC 7616, RFC 8760, RFC 3261 §22).
+
+The order of the checks is that of the script API: realm, algorithm, nonce authentic, the user's secret, digest, URI,
+nonce fresh, nonce count. So nothing but the holder of a secret learns about the state of a nonce or sees a 400, and a
+guessed nonce costs one keyed hash. An unknown user costs what a wrong password costs: the same hashes are computed
+over a stand-in. The only thing kept is the count of a nonce, in a table that all workers share (`uses`).
+
+Nothing here answers anybody. `Verdict` says what was found; `challenges` gives the header values for a 401 or 407.
+
+Raises StoreError (a RuntimeError) when the shared table fails; ValueError for a bad realm, password or HA1 argument.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from siphon.config.settings import Auth
+from siphon.services.digest.credentials import Credentials, parse_credentials
+from siphon.services.digest.hashes import BY_NAME, Algorithm, ha1, hash_function, response
+from siphon.services.digest.nonce import Nonces
+from siphon.services.digest.targets import same_target
+from siphon.services.digest.users import Secret, users_from_settings
+from siphon.services.digest.uses import NonceUses, Use
+from siphon.services.store import RecordTable
+
+MOST_LINES = 8  # credentials for one realm that are tried; the rest are ignored
+_COUNT = re.compile(rb"[0-9A-Fa-f]{1,8}")
+_UNFIT_FOR_HEADER = re.compile(r"[\x00-\x1f\x7f]")
+_STAND_IN = Secret(password=b"nobody has this password")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the credentials of a request are worth.
+
+    `ok`: verified; `user` is the name as sent and `line_indexes` the lines with our realm, to be removed.
+    `stale`: the digest was right, the nonce too old or its count used. `bad_request`: answer 400 with `reason`.
+    `failed`: somebody tried and failed (counts for bans); a request without credentials or with a stale nonce did not.
+    """
+
+    ok: bool = False
+    user: str | None = None
+    stale: bool = False
+    bad_request: bool = False
+    failed: bool = False
+    line_indexes: tuple[int, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Credentials for our realm whose nonce is ours: what the digest has to be computed over."""
+
+    algorithm: Algorithm
+    user: bytes
+    nonce: bytes
+    made_at: int
+    uri: bytes
+    answer: bytes
+    protection: tuple[bytes, bytes, bytes] | None
+
+
+class DigestVerifier:
+    """Verifies credentials and makes challenges. One for each process; what it remembers lies in `table`.
+
+    `users` finds a user's secret and is `settings.users` when not given; `is_local` serves `uri_check = "lax"`.
+    A reload of the configuration makes a new one over the same table.
+    """
+
+    def __init__(
+        self,
+        settings: Auth,
+        secrets: Sequence[bytes],
+        table: RecordTable,
+        hash_key: bytes,
+        *,
+        users: Callable[[bytes], Secret | None] | None = None,
+        is_local: Callable[[str], bool] = lambda host: False,
+    ) -> None:
+        self._allow_no_qop = settings.allow_no_qop
+        self._lax = settings.uri_check == "lax"
+        self._algorithms = tuple(dict.fromkeys(BY_NAME[name.lower()] for name in settings.algorithms))
+        self._nonces = Nonces(secrets, settings.nonce_ttl_secs)
+        self._uses = NonceUses(table, hash_key, settings.nonce_ttl_secs)
+        self._users = users if users is not None else users_from_settings(settings.users).get
+        self._is_local = is_local
+        self._hashes = {algorithm: hash_function(algorithm) for algorithm in Algorithm}
+
+    def verify(
+        self,
+        lines: Sequence[bytes],
+        method: str,
+        request_uri: bytes,
+        realm: str,
+        *,
+        transaction_id: bytes,
+        wall: float,
+        password: str | None = None,
+        ha1: str | None = None,
+        secret: Secret | None = None,
+    ) -> Verdict:
+        """Judge the values of a request's Authorization or Proxy-Authorization lines.
+
+        `request_uri` as received. `secret` is one fetched beforehand for the user named in the request (`users` is
+        not asked then). Call it as often as you like for one `transaction_id`: that is one use of the nonce.
+        """
+        given = given_secret(password, ha1) or secret
+        offered = self.offered(ha1)
+        realm_bytes = realm.encode("utf-8", "surrogateescape")
+        indexes: list[int] = []
+        worst = Verdict()
+        for index, line in enumerate(lines):
+            credentials = parse_credentials(line)
+            if credentials is None or not _concerns(credentials, realm_bytes):
+                continue
+            indexes.append(index)
+            if len(indexes) > MOST_LINES:
+                continue
+            verdict = self._judge(credentials, method, request_uri, realm, offered, given, transaction_id, wall)
+            worst = _graver(worst, verdict)
+        if worst.ok:
+            return Verdict(ok=True, user=worst.user, line_indexes=tuple(indexes))
+        return worst
+
+    def user_of(self, lines: Sequence[bytes], realm: str) -> bytes | None:
+        """The user that the first credentials for this realm name: whose secret to fetch before handlers run."""
+        realm_bytes = realm.encode("utf-8", "surrogateescape")
+        for line in lines:
+            credentials = parse_credentials(line)
+            if credentials is not None and credentials.value("realm") == realm_bytes:
+                return credentials.user()
+        return None
+
+    def offered(self, ha1: str | None = None) -> tuple[Algorithm, ...]:
+        """The algorithms of a challenge; a single HA1 serves the one that it was made for."""
+        return self._algorithms if ha1 is None else tuple(Secret.from_ha1(ha1).ha1)
+
+    def challenges(self, realm: str, *, stale: bool, wall: float, ha1: str | None = None) -> list[str]:
+        """Header values for WWW-Authenticate or Proxy-Authenticate, one an algorithm, strongest as configured."""
+        quoted = _quote(realm)
+        nonce = self.generate_nonce(wall)
+        opaque = self._nonces.opaque(realm)
+        tail = ", stale=true" if stale else ""
+        return [
+            f'Digest realm={quoted}, nonce="{nonce}", algorithm={algorithm.value}, qop="auth", opaque="{opaque}"{tail}'
+            for algorithm in self.offered(ha1)
+        ]
+
+    def generate_nonce(self, wall: float) -> str:
+        return self._nonces.make(wall)
+
+    def validate_nonce(self, nonce: object, wall: float) -> bool:
+        """Whether this is a fresh nonce of ours. Never raises, does not count as a use."""
+        if not isinstance(nonce, str):
+            return False
+        made_at = self._nonces.made_at(nonce.encode("utf-8", "surrogatepass"))
+        return made_at is not None and self._nonces.is_fresh(made_at, wall)
+
+    def _judge(
+        self,
+        credentials: Credentials,
+        method: str,
+        request_uri: bytes,
+        realm: str,
+        offered: tuple[Algorithm, ...],
+        given: Secret | None,
+        transaction: bytes,
+        wall: float,
+    ) -> Verdict:
+        if credentials.faulty:
+            return Verdict(bad_request=True, reason="Malformed Credentials")
+        attempt = self._attempt(credentials, realm, offered)
+        if attempt is None:
+            return Verdict(failed=True, reason="credentials do not answer a challenge of ours")
+        secret = given if given is not None else self._users(attempt.user)
+        if not self._is_right(attempt, credentials, method, realm, secret):
+            return Verdict(failed=True, reason="wrong digest")
+        if not self._fits(attempt.uri, request_uri):
+            return Verdict(bad_request=True, reason="Digest URI Mismatch")
+        if not self._is_first_use(attempt, method, transaction, wall):
+            return Verdict(stale=True, reason="nonce expired or used")
+        return Verdict(ok=True, user=attempt.user.decode("utf-8", "surrogateescape"))
+
+    def _attempt(self, credentials: Credentials, realm: str, offered: tuple[Algorithm, ...]) -> _Attempt | None:
+        """The credentials with everything that needs no secret checked, None when one thing is wrong."""
+        algorithm = BY_NAME.get((credentials.value("algorithm") or b"MD5").decode("latin-1").lower())
+        user, nonce, answer = credentials.user(), credentials.value("nonce"), credentials.value("response")
+        uri, opaque = credentials.raw("uri"), credentials.value("opaque")
+        if algorithm not in offered or user is None or nonce is None or answer is None or uri is None:
+            return None
+        protection = self._protection(credentials)
+        if protection is None and not (
+            credentials.value("qop") is None and self._allow_no_qop and algorithm is Algorithm.MD5
+        ):
+            return None
+        made_at = self._nonces.made_at(nonce)
+        if made_at is None or (opaque is not None and not self._nonces.is_opaque(opaque, realm)):
+            return None
+        if (credentials.value("userhash") or b"false").lower() == b"true":
+            return None  # never offered
+        return _Attempt(algorithm, user, nonce, made_at, uri, answer, protection)
+
+    @staticmethod
+    def _protection(credentials: Credentials) -> tuple[bytes, bytes, bytes] | None:
+        qop, count, cnonce = credentials.value("qop"), credentials.value("nc"), credentials.value("cnonce")
+        if qop is None or qop.lower() != b"auth" or count is None or cnonce is None or not _COUNT.fullmatch(count):
+            return None
+        return count, cnonce, qop
+
+    def _is_right(
+        self, attempt: _Attempt, credentials: Credentials, method: str, realm: str, secret: Secret | None
+    ) -> bool:
+        """Whether the digest is right, at the same cost whoever the user is.
+
+        A client may hash a quoted pair as the character it stands for or as the two that it wrote; both are tried.
+        The ACK to a 2xx carries the credentials of its INVITE (RFC 3261 §22.1).
+        """
+        forms = [(attempt.user, attempt.uri, attempt.protection)]
+        if credentials.has_escapes:
+            user = credentials.raw("username") or attempt.user
+            protection = attempt.protection and (
+                attempt.protection[0],
+                credentials.raw("cnonce") or b"",
+                attempt.protection[2],
+            )
+            uri = credentials.value("uri") or attempt.uri
+            forms += [(user, attempt.uri, protection), (attempt.user, uri, attempt.protection)]
+        right = False
+        for user, uri, protection in forms:
+            key = self._ha1(attempt.algorithm, user, realm, secret)
+            for name in (method, "INVITE") if method == "ACK" else (method,):
+                expected = response(self._hashes[attempt.algorithm], key, attempt.nonce, name.encode(), uri, protection)
+                right |= hmac.compare_digest(expected, attempt.answer)
+        return right and secret is not None and (secret.password is not None or attempt.algorithm in secret.ha1)
+
+    def _ha1(self, algorithm: Algorithm, user: bytes, realm: str, secret: Secret | None) -> bytes:
+        known = secret if secret is not None else _STAND_IN
+        password = known.password if known.password is not None else b""
+        computed = ha1(self._hashes[algorithm], user, realm.encode("utf-8", "surrogateescape"), password)
+        return known.ha1.get(algorithm, computed)
+
+    def _fits(self, uri: bytes, request_uri: bytes) -> bool:
+        return same_target(uri, request_uri, self._is_local if self._lax else None)
+
+    def _is_first_use(self, attempt: _Attempt, method: str, transaction: bytes, wall: float) -> bool:
+        if method in ("ACK", "CANCEL"):
+            return True  # they cannot be challenged, and repeat the credentials of their INVITE
+        if not self._nonces.is_fresh(attempt.made_at, wall):
+            return self._uses.was_accepted(attempt.nonce, transaction, wall)
+        count = None if attempt.protection is None else int(attempt.protection[0], 16)
+        return self._uses.use(attempt.nonce, attempt.made_at, count, transaction, wall) is Use.ACCEPTED
+
+
+def given_secret(password: str | None, ha1: str | None) -> Secret | None:
+    """The secret that a script passed; ValueError for both at once and for an HA1 of a wrong form."""
+    if password is not None and ha1 is not None:
+        raise ValueError("give a password or an HA1, not both")
+    if password is not None:
+        return Secret.from_password(password)
+    return None if ha1 is None else Secret.from_ha1(ha1)
+
+
+def _concerns(credentials: Credentials, realm: bytes) -> bool:
+    """Whether these credentials are for our realm; damaged ones whose realm could not be read may be."""
+    named = credentials.value("realm")
+    return named == realm if named is not None else credentials.faulty
+
+
+def _graver(one: Verdict, other: Verdict) -> Verdict:
+    """The verdict that counts for the request: success, then 400, then stale, then failure, then nothing."""
+    return max(one, other, key=lambda v: (v.ok, v.bad_request, v.stale, v.failed))
+
+
+def _quote(realm: str) -> str:
+    if _UNFIT_FOR_HEADER.search(realm):
+        raise ValueError("a realm must not contain control characters")
+    return '"' + realm.replace("\\", "\\\\").replace('"', '\\"') + '"'
