@@ -4,8 +4,8 @@ In: candidates (status, where each came from, order of arrival) and stored respo
 candidate, and bytes to send. Nothing here changes a To tag. Responses that a script makes itself (`request.reply`,
 `reply.reject`) do not pass through here.
 
-  best response   a 2xx, else any 6xx, else the lowest class; within 4xx first 401, 407, 415, 420, 484;
-                  then received before made here; then the earliest
+  best response   a 2xx, else any 6xx, else the lowest class; within 4xx first 401, 407, 415, 420, 484
+                  and last 408; then received before made here; then the earliest
   upstream form   503 goes up as 500 without Retry-After; 408 to a non-INVITE as nothing (Timer F) or 504
   challenges      the chosen 401 or 407 carries the challenges of every 401 and 407
 """
@@ -22,8 +22,7 @@ SERVER_INTERNAL_ERROR = (500, "Server Internal Error")
 SERVER_TIMEOUT = (504, "Server Time-out")
 _CHALLENGES = (401, 407)
 _CHALLENGE_HEADERS = frozenset((b"www-authenticate", b"proxy-authenticate"))
-_PREFERRED = {401: 0, 407: 1, 415: 2, 420: 3, 484: 4}
-_NOT_PREFERRED = len(_PREFERRED)
+_PREFERENCE = {401: -5, 407: -4, 415: -3, 420: -2, 484: -1, 408: 1}
 _CLASS_RANK = {2: -2, 6: -1}
 
 
@@ -66,7 +65,7 @@ def _rank(candidate: Judged) -> tuple[int, int, bool, int]:
     kind = status // 100
     return (
         _CLASS_RANK.get(kind, kind),
-        _PREFERRED.get(status, _NOT_PREFERRED),
+        _PREFERENCE.get(status, 0),
         candidate.origin != Origin.RECEIVED,
         candidate.order,
     )

@@ -8,7 +8,7 @@ ValueError.
   transaction id   keyed blake2b-128 of what RFC 3261 §17.2.3 matches on. ACK and CANCEL get the id of their INVITE.
   branch           z9hG4bK + id (32 hex digits) + salt (8) + index (4) + loop value (8), lower case. So a response
                    carries the key of its record.
-  To tag           the id enciphered by a Feistel network: ACK and PRACK lead back to the record, the branch is not told.
+  To tag           the id enciphered by a Feistel network: ACK and PRACK lead back to the record by it.
   loop value       RFC 5393 §4.2.1: a keyed hash of what routing depends on, in the request as received.
 
 Known to be imperfect: under the rules of RFC 2543 the To tag is not part of the id, since the ACK has one and its
@@ -51,8 +51,7 @@ def matched_by_2543_rules(message: SipMessage) -> bool:
     """No magic cookie, or nothing behind it (RFC 4475 §3.2.1): the To tag is then to be compared after the record is
     loaded.
     """
-    branch = message.via.branch
-    return len(branch) <= len(COOKIE) or branch[: len(COOKIE)].lower() != _COOKIE_LOWER
+    return not message.via.has_cookie
 
 
 def transaction_id(message: SipMessage, key: bytes) -> bytes:
@@ -71,10 +70,10 @@ def cancel_id(message: SipMessage, key: bytes) -> bytes:
 
 
 def _identify(message: SipMessage, method: str, key: bytes) -> bytes:
-    if matched_by_2543_rules(message):
+    via = message.via
+    if not via.has_cookie:
         facts = _facts_of_2543(message, method)
     else:
-        via = message.via
         # The branch comes last: whatever bytes it holds, no two sets of fields give the same text.
         facts = b"%b\0%b\0%d\0%b" % (method.encode(), via.host.lower(), sent_by_port(via), via.branch.lower())
     return blake2b(facts, digest_size=16, key=key).digest()
@@ -187,7 +186,8 @@ def looped(message: SipMessage, loop: bytes, identity: Identity) -> bool:
     (RFC 5393 §4.2).
     """
     if message.via_count == 1:
-        return _carries(message.via.branch, message.via.host, message.via.port, loop, identity)
+        via = message.via
+        return _carries(via.branch, via.host, via.port, loop, identity)
     return any(_value_carries(value, loop, identity) for value in message.values("Via"))
 
 

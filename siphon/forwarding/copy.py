@@ -55,8 +55,7 @@ def forward_copy(
     first = message.span(0)[0]
     edits.append((first, first, b"".join(head)))
     if uri != message.uri:
-        start = len(message.method) + 1
-        edits.append((start, start + len(message.uri), uri))
+        edits.append((message.uri_start, message.uri_end, uri))
     edits.sort(key=_place)
     return edits
 

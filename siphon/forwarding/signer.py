@@ -7,9 +7,9 @@ them verify. Comparison takes constant time.
 
 from collections.abc import Sequence
 from hmac import compare_digest, digest
-from ipaddress import IPv6Address
 
 from siphon.forwarding.keys import ROUTES, derive_key
+from siphon.sip.hosts import canonical_host
 
 _TOKEN_BYTES = 10
 
@@ -61,13 +61,3 @@ def _path_text(user: str | None, host: str, port: int) -> bytes:
 
 def _place(host: str, port: int) -> bytes:
     return b"%b\0%d" % (canonical_host(host).encode("utf-8", "surrogateescape"), port or 5060)
-
-
-def canonical_host(host: str) -> str:
-    """Lower case, no trailing dot; an IPv6 reference in its shortest text, without brackets."""
-    if ":" not in host:
-        return host.lower().rstrip(".")
-    try:
-        return str(IPv6Address(host.strip("[]")))
-    except ValueError:
-        return host.lower()

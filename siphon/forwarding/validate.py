@@ -1,19 +1,17 @@
 """What is checked of a request before anything else is done with it (RFC 3261 §16.3).
 
 In: a parsed request, the settings, and whether it has come back to us unchanged. Out: None, or the refusal to send.
-When several checks fail the first of this order answers: 400 syntax, 416 scheme, 483 Max-Forwards, 482 loop, 420
-Proxy-Require.
+When several checks fail the first of this order answers: 400 syntax (the scanner's: such a request does not come
+here), 416 scheme, 483 Max-Forwards, 482 loop, 420 Proxy-Require.
 
-Faults of syntax that leave no usable message are the scanner's (PeerError). An ACK is never answered: on a refusal
-its caller drops it. A CANCEL is checked for syntax only: it is this hop's own (RFC 3261 §9.2), and Proxy-Require in
-it is ignored (§8.2.2.3).
+An ACK is never answered: on a refusal its caller drops it. Of a CANCEL only the scheme is looked at: it is this hop's
+own (RFC 3261 §9.2), and Proxy-Require in it is ignored (§8.2.2.3).
 """
 
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from siphon.sip.message import SipMessage
-from siphon.sip.uri import Uri
 
 SCHEMES = frozenset((b"sip", b"sips", b"tel"))
 
@@ -40,7 +38,6 @@ class HasProxySettings(Protocol):
     def proxy(self) -> ProxySettings: ...
 
 
-BAD_REQUEST_URI = Refusal(400, "Bad Request-URI")
 UNSUPPORTED_SCHEME = Refusal(416, "Unsupported URI Scheme")
 TOO_MANY_HOPS = Refusal(483, "Too Many Hops")
 LOOP_DETECTED = Refusal(482, "Loop Detected")
@@ -53,8 +50,10 @@ def check_request(
 
     `looped` is asked only when nothing before it fails; see `branch.looped`.
     """
-    if (refusal := _check_uri(message.uri)) is not None or message.method == "CANCEL":
-        return refusal
+    if not _supported(message.uri):
+        return UNSUPPORTED_SCHEME
+    if message.method == "CANCEL":
+        return None
     if message.max_forwards == 0:
         return TOO_MANY_HOPS
     if looped() if callable(looped) else looped:
@@ -64,17 +63,8 @@ def check_request(
     return None
 
 
-def _check_uri(uri: bytes) -> Refusal | None:
-    scheme, colon, _ = uri.partition(b":")
-    if not colon:
-        return BAD_REQUEST_URI
-    if scheme.lower() not in SCHEMES:
-        return UNSUPPORTED_SCHEME
-    try:
-        Uri.parse(uri)
-    except ValueError:
-        return BAD_REQUEST_URI
-    return None
+def _supported(uri: bytes) -> bool:
+    return uri.partition(b":")[0].lower() in SCHEMES
 
 
 def _check_extensions(message: SipMessage, known: Collection[str]) -> Refusal | None:
