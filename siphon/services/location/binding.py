@@ -1,0 +1,134 @@
+"""What is known of an address of record, and its form in the store.
+
+An `AddressRecord` is a value: nobody changes one, a change makes another. It is stored as one msgpack array of fixed
+length whose first element is the version of the format. Bytes from the store are not trusted: every field's type is
+checked, BadRecord says what is wrong, and nothing is evaluated. Text that a peer sent in another encoding than UTF-8
+passes through unchanged (surrogates). Times are wall time, since bindings outlive the machine's uptime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from siphon.services.store import BadRecord, pack, unpack
+
+VERSION = 1
+_FIELDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One contact of an address of record, with everything that a later request needs to reach it."""
+
+    uri: str  # as sent, with URI parameters
+    q: float
+    params: tuple[tuple[str, str | None], ...]  # other Contact parameters as sent, in order, without q and expires
+    instance: str | None  # the value of +sip.instance, quotes taken off
+    reg_id: str | None
+    call_id: str
+    cseq: int
+    expiry: float
+    refreshed: float
+    path: tuple[str, ...]
+    transport: str
+    source: tuple[str, int]  # where the REGISTER was observed to come from
+    local: tuple[str, int]  # the address of ours that it was sent to
+    behind_nat: bool
+    flow_token: str | None
+    transaction: bytes  # id of the transaction that last wrote this binding
+    epoch: str  # start id of the instance that accepted it
+
+    def is_live(self, wall: float) -> bool:
+        return self.expiry > wall
+
+    def remaining(self, wall: float) -> int:
+        """Whole seconds left, at least 1 while the binding lives."""
+        return max(1, round(self.expiry - wall))
+
+    def age(self, wall: float) -> int:
+        return max(0, int(wall - self.refreshed))
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRecord:
+    """Everything stored of one address of record."""
+
+    aor: str
+    bindings: tuple[Binding, ...] = ()
+    aliases: tuple[str, ...] = ()
+    associated_uris: tuple[str, ...] = ()
+    service_routes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.bindings or self.associated_uris or self.service_routes)
+
+    def live(self, wall: float) -> list[Binding]:
+        """Live bindings, by q descending, then the most recently refreshed first."""
+        return sorted((b for b in self.bindings if b.expiry > wall), key=lambda b: (-b.q, -b.refreshed))
+
+    def to_bytes(self) -> bytes:
+        bindings = [_flat(b) for b in self.bindings]
+        return pack([VERSION, self.aor, bindings, self.aliases, self.associated_uris, self.service_routes])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> AddressRecord:
+        """BadRecord for anything that `to_bytes` of this release has not made."""
+        _, aor, bindings, aliases, associated, routes = unpack(data, VERSION, _FIELDS)
+        if type(aor) is not str or type(bindings) is not list:
+            raise BadRecord("address of record or bindings")
+        return cls(aor, tuple(map(_binding, bindings)), _texts(aliases), _texts(associated), _texts(routes))
+
+
+def _flat(b: Binding) -> list[Any]:
+    return [
+        b.uri,
+        b.q,
+        b.params,
+        b.instance,
+        b.reg_id,
+        b.call_id,
+        b.cseq,
+        b.expiry,
+        b.refreshed,
+        b.path,
+        b.transport,
+        *b.source,
+        *b.local,
+        b.behind_nat,
+        b.flow_token,
+        b.transaction,
+        b.epoch,
+    ]
+
+
+_TEXT, _MAYBE_TEXT, _NUMBER, _WHOLE, _LIST = (str,), (str, type(None)), (float,), (int,), (list,)
+_TYPES: tuple[tuple[type, ...], ...] = (
+    *(_TEXT, _NUMBER, _LIST, _MAYBE_TEXT, _MAYBE_TEXT, _TEXT, _WHOLE, _NUMBER, _NUMBER, _LIST, _TEXT),
+    *(_TEXT, _WHOLE, _TEXT, _WHOLE, (bool,), _MAYBE_TEXT, (bytes,), _TEXT),
+)
+
+
+def _binding(fields: object) -> Binding:
+    if type(fields) is not list or len(fields) != len(_TYPES):
+        raise BadRecord("shape of a binding")
+    for value, types in zip(fields, _TYPES, strict=True):
+        if type(value) not in types:
+            raise BadRecord(f"{type(value).__name__} in a binding")
+    uri, q, params, instance, reg_id, call_id, cseq, expiry, refreshed, path, transport = fields[:11]
+    source, local = (fields[11], fields[12]), (fields[13], fields[14])
+    texts = (instance, reg_id, call_id, cseq, expiry, refreshed, _texts(path), transport)
+    return Binding(uri, q, tuple(map(_param, params)), *texts, source, local, *fields[15:])
+
+
+def _param(value: object) -> tuple[str, str | None]:
+    if type(value) is not list or len(value) != 2 or type(value[0]) is not str or type(value[1]) not in _MAYBE_TEXT:
+        raise BadRecord("parameter of a binding")
+    return value[0], value[1]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if type(value) is not list or any(type(text) is not str for text in value):
+        raise BadRecord("list of texts")
+    return tuple(value)
