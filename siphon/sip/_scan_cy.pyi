@@ -1,0 +1,1 @@
+COMPACT: dict[str, str]
