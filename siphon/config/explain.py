@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from siphon.config.locate import Path
-from siphon.config.registry import nearest
+from siphon.config.registry import nearest, section_at
 from siphon.config.values import Expanded, quote
 
 SECRET_NAMES = ("password", "secret", "token", "ha1", "api_key", "auth_header", "url")
@@ -28,6 +28,10 @@ _WANTED = {
     "is_instance_of": "a text with a path",
     "path_type": "a text with a path",
 }
+_FORMS: dict[Path, str] = {
+    ("auth", "users"): "a text, or a table with ha1",
+    ("listen", "udp"): '"ip:port" or a table',
+}
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 
 
@@ -43,7 +47,16 @@ def findings(error: ValidationError, document: Any) -> Iterator[tuple[Path, str,
         elif fault["type"] == "choice" and isinstance(value, str):
             close = get_close_matches(value, context["choices"], n=1, cutoff=0.5)
             suggestion = quote(close[0]) if close else None
-        yield path, _sentence(fault["type"], fault["msg"], context, path, value), suggestion
+        text = _sentence(fault["type"], fault["msg"], context, path, value)
+        for key in _required(path) if text == REQUIRED else [path]:
+            yield key, text, suggestion
+
+
+def _required(path: Path) -> Iterator[Path]:
+    """The keys that are required of a section that is missing as a whole; else the missing key itself."""
+    section = section_at(path)
+    names = [name for name, field in section.model_fields.items() if field.is_required()] if section else []
+    return iter([(*path, name) for name in names] or [path])
 
 
 def _sentence(kind: str, message: str, context: dict[str, Any], path: Path, value: Any) -> str:
@@ -53,9 +66,7 @@ def _sentence(kind: str, message: str, context: dict[str, Any], path: Path, valu
     if kind == "extra_forbidden":
         return _unknown(path)
     if kind in _WANTED:
-        wanted = (
-            "a text, or a table with ha1" if path[:2] == ("auth", "users") and kind == "model_type" else _WANTED[kind]
-        )
+        wanted = _FORMS.get(path[:2], _WANTED[kind]) if kind == "model_type" else _WANTED[kind]
         return f"must be {wanted}, not {given}"
     if kind in _BOUNDS:
         word, bound = _BOUNDS[kind]

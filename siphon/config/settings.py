@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from siphon.config import later
 from siphon.config.errors import Problem
+from siphon.config.log import masked
 from siphon.config.section import Section, table
 from siphon.config.values import (
     Address,
@@ -141,7 +142,7 @@ def _store(value: str) -> str:
     if value.startswith(REDIS):
         raise PydanticCustomError("not_served", 'a Redis store is not served by this release; use "shm"')
     if value != "shm":
-        text = f'must be "shm", not {quote(value)}'
+        text = f'must be "shm", not {quote(masked(value))}'
         raise PydanticCustomError("choice", "{text}", {"text": text, "choices": ["shm"]})
     return value
 
@@ -301,7 +302,9 @@ Algorithm = Annotated[Text, choice("MD5", "SHA-256", "SHA-512-256")]
 class Auth(Section):
     """Digest authentication, RFC 7616 and RFC 8760."""
 
-    realm: Filled = Field("localhost", description="realm of challenges", pattern=r'^[^"\\\x00-\x1f\x7f]+$')
+    realm: Filled = Field(
+        "localhost", description="realm of challenges", min_length=1, pattern=r'^[^"\\\x00-\x1f\x7f]*$'
+    )
     backend: Annotated[Text, choice("static", later=("http", "database"))] = Field(
         "static", description="who knows the users"
     )
