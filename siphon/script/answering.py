@@ -1,0 +1,259 @@
+"""Arming: what a handler does to a request is recorded here and carried out after the handlers have returned.
+
+One pending action; the last call wins, whoever makes it (reply, relay, fork, registrar.save, a failed auth check).
+Reply header edits, the record-route flag and `vars` accumulate.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from siphon.script import log, text
+from siphon.script.addresses import Addressed
+from siphon.script.contact import Contact, Destination
+from siphon.script.flow import Flow, split_address
+from siphon.script.outcome import Action, Answer, Edit, Fork, Relay, TargetSpec, ViaOverride
+from siphon.script.phase import Phase
+from siphon.script.uri import SipUri
+from siphon.sip.build import reason_for
+from siphon.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from siphon.script.context import RequestContext
+
+Callback = Callable[..., Any]
+
+STRATEGIES = ("parallel", "sequential", "q")
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
+COPIED_IF_SET = {
+    "www-authenticate": "WWW-Authenticate",
+    "proxy-authenticate": "Proxy-Authenticate",
+    "sip-etag": "SIP-ETag",
+}
+"""Headers that answers copy from the request only when the script itself set them there."""
+
+_SENT_BY = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
+
+
+def standard_reason(code: int) -> str:
+    """The reason phrase of the standard table."""
+    return reason_for(code)
+
+
+def status(code: object, lowest: int = 100) -> int:
+    """A status code in lowest..699, else ValueError."""
+    if not isinstance(code, int) or isinstance(code, bool) or not lowest <= code <= 699:
+        raise ValueError(f"a status code is {lowest}-699, not {code!r}")
+    return code
+
+
+def seconds(timeout: object) -> float | None:
+    """A ring time: None, or a positive number."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0 or math.isinf(timeout):
+        raise ValueError(f"timeout is a number of seconds > 0, not {timeout!r}")
+    return float(timeout)
+
+
+def socket_name(value: object) -> str | None:
+    """`<transport>:<ip>:<port>`, IPv6 in brackets; ValueError when malformed."""
+    if value is None:
+        return None
+    given = text.one_line(value, "send_socket")
+    transport, colon, rest = given.partition(":")
+    ip, port = split_address(rest)
+    if not colon or transport.lower() not in TRANSPORTS or not 0 < port < 65536 or (":" in ip) != rest.startswith("["):
+        raise ValueError(f"send_socket is 'transport:ip:port', not {given!r}")
+    return given
+
+
+def target(value: object) -> TargetSpec:
+    """One entry of a fork; TypeError for anything but str, SipUri, Contact and Destination."""
+    if isinstance(value, (Contact, Destination)):
+        return value.target()
+    if isinstance(value, SipUri):
+        return TargetSpec(str(value))
+    if not isinstance(value, str):
+        raise TypeError(f"a target is a str, SipUri, Contact or Destination, not {type(value).__name__}")
+    given = text.one_line(value, "target").strip()
+    if given.startswith("<") and given.endswith(">"):
+        given = given[1:-1]
+    try:
+        Uri.parse(given)
+    except ValueError:
+        return TargetSpec(given, valid=False)
+    return TargetSpec(given)
+
+
+class Answering(Addressed):
+    """What a request is answered with, or where it goes."""
+
+    __slots__ = (
+        "_action",
+        "_armed_at",
+        "_context",
+        "_copied",
+        "_phase",
+        "_record_route",
+        "_reply_body",
+        "_reply_edits",
+        "_reply_to_tag",
+        "_via",
+    )
+
+    _action: Action | None
+    _armed_at: int
+    _context: RequestContext
+    _copied: set[str] | None
+    _phase: Phase
+    _record_route: bool
+    _reply_body: tuple[bytes, str] | None
+    _reply_edits: list[Edit] | None
+    _reply_to_tag: str | None
+    _via: ViaOverride | None
+
+    def _may_arm(self, what: str) -> bool:
+        """Whether an action may be armed now; RuntimeError once the handlers have returned."""
+        if self._phase is Phase.OPEN:
+            return True
+        if self._phase is Phase.CLOSED:
+            raise RuntimeError(f"{what}: the handlers of this request have returned")
+        log.warn(f"{what} has no effect in on_reply and on_cancel")
+        return False
+
+    def _arm(self, action: Action) -> None:
+        """Make `action` the pending one; callers have asked `_may_arm`."""
+        self._action = action
+        self._context.armed += 1
+        self._armed_at = self._context.armed
+
+    # -- answers
+
+    def reply(self, code: int, reason: str | None = None, reliable: bool = False) -> None:
+        """Arm a response 100-699; a provisional leaves the transaction pending."""
+        code = status(code)
+        phrase = standard_reason(code) if reason is None else text.one_line(reason, "reason")
+        if not self._may_arm("reply()"):
+            return
+        invite = self._message.method == "INVITE"
+        if 100 < code < 200 and not invite:
+            log.warn(f"{code} to {self._message.method} is not sent: only 100 may precede its final (RFC 4320)")
+            return
+        if reliable and not (100 < code < 200 and self._peer_has("100rel")):
+            log.warn(f"{code} is sent unreliably: not a 101-199 to an INVITE whose sender supports 100rel")
+            reliable = False
+        self._arm(Answer(code, phrase, reliable=bool(reliable)))
+
+    def _peer_has(self, option: str) -> bool:
+        """Whether Supported or Require of the request names an option tag."""
+        wanted = option.encode()
+        return any(value.lower() == wanted for name in ("Supported", "Require") for value in self._message.values(name))
+
+    def set_reply_header(self, name: str, value: str) -> None:
+        """Replace a header of whatever response will be armed."""
+        self._queue(("set", text.header_name(name), text.header_value(value)))
+
+    def add_reply_header(self, name: str, value: str) -> None:
+        """Append a header to whatever response will be armed."""
+        self._queue(("add", text.header_name(name), text.header_value(value)))
+
+    def _queue(self, edit: Edit) -> None:
+        if self._reply_edits is None:
+            self._reply_edits = []
+        self._reply_edits.append(edit)
+
+    def set_reply_body(self, body: str | bytes, content_type: str) -> None:
+        """The body of whatever response will be armed."""
+        self._reply_body = (text.body_bytes(body), text.one_line(content_type, "content type"))
+
+    def set_reply_to_tag(self, tag: str) -> None:
+        """The To tag of the response; ignored when the request has one."""
+        tag = text.token(tag, "tag")
+        if self._message.to_tag is None:
+            self._reply_to_tag = tag
+
+    # -- routing
+
+    def relay(
+        self,
+        next_hop: str | SipUri | Destination | None = None,
+        on_reply: Callback | None = None,
+        on_failure: Callback | None = None,
+        flow: Flow | None = None,
+        send_socket: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Forward to `flow`, else `next_hop`, else by Route and Request-URI."""
+        if flow is not None and not isinstance(flow, Flow):
+            raise TypeError(f"flow is a Flow, not {type(flow).__name__}")
+        if next_hop is not None and not isinstance(next_hop, (str, SipUri, Destination)):
+            raise TypeError(f"next_hop is a str, SipUri or Destination, not {type(next_hop).__name__}")
+        action = Relay(
+            None if next_hop is None else text.one_line(str(next_hop), "next_hop").strip(),
+            None if flow is None else flow.spec(),
+            socket_name(send_socket),
+            None,
+            self._callback(on_reply, "on_reply"),
+            self._callback(on_failure, "on_failure"),
+            seconds(timeout),
+            next_hop.address if isinstance(next_hop, Destination) else None,
+        )
+        if self._may_arm("relay()"):
+            self._arm(action)
+
+    def fork(
+        self,
+        targets: Iterable[str | SipUri | Contact | Destination],
+        strategy: str = "parallel",
+        send_socket: str | None = None,
+        *,
+        on_reply: Callback | None = None,
+        on_failure: Callback | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Forward to several targets: "parallel", "sequential" or "q"."""
+        if isinstance(targets, (str, bytes)):
+            raise TypeError("targets is a list of targets, not a text")
+        specs = [target(entry) for entry in targets]
+        socket = socket_name(send_socket)
+        names = self._callback(on_reply, "on_reply"), self._callback(on_failure, "on_failure")
+        ring = seconds(timeout)
+        if not isinstance(strategy, str):
+            raise TypeError(f"strategy is a str, not {type(strategy).__name__}")
+        if strategy not in STRATEGIES:
+            log.warn(f"fork: unknown strategy {strategy!r}, taken as 'parallel'")
+            strategy = "parallel"
+        if not self._may_arm("fork()"):
+            return
+        if not any(spec.valid or spec.is_contact for spec in specs):
+            self._arm(Answer(500, "No Valid Targets" if specs else "No Targets"))
+        else:
+            self._arm(Fork(specs, strategy, socket, *names, ring))
+
+    def _callback(self, function: Callback | None, what: str) -> str | None:
+        """The stored name of a per-relay callback; ValueError when that name would not lead back to it."""
+        if function is None:
+            return None
+        script = self._context.script
+        if script is None:
+            raise RuntimeError("callbacks need a loaded script")
+        return script.name_of(function, what)
+
+    def record_route(self) -> None:
+        """Stay on the path of the dialog: covers all branches and later attempts; ignored for REGISTER."""
+        if self._message.method != "REGISTER":
+            self._record_route = True
+
+    def force_send_via(self, transport: str, target: str) -> None:
+        """Outbound transport and the sent-by `host[:port]` of our Via, for relay()."""
+        kind = text.one_line(transport, "transport").lower()
+        if kind not in TRANSPORTS:
+            raise ValueError(f"not a transport: {transport!r}")
+        if not _SENT_BY.match(text.one_line(target, "target")):
+            raise ValueError(f"not a host[:port]: {target!r}")
+        self._via = ViaOverride(kind, target)

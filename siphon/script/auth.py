@@ -1,0 +1,141 @@
+"""The namespace `auth`: digest checks of the request at hand (RFC 7616, RFC 8760), synchronous.
+
+What is right is judged by siphon.services.digest; here a failed `require_*` arms the challenge. Outside dialogs a
+challenge is stateless: nothing is kept for a sender that has not proved who it is (RFC 3261 §26.3.2.4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from siphon.script import binding, text
+from siphon.script.outcome import Answer
+from siphon.script.request import Request
+
+WWW = ("Authorization", "WWW-Authenticate", 401, "Unauthorized")
+PROXY = ("Proxy-Authorization", "Proxy-Authenticate", 407, "Proxy Authentication Required")
+Scheme = tuple[str, str, int, str]
+
+
+class Auth:
+    """`from siphon import auth`."""
+
+    __slots__ = ()
+
+    def require_www_digest(
+        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
+    ) -> bool:
+        """Verify Authorization or arm 401."""
+        return _require(target, WWW, realm, password, ha1)
+
+    def require_proxy_digest(
+        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
+    ) -> bool:
+        """Verify Proxy-Authorization or arm 407."""
+        return _require(target, PROXY, realm, password, ha1)
+
+    def require_digest(
+        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
+    ) -> bool:
+        """401 and Authorization for REGISTER, 407 and Proxy-Authorization for every other method."""
+        _checked(target, password, ha1)
+        return _require(target, WWW if target.method == "REGISTER" else PROXY, realm, password, ha1)
+
+    def verify_digest(
+        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
+    ) -> bool:
+        """Verify either header; arms and removes nothing, sets `auth_user` on success."""
+        _checked(target, password, ha1)
+        for header in (WWW[0], PROXY[0]):
+            verdict = _verify(target, header, _realm(realm), password, ha1)
+            if verdict.ok:
+                target.auth_user = verdict.user
+                return True
+        return False
+
+    def generate_nonce(self) -> str:
+        """A fresh nonce of this instance."""
+        services = binding.current().services
+        nonce: str = services.digest.generate_nonce(services.wall())
+        return nonce
+
+    def validate_nonce(self, nonce: str) -> bool:
+        """Whether this is a fresh nonce of ours; never raises and is no use of it."""
+        services = binding.current().services
+        return bool(services.digest.validate_nonce(nonce, services.wall()))
+
+    def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("IMS and AKA authentication are not offered by siphond")
+
+    require_ims_digest = require_aka_digest = aka_credentials = _unavailable
+
+    def __repr__(self) -> str:
+        return "<namespace auth>"
+
+
+def _checked(target: object, password: str | None, ha1: str | None) -> None:
+    if not isinstance(target, Request):
+        raise TypeError(f"a Request is needed, not {type(target).__name__}")
+    if password is not None and ha1 is not None:
+        raise ValueError("password and ha1 exclude each other")
+
+
+def _realm(realm: str | None) -> str:
+    if realm is None:
+        configured: str = binding.current().settings.auth.realm
+        return configured
+    return text.one_line(realm, "realm")
+
+
+def _require(target: Request, scheme: Scheme, realm: str | None, password: str | None, ha1: str | None) -> bool:
+    _checked(target, password, ha1)
+    header, challenge, status, reason = scheme
+    if target.method in ("ACK", "CANCEL"):  # never challenged (RFC 3261 §22.1)
+        return True
+    realm = _realm(realm)
+    verdict = _verify(target, header, realm, password, ha1)
+    if verdict.ok:
+        target.auth_user = verdict.user
+        _remove(target, header, verdict.line_indexes)
+        return True
+    if not target._may_arm("auth"):
+        return False
+    stateless = target._message.to_tag is None
+    if verdict.bad_request:
+        target._arm(Answer(400, verdict.reason or "Bad Credentials", stateless=stateless))
+        return False
+    context = target._context
+    values = context.services.digest.challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1)
+    target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
+    return False
+
+
+def _verify(target: Request, header: str, realm: str, password: str | None, ha1: str | None) -> Any:
+    """The verdict on the lines as received: a second check of a request finds what the first has removed."""
+    context, message = target._context, target._message
+    verdict = context.services.digest.verify(
+        message.all_lines(header),
+        message.method,
+        message.uri if context.uri_received is None else context.uri_received,
+        realm,
+        transaction_id=context.transaction_id,
+        wall=context.wall,
+        password=password,
+        ha1=ha1,
+    )
+    if verdict.failed:
+        target._auth_failures += 1
+    return verdict
+
+
+def _remove(target: Request, header: str, indexes: tuple[int, ...]) -> None:
+    """Take our credentials out of what is forwarded; those for other realms stay."""
+    lines = target._message.all_lines(header)
+    ours = {lines[index] for index in indexes}
+    draft = target._edit()
+    at = draft.index(header)
+    while at >= 0:
+        if draft.lines()[at][1] in ours:
+            draft.remove_line(at)
+            at -= 1
+        at = draft.index(header, at + 1)

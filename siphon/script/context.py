@@ -1,0 +1,81 @@
+"""What an object of the script API stands on: the services of the process and the facts of one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from siphon.script import variables
+
+if TYPE_CHECKING:
+    from siphon.script.loader import Script
+
+
+@dataclass(slots=True)
+class Services:
+    """The services of this process. What is None is not there: calls that need it say so.
+
+    `location` is siphon.services.location.location.Location, `digest` siphon.services.digest.verifier.DigestVerifier,
+    `signer` siphon.forwarding.routes.RouteSigner (None: routes are not signed), `identity` that of siphon.sip.identity.
+    `instance_id` is the start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what a
+    script's remove() removed. `limiter(key, window_secs, max_requests)` answers True within the limit. `wall` is the
+    clock for what has no transaction at hand (epoch seconds).
+    """
+
+    location: Any = None
+    digest: Any = None
+    signer: Any = None
+    identity: Any = None
+    instance_id: str = ""
+    limiter: Callable[[str, float, int], bool] | None = None
+    on_change: Callable[[str, Any], None] | None = None
+    memory_used_pct: Callable[[], int] | None = None
+    wall: Callable[[], float] = time.time
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Facts of one transaction beside its message.
+
+    `source` is the observed packet source, `listener` the siphon.sip.identity.Listener it came in on and `local_ip` the
+    address it was sent to. `vars` is the stored dict, packed (bytes) or not; it is unpacked once a handler asks.
+    `uri_received` is the Request-URI as received where the message is one that handlers have edited. `script`, the open
+    `vars` and the count of armed actions are the runtime's.
+    """
+
+    source: tuple[str, int]
+    listener: Any = None
+    local_ip: str = ""
+    transaction_id: bytes = b""
+    identity: Any = None
+    settings: Any = None
+    services: Services = field(default_factory=Services)
+    now: float = 0.0
+    wall: float = 0.0
+    vars: dict[str, Any] | bytes = b""
+    auth_user: str | None = None
+    consumed_routes: list[str] = field(default_factory=list)
+    record_route: bool = False
+    dialog_known: bool = False
+    uri_received: bytes | None = None
+    script: Script | None = None
+    opened: dict[str, Any] | None = None
+    packed: bytes = b""
+    armed: int = 0
+
+    def open_vars(self) -> dict[str, Any]:
+        """The dict that all objects of this event share; unpacked at the first call."""
+        found = self.opened
+        if found is None:
+            stored = self.vars
+            self.packed = stored if isinstance(stored, bytes) else variables.pack(stored)
+            found = self.opened = variables.unpack(self.packed)
+        return found
+
+    def vars_changes(self, limit: int | None) -> tuple[dict[str, Any], list[str]]:
+        """Keys written and keys deleted by the handlers; raises as variables.pack."""
+        if self.opened is None:
+            return {}, []
+        return variables.changes(self.packed, self.opened, limit)

@@ -1,0 +1,179 @@
+"""Runs handlers one after the other, sync or async, and goes on when one that awaits has finished.
+
+What is to be run is a generator that yields (handler function, arguments) and is sent the exception of the call or
+None; its return value is what `done` gets. So the order of handlers and what an error means stand in one place each, in
+siphon/script/runtime.py, and this module knows neither.
+
+Each call runs in a copied context in which the Call-ID and the binding are set: whatever a handler does to context
+variables, the next datagram meets a clean worker. A coroutine is driven once, at once; a Task that is finished by that
+never reaches the loop. One that suspends stays with the loop and the worker goes on; it is cancelled after
+`script.handler_stall_abort_secs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from typing import Any
+
+from siphon.config.log import CALL_ID
+from siphon.script import binding
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Steps = Generator[Call, BaseException | None, Any]
+Done = Callable[[Any], None]
+
+
+class HandlerTimeout(TimeoutError):
+    """An async handler awaited longer than `script.handler_stall_abort_secs`."""
+
+
+class Driver:
+    """Drives handlers of one process. `loop` None: a handler that suspends has failed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, stall_secs: float, threads: int = 0) -> None:
+        self.loop = loop
+        self.stall_secs = stall_secs
+        self.pending = 0
+        """Runs that wait for an awaiting handler."""
+        self._pool = ThreadPoolExecutor(threads, "handler") if threads and loop is not None else None
+
+    def run(self, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> bool:
+        """Run all steps; True when `done` has been called already, else it is called from the loop later."""
+        return _Run(self, steps, bound, call_id, done).resume(None)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> asyncio.Task[Any]:
+        """A task whose first step has been taken; done already when that was its only one."""
+        loop = self.loop
+        assert loop is not None
+        if asyncio.current_task(loop) is not None:
+            return loop.create_task(coroutine, context=context)
+        first: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+
+        def take(callback: Callable[..., Any], *args: Any, context: Context | None = None) -> None:
+            first.append((callback, args))
+
+        loop.call_soon = take  # type: ignore[method-assign,assignment]
+        try:
+            task = asyncio.Task(coroutine, loop=loop, context=context)
+        finally:
+            del loop.call_soon
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(loop)
+        try:
+            for callback, args in first:
+                context.run(callback, *args)
+        finally:
+            asyncio._set_running_loop(running)
+        return task
+
+
+class _Run:
+    """One generator of steps on its way."""
+
+    __slots__ = ("_bound", "_call_id", "_done", "_driver", "_steps", "_timed_out")
+
+    def __init__(self, driver: Driver, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> None:
+        self._driver = driver
+        self._steps = steps
+        self._bound = bound
+        self._call_id = call_id
+        self._done = done
+        self._timed_out = False
+
+    def resume(self, error: BaseException | None) -> bool:
+        """Take steps until one suspends (False) or all are done (True)."""
+        while True:
+            try:
+                function, args = self._steps.send(error)
+            except StopIteration as stop:
+                self._done(stop.value)
+                return True
+            task, error = self._call(function, args)
+            if task is not None:
+                if not task.done():
+                    self._wait(task)
+                    return False
+                error = _error_of(task)
+
+    def _call(
+        self, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> tuple[asyncio.Task[Any] | None, BaseException | None]:
+        """Call one handler: (None, its error) or (a task, None)."""
+        context = copy_context()
+        try:
+            pool = self._driver._pool
+            if pool is not None and not inspect.iscoroutinefunction(function):
+                result: Any = self._in_pool(pool, context, function, args)
+            else:
+                result = context.run(self._enter, function, args)
+            if result is None or not inspect.isawaitable(result):
+                return None, None
+            coroutine = result if inspect.iscoroutine(result) else _awaited(result)
+            if self._driver.loop is None:
+                return None, context.run(_drive_once, coroutine)
+            return self._driver.start(coroutine, context), None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit of a script must not end the worker
+            return None, error
+
+    def _enter(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        CALL_ID.set(self._call_id)
+        binding.enter(self._bound)
+        return function(*args)
+
+    async def _in_pool(
+        self, pool: ThreadPoolExecutor, context: Context, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(pool, context.run, self._enter, function, args)
+        if inspect.isawaitable(result):
+            await result
+
+    def _wait(self, task: asyncio.Task[Any]) -> None:
+        driver = self._driver
+        assert driver.loop is not None
+        driver.pending += 1
+        timer = driver.loop.call_later(driver.stall_secs, self._stalled, task)
+
+        def finished(task: asyncio.Task[Any]) -> None:
+            timer.cancel()
+            driver.pending -= 1
+            error = _error_of(task)
+            if self._timed_out and error is not None:
+                error = HandlerTimeout(f"an async handler awaited longer than {driver.stall_secs:g} s")
+            self.resume(error)
+
+        task.add_done_callback(finished)
+
+    def _stalled(self, task: asyncio.Task[Any]) -> None:
+        self._timed_out = True
+        task.cancel()
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _drive_once(coroutine: Coroutine[Any, Any, Any]) -> BaseException | None:
+    """Without a loop a coroutine must finish at its first step."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return None
+    finally:
+        coroutine.close()
+    return RuntimeError("this process has no asyncio loop: the handler must not await anything that waits")

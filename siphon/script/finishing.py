@@ -1,0 +1,74 @@
+"""From a request whose handlers have returned to the Outcome that the engine carries out."""
+
+from __future__ import annotations
+
+from siphon.script import variables
+from siphon.script.answering import COPIED_IF_SET
+from siphon.script.context import RequestContext
+from siphon.script.outcome import Answer, Outcome, Relay
+from siphon.script.request import Request
+
+
+def outcome_of(request: Request, allow: list[str]) -> Outcome:
+    """What the handlers left. `allow`: the methods of Allow. Raises as variables.pack for unsuitable vars."""
+    context = request._context
+    outcome = Outcome(
+        action=request._action,
+        reply_edits=request._reply_edits or [],
+        reply_body=request._reply_body,
+        reply_to_tag=request._reply_to_tag,
+        record_route=request._record_route,
+        auth_user=request._auth_user,
+        consumed_routes=request.consumed_routes,
+        uri_set=request._uri_set,
+        answer_to_source=request._nat_register,
+        route_unsigned=request._loose is not None and request._loose.unsigned,
+        auth_failures=request._auth_failures,
+    )
+    _put_vars(outcome, context)
+    _put_message(outcome, request)
+    action = outcome.action
+    if isinstance(action, Answer):
+        _complete(action, request, allow)
+        if action.status < 200:
+            outcome.action, outcome.provisionals = None, [action]
+    elif isinstance(action, Relay) and action.flow is None:
+        action.via_override = request._via
+    return outcome
+
+
+def _put_vars(outcome: Outcome, context: RequestContext) -> None:
+    if context.opened is not None:
+        limit = None if context.settings is None else context.settings.shared.vars_bytes
+        outcome.vars = context.opened
+        outcome.vars_bytes = variables.pack(context.opened, limit)
+    elif isinstance(context.vars, bytes):
+        outcome.vars_bytes = context.vars
+    else:
+        outcome.vars, outcome.vars_bytes = context.vars, variables.pack(context.vars)
+
+
+def _put_message(outcome: Outcome, request: Request) -> None:
+    draft = request._draft
+    if draft is None or not draft.changed:
+        outcome.message = request._message.raw
+    else:
+        outcome.message, outcome.edited, outcome.splices = draft.to_bytes(), True, draft.splices()
+
+
+def _complete(answer: Answer, request: Request, allow: list[str]) -> None:
+    """Headers that an answer copies from the request, and those of a 2xx to OPTIONS; what the script queued stands."""
+    for name in request._copied or ():
+        value = request.get_header(name)
+        if value is not None:
+            answer.headers.append((COPIED_IF_SET[name], value))
+    if request.method != "OPTIONS" or not 200 <= answer.status < 300:
+        return
+    context = request._context
+    present = {name.lower() for name, _ in answer.headers}
+    present.update(name.lower() for _, name, _ in request._reply_edits or ())
+    defaults = [("Allow", ", ".join(allow)), ("Accept", "*/*"), ("Supported", "path")]
+    if context.identity is not None and context.listener is not None:
+        sent_by = context.identity.sent_by(context.listener, context.local_ip)
+        defaults.insert(0, ("Contact", f"<sip:{sent_by}>"))
+    answer.headers.extend(header for header in defaults if header[0].lower() not in present)

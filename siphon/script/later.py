@@ -1,0 +1,224 @@
+"""Namespaces whose services come in later releases: decorators register, calls say what is missing.
+
+Scripts that only declare such handlers load and run; a call is an error that names itself, never a silent nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from siphon.script import binding
+from siphon.script.registry import add
+from siphon.script.request import Request
+
+
+def _configured(section: str) -> bool:
+    bound = binding.find()
+    return bound is not None and bool(getattr(bound.settings, section, None))
+
+
+class _Later:
+    """A namespace whose methods are not there yet."""
+
+    _name = ""
+    _methods: tuple[str, ...] = ()
+    _section: str | None = None
+
+    def __getattr__(self, attribute: str) -> Callable[..., Any]:
+        if attribute not in self._methods:
+            raise AttributeError(f"{self._name} has no attribute {attribute!r}")
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            why = "comes in a later release"
+            if self._section is not None and not _configured(self._section):
+                why = f"needs a [{self._section}] section: {self._name} is not configured"
+            raise NotImplementedError(f"{self._name}.{attribute} {why}")
+
+        return call
+
+    def __repr__(self) -> str:
+        return f"<namespace {self._name}>"
+
+
+class Cache:
+    """`from siphon import cache`. Unknown cache names give None, False or []; configured ones come later."""
+
+    __slots__ = ()
+
+    def has_cache(self, name: str) -> bool:
+        """Whether a [[cache]] of that name is configured."""
+        bound = binding.find()
+        return bound is not None and any(entry.name == name for entry in bound.settings.cache)
+
+    async def fetch(self, name: str, key: str) -> str | None:
+        """The value of a key."""
+        self._absent(name)
+        return None
+
+    async def store(self, name: str, key: str, value: str, ttl: float | None = None) -> bool:
+        """Store a value."""
+        return self._absent(name, key)
+
+    async def delete(self, name: str, key: str) -> bool:
+        """Remove a key."""
+        return self._absent(name, key)
+
+    async def exists(self, name: str, key: str) -> bool:
+        """Whether there is a value."""
+        return self._absent(name, key)
+
+    async def expire(self, name: str, key: str, ttl: float) -> bool:
+        """Set the time to live of a key."""
+        return self._absent(name, key)
+
+    async def list_push(self, name: str, key: str, value: str) -> int | None:
+        """Append to a list."""
+        self._absent(name, key)
+        return None
+
+    async def list_pop_all(self, name: str, key: str) -> list[str]:
+        """Empty a list and give what it held."""
+        self._absent(name, key)
+        return []
+
+    async def list_len(self, name: str, key: str) -> int:
+        """Length of a list."""
+        self._absent(name, key)
+        return 0
+
+    async def list_len_sum(self, name: str, prefix: str) -> int:
+        """Sum of the lengths of all lists whose key starts with a prefix."""
+        if not prefix:
+            raise ValueError("the prefix must not be empty")
+        self._absent(name, prefix)
+        return 0
+
+    def _absent(self, name: str, key: str = "") -> bool:
+        if key.startswith("siphon:"):
+            raise ValueError("keys that start with 'siphon:' are reserved")
+        if self.has_cache(name):
+            raise NotImplementedError(f"cache {name!r}: caches come in a later release")
+        return False
+
+    def __repr__(self) -> str:
+        return "<namespace cache>"
+
+
+class Timer(_Later):
+    """`from siphon import timer`."""
+
+    _name = "timer"
+    _methods = ("set", "cancel")
+
+    def every(self, seconds: float, name: str | None = None, jitter: float = 0, per_worker: bool = False) -> Any:
+        """Run a handler without arguments every so many seconds, in one worker of the instance."""
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            raise ValueError(f"seconds is a number > 0, not {seconds!r}")
+        if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or jitter < 0:
+            raise ValueError(f"jitter is a number >= 0, not {jitter!r}")
+
+        def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+            title = name or function.__name__
+            facts = {"seconds": float(seconds), "name": title, "jitter": float(jitter), "per_worker": bool(per_worker)}
+            return add("timer.every", function, None, facts)
+
+        return apply
+
+    @property
+    def active_count(self) -> int:
+        """Pending one-shot timers."""
+        return 0
+
+
+class Metrics(_Later):
+    """`from siphon import metrics`."""
+
+    _name = "metrics"
+    _methods = ("counter", "gauge", "histogram")
+
+
+class Sdp(_Later):
+    """`from siphon import sdp`."""
+
+    _name = "sdp"
+    _methods = ("parse",)
+
+
+class Cdr:
+    """`from siphon import cdr`. Off: nothing is written."""
+
+    __slots__ = ()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether records are written."""
+        return False
+
+    def write(self, source: Request, extra: Mapping[str, str] | None = None) -> bool:
+        """Queue a record; False when off."""
+        if not isinstance(source, Request):
+            raise TypeError(f"a Request is needed, not {type(source).__name__}")
+        return False
+
+    def __repr__(self) -> str:
+        return "<namespace cdr>"
+
+
+class Gateway(_Later):
+    """`from siphon import gateway`."""
+
+    _name = "gateway"
+    _section = "gateway"
+    _methods = ("select", "list", "status", "groups", "add_group", "remove_group", "mark_up", "mark_down")
+
+
+class RtpEngine(_Later):
+    """`from siphon import rtpengine`. Event decorators work; operations need a media back-end."""
+
+    _name = "rtpengine"
+    _section = "media"
+    _methods = (
+        "offer",
+        "answer",
+        "delete",
+        "ping",
+        "play_media",
+        "stop_media",
+        "play_dtmf",
+        "silence_media",
+        "unsilence_media",
+        "block_media",
+        "unblock_media",
+        "subscribe_request",
+        "subscribe_answer",
+        "unsubscribe",
+        "answer_local",
+        "play_overlay",
+        "set_play_gain",
+        "echo",
+        "attach_ws_tee",
+        "detach_ws_tee",
+        "active_sessions",
+        "instance_count",
+    )
+
+    def _event(self, kind: str, function: Any, call_id: str | None, from_tag: str | None) -> Any:
+        facts = {"call_id": call_id, "from_tag": from_tag}
+        if callable(function):
+            return add(kind, function, None, facts)
+        return lambda given: add(kind, given, None, facts)
+
+    def on_dtmf(self, function: Any = None, *, call_id: str | None = None, from_tag: str | None = None) -> Any:
+        """Told of DTMF digits: `fn(call_id, from_tag, digit, duration_ms, volume)`."""
+        return self._event("rtpengine.on_dtmf", function, call_id, from_tag)
+
+    def on_media_timeout(self, function: Any = None, *, call_id: str | None = None, from_tag: str | None = None) -> Any:
+        """Told that media stopped: `fn(call_id, from_tag)`."""
+        return self._event("rtpengine.on_media_timeout", function, call_id, from_tag)
+
+    def _never(self, function: Any = None, **filters: Any) -> Any:
+        """Accepted, never called."""
+        return function if callable(function) else lambda given: given
+
+    on_text = on_beep = on_ws_tee_started = on_ws_tee_ended = _never

@@ -1,0 +1,243 @@
+"""Loads a routing script: fresh globals, an empty registry, one `Script` out; a failure leaves everything as it was.
+
+The script is the module `siphon_user_script`. Its directory and the include paths come first on `sys.path`; modules
+found there are dropped from `sys.modules` before a script is executed, so a reload sees them anew, while a `Script`
+keeps the ones it was loaded with: code in progress and stored callbacks go on in their own version. No byte code is
+written by a process that has loaded a script.
+
+Knowingly imperfect: a module that a handler of the old version imports late is the new version's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from siphon.script.registry import Handler, _siphon_registry
+
+SCRIPT_MODULE = "siphon_user_script"
+ALL_METHODS = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "REGISTER",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "PUBLISH",
+    "INFO",
+    "UPDATE",
+    "PRACK",
+    "REFER",
+)
+_OURS = ("siphon", "workers", "shm")
+
+
+class ScriptLoadError(Exception):
+    """The script is missing, does not compile or raised; `traceback` is the text to log."""
+
+    def __init__(self, path: Path, what: str, text: str) -> None:
+        super().__init__(f"{path}: {what}")
+        self.path = path
+        self.what = what
+        self.traceback = text
+
+
+class Script:
+    """One loaded version: its handlers, and the modules that stored callbacks are looked up in."""
+
+    def __init__(self, path: Path, version: int, roots: Sequence[Path], entries: Sequence[Handler]) -> None:
+        self.path = path
+        self.version = version
+        self.roots = tuple(roots)
+        self.modules = {name: module for name, module in list(sys.modules.items()) if _below(module, self.roots)}
+        self._by_kind: dict[str, tuple[Handler, ...]] = {}
+        for entry in entries:
+            self._by_kind[entry.kind] = (*self._by_kind.get(entry.kind, ()), entry)
+        requests = self.handlers("proxy.on_request")
+        named = {method for entry in requests for method in entry.methods or ()}
+        self._by_method = {method: tuple(e for e in requests if e.matches(method)) for method in named}
+        self._any_method = tuple(entry for entry in requests if entry.methods is None)
+
+    def handlers(self, kind: str) -> tuple[Handler, ...]:
+        """The handlers of a kind in the order of registration."""
+        return self._by_kind.get(kind, ())
+
+    def request_handlers(self, method: str) -> tuple[Handler, ...]:
+        """The on_request handlers that match a method."""
+        found = self._by_method.get(method)
+        return found if found is not None else self._by_method.get(method.upper(), self._any_method)
+
+    def methods(self) -> list[str]:
+        """What Allow says: methods that have a handler, ACK and CANCEL with INVITE."""
+        named = set(self._by_method)
+        if self._any_method:
+            named.update(ALL_METHODS)
+        if "INVITE" in named:
+            named.update(("ACK", "CANCEL"))
+        return sorted(named, key=lambda m: (ALL_METHODS.index(m) if m in ALL_METHODS else len(ALL_METHODS), m))
+
+    # -- callbacks by name
+
+    def name_of(self, function: Callable[..., Any], what: str = "callback") -> str:
+        """ "module:qualname" of a module-level function; ValueError when that would not lead back to it."""
+        module = getattr(function, "__module__", None)
+        qualname = getattr(function, "__qualname__", None)
+        if isinstance(module, str) and isinstance(qualname, str) and callable(function):
+            name = f"{module}:{qualname}"
+            if self._find(module, qualname) is function:
+                return name
+        raise ValueError(
+            f"{what}={function!r} is not a module-level function. The response may be handled by another worker, which "
+            "finds the function by module and name: a lambda, closure, bound method or partial cannot be found there. "
+            "Define it at module level and pass data through request.vars."
+        )
+
+    def resolve(self, name: str) -> Callable[..., Any] | None:
+        """The function of a stored name; None when this version has none."""
+        module, _, qualname = name.partition(":")
+        found = self._find(module, qualname)
+        if found is None and module not in sys.modules and self._import_late(module):
+            found = self._find(module, qualname)
+        return found if callable(found) else None
+
+    def _find(self, module: str, qualname: str) -> Any:
+        found: Any = self.modules.get(module) or sys.modules.get(module)
+        for part in qualname.split("."):
+            if found is None or part.startswith("__"):
+                return None
+            found = getattr(found, part, None)
+        return found
+
+    def _import_late(self, name: str) -> bool:
+        """Import a module of the script's directories that a handler of another worker had imported."""
+        try:
+            spec = importlib.util.find_spec(name.partition(".")[0])
+            if spec is None or spec.origin is None or not _is_below(spec.origin, self.roots):
+                return False
+            self.modules[name] = importlib.import_module(name)
+        except (ImportError, ValueError):
+            return False
+        return True
+
+
+_paths: list[str] = []
+"""What loading has put in front of sys.path."""
+_all_roots: set[Path] = set()
+"""Directories of every script loaded so far: modules of a path given up must not survive either."""
+
+
+def load_script(path: Path, include_paths: Sequence[Path] = (), version: int = 1) -> Script:
+    """Execute the script and give its handlers; ScriptLoadError (with the traceback) when that fails."""
+    path = Path(path).resolve()
+    roots = [path.parent, *(Path(include).resolve() for include in include_paths)]
+    sys.dont_write_bytecode = True
+    saved = _State()
+    _all_roots.update(roots)
+    _put_first(roots)
+    _drop_modules()
+    _siphon_registry.clear()
+    try:
+        _execute(path)
+        script = Script(path, version, roots, _siphon_registry.entries())
+    except BaseException:
+        saved.put_back()
+        raise
+    return script
+
+
+class _State:
+    """What loading changes outside: the registry, sys.path and the modules of scripts."""
+
+    def __init__(self) -> None:
+        self.entries = _siphon_registry.entries()
+        self.path = list(sys.path)
+        self.paths = list(_paths)
+        self.modules = {name: module for name, module in list(sys.modules.items()) if _is_script_module(name, module)}
+
+    def put_back(self) -> None:
+        _siphon_registry.restore(self.entries)
+        sys.path[:] = self.path
+        _paths[:] = self.paths
+        _drop_modules()
+        sys.modules.update(self.modules)
+
+
+def _put_first(roots: Sequence[Path]) -> None:
+    for old in _paths:
+        if old in sys.path:
+            sys.path.remove(old)
+    _paths[:] = list(dict.fromkeys(str(root) for root in roots))
+    sys.path[:0] = _paths
+
+
+def _drop_modules() -> None:
+    for name, module in list(sys.modules.items()):
+        if _is_script_module(name, module):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    linecache.checkcache()
+
+
+def _is_script_module(name: str, module: object) -> bool:
+    """Whether a module belongs to scripts: found in one of their directories and not part of siphond."""
+    if name == SCRIPT_MODULE:
+        return True
+    return name.partition(".")[0] not in _OURS and name != "__main__" and _below(module, _all_roots)
+
+
+def _below(module: object, roots: Sequence[Path] | set[Path]) -> bool:
+    if getattr(module, "__name__", None) == SCRIPT_MODULE:
+        return True
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        return _is_below(file, roots)
+    places = getattr(module, "__path__", None)  # a namespace package has no file
+    return places is not None and any(_is_below(place, roots) for place in places if isinstance(place, str))
+
+
+def _is_below(file: str, roots: Sequence[Path] | set[Path]) -> bool:
+    if "site-packages" in file or not file.startswith("/"):
+        return False
+    return any(file.startswith(f"{root}/") or file == str(root) for root in roots)
+
+
+def _execute(path: Path) -> None:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ScriptLoadError(path, f"cannot be read: {error.strerror}", "") from error
+    module = ModuleType(SCRIPT_MODULE)
+    module.__file__ = str(path)
+    sys.modules[SCRIPT_MODULE] = module
+    try:
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ScriptLoadError(path, _summary(error, path), _trace(error)) from error
+
+
+def _summary(error: BaseException, path: Path) -> str:
+    """What went wrong, with the line of the script where it did."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == str(path):
+            line = number
+    what = f"{type(error).__name__}: {error}"
+    return f"line {line}: {what}" if line else what
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback without the frame of the loader."""
+    inner = error.__traceback__.tb_next if error.__traceback__ else None
+    return "".join(traceback.TracebackException(type(error), error, inner).format())

@@ -1,0 +1,171 @@
+"""What handlers decided, as plain values: the engine carries them out and commits them.
+
+One Outcome for the on_request handlers, one ReplyOutcome for a response, one FailureOutcome for a failed attempt, one
+CancelOutcome for on_cancel. Nothing in here points back to a Request: the engine may keep an outcome for as long as it
+likes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Headers = list[tuple[str, str]]
+Edit = tuple[str, str, str]
+"""("set" | "add", name, value): one queued edit of whatever response is armed, in the order of the calls."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response made here. `headers` come before the queued edits; `stateless` discards the server transaction."""
+
+    status: int
+    reason: str
+    reliable: bool = False
+    stateless: bool = False
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSpec:
+    """A captured flow as the engine needs it: "ip:port" of both ends."""
+
+    transport: str
+    remote_addr: str
+    local_addr: str
+    connection_id: str
+
+
+@dataclass(slots=True)
+class ViaOverride:
+    """`force_send_via`: outbound transport (lower case) and the sent-by `host[:port]` of our Via."""
+
+    transport: str
+    sent_by: str
+
+
+@dataclass(slots=True)
+class TargetSpec:
+    """One entry of a fork. `received`, `listener`, `path` and `flow` are those of a registered contact.
+
+    `via_source`: send to `received` instead of the URI (a binding behind NAT, or one reached over its flow).
+    `address`: a gateway destination's configured address. `valid` is False for an entry that is not a SIP URI: a failed
+    branch.
+    """
+
+    uri: str
+    path: tuple[str, ...] = ()
+    received: tuple[str, int] | None = None
+    via_source: bool = False
+    listener: int | None = None
+    local_addr: str | None = None
+    q: float = 1.0
+    flow: FlowSpec | None = None
+    address: str | None = None
+    is_contact: bool = False
+    valid: bool = True
+
+
+@dataclass(slots=True)
+class Relay:
+    """`request.relay()`. `next_hop` is a URI or `ip[:port]`; None: Route or Request-URI.
+
+    `address` is the configured address of a gateway destination. Callbacks are "module:qualname".
+    """
+
+    next_hop: str | None = None
+    flow: FlowSpec | None = None
+    send_socket: str | None = None
+    via_override: ViaOverride | None = None
+    on_reply: str | None = None
+    on_failure: str | None = None
+    timeout: float | None = None
+    address: str | None = None
+
+
+@dataclass(slots=True)
+class Fork:
+    """`request.fork()`; `strategy` is "parallel", "sequential" or "q"."""
+
+    targets: list[TargetSpec]
+    strategy: str = "parallel"
+    send_socket: str | None = None
+    on_reply: str | None = None
+    on_failure: str | None = None
+    timeout: float | None = None
+
+
+Action = Answer | Relay | Fork
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the on_request handlers left.
+
+    `action` None: nothing armed (silent drop). `message` is the request as the handlers left it, `splices` turn the one
+    received into it. `vars_bytes` is `vars` packed, b"" when empty. `answer_to_source`: fix_nated_register() was
+    called.
+    `route_unsigned`: loose_route() met a Route that names us without a valid token. `auth_failures`: credentials that
+    failed. `error`: a handler raised; nothing else counts then.
+    """
+
+    action: Action | None = None
+    provisionals: list[Answer] = field(default_factory=list)
+    reply_edits: list[Edit] = field(default_factory=list)
+    reply_body: tuple[bytes, str] | None = None
+    reply_to_tag: str | None = None
+    message: bytes = b""
+    edited: bool = False
+    splices: list[tuple[int, int, bytes]] = field(default_factory=list)
+    record_route: bool = False
+    vars: dict[str, Any] = field(default_factory=dict)
+    vars_bytes: bytes = b""
+    auth_user: str | None = None
+    consumed_routes: list[str] = field(default_factory=list)
+    error: BaseException | None = None
+    uri_set: bool = False
+    answer_to_source: bool = False
+    route_unsigned: bool = False
+    auth_failures: int = 0
+
+
+@dataclass(slots=True)
+class ReplyOutcome:
+    """What on_reply handlers left: the response passes or not, its bytes, a reject, the keys written to `vars`."""
+
+    passed: bool = True
+    message: bytes = b""
+    edited: bool = False
+    reject: tuple[int, str] | None = None
+    vars_written: dict[str, Any] = field(default_factory=dict)
+    vars_deleted: list[str] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class FailureOutcome:
+    """What on_failure handlers left. `request` is the outcome of the copy that armed last (None: nothing armed)."""
+
+    request: Outcome | None = None
+    relay_reply: bool = False
+    reply: bytes = b""
+    reply_edited: bool = False
+    vars_written: dict[str, Any] = field(default_factory=dict)
+    vars_deleted: list[str] = field(default_factory=list)
+    error: BaseException | None = None
+
+    @property
+    def action(self) -> Action | None:
+        """The new attempt or the answer that was armed."""
+        return self.request.action if self.request is not None else None
+
+
+@dataclass(slots=True)
+class CancelOutcome:
+    """What on_cancel handlers left."""
+
+    vars_written: dict[str, Any] = field(default_factory=dict)
+    vars_deleted: list[str] = field(default_factory=list)
+    error: BaseException | None = None

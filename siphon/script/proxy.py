@@ -1,0 +1,123 @@
+"""The namespace `proxy`: decorators of request and response handlers, and checks before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
+
+from siphon.script import binding, log
+from siphon.script.registry import decorator
+from siphon.script.request import Request
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+REQUIRED = ("Via", "From", "To", "Call-ID", "CSeq")
+
+
+class Proxy:
+    """`from siphon import proxy`."""
+
+    __slots__ = ()
+
+    @overload
+    def on_request(self, filter: Function, /) -> Function: ...  # noqa: A002
+    @overload
+    def on_request(self, filter: str | None = None, /) -> Callable[[Function], Function]: ...  # noqa: A002
+    def on_request(self, filter: Any = None, /) -> Any:  # noqa: A002
+        """Handle requests: `fn(request)`. Bare, or with methods such as "INVITE|BYE"."""
+        return decorator("proxy.on_request", filter)
+
+    @overload
+    def on_reply(self, function: Function, /) -> Function: ...
+    @overload
+    def on_reply(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_reply(self, function: Any = None, /) -> Any:
+        """Handle responses 101-699 of a branch: `fn(request, reply)`; call `reply.relay()` to let it pass."""
+        return _bare("proxy.on_reply", function)
+
+    @overload
+    def on_failure(self, function: Function, /) -> Function: ...
+    @overload
+    def on_failure(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_failure(self, function: Any = None, /) -> Any:
+        """Handle the failure of all branches: `fn(request, reply)`; retarget, answer, or `reply.relay()`."""
+        return _bare("proxy.on_failure", function)
+
+    @overload
+    def on_cancel(self, function: Function, /) -> Function: ...
+    @overload
+    def on_cancel(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_cancel(self, function: Any = None, /) -> Any:
+        """Told that a pending INVITE was cancelled: `fn(request)`; nothing it does changes the answer."""
+        return _bare("proxy.on_cancel", function)
+
+    @overload
+    def on_register_reply(self, function: Function, /) -> Function: ...
+    @overload
+    def on_register_reply(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_register_reply(self, function: Any = None, /) -> Any:
+        """Never called: on_reply covers REGISTER."""
+        log.warn("proxy.on_register_reply handlers are never called: on_reply covers REGISTER")
+        return _bare("proxy.on_register_reply", function)
+
+    def sanity_check(self, request: Request) -> bool:
+        """Whether the headers that every request needs are there and agree. Sends nothing."""
+        message = _request(request)._message
+        if not all(message.has(name) for name in REQUIRED):
+            return False
+        if message.max_forwards == 0 or message.cseq < 0 or message.cseq_method != message.method:
+            return False
+        return bool(message.content_length < 0 or message.content_length == len(message.body))
+
+    def rate_limit(self, request: Request, window_secs: float, max_requests: int) -> bool:
+        """True while the source is within `max_requests` in `window_secs`, counted by all workers."""
+        source = _request(request).source_ip
+        for value in (window_secs, max_requests):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+                raise ValueError("window_secs and max_requests are numbers above 0")
+        limiter = binding.current().services.limiter
+        if limiter is None:
+            raise NotImplementedError("proxy.rate_limit comes in a later release")
+        return limiter(source, float(window_secs), int(max_requests))
+
+    def memory_used_pct(self) -> int:
+        """Memory of all processes of the instance in percent of the machine; 0 if unknown."""
+        probe = binding.current().services.memory_used_pct
+        return 0 if probe is None else probe()
+
+    async def enum_lookup(self, number: str, suffix: str = "e164.arpa.", service: str = "E2U+sip") -> str | None:
+        """The URI that ENUM (RFC 6116) gives for a number."""
+        raise NotImplementedError("proxy.enum_lookup comes in a later release")
+
+    def send_request(
+        self,
+        method: str,
+        ruri: str,
+        headers: Mapping[str, Any] | None = None,
+        body: str | bytes | None = None,
+        next_hop: str | None = None,
+        wait_for_response: bool = False,
+        timeout_ms: int = 2000,
+    ) -> Any:
+        """A request of our own."""
+        raise NotImplementedError("proxy.send_request comes in a later release")
+
+    def subscribe_state(self, *args: Any, **kwargs: Any) -> Any:
+        """Not offered."""
+        raise NotImplementedError("proxy.subscribe_state is not offered by siphond")
+
+    def __repr__(self) -> str:
+        return "<namespace proxy>"
+
+
+def _bare(kind: str, function: object) -> Any:
+    """A decorator without a filter."""
+    if function is not None and not callable(function):
+        raise TypeError(f"{kind} takes no filter")
+    return decorator(kind, function)
+
+
+def _request(value: object) -> Request:
+    if not isinstance(value, Request):
+        raise TypeError(f"a Request is needed, not {type(value).__name__}")
+    return value

@@ -1,0 +1,209 @@
+"""The namespace `registrar`: the shared location service as scripts see it (RFC 3261 §10, RFC 3327)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, overload
+
+from siphon.script import binding, text
+from siphon.script.contact import Contact
+from siphon.script.context import Services
+from siphon.script.flow import address, udp_flow
+from siphon.script.outcome import Answer
+from siphon.script.registry import decorator
+from siphon.script.reply import Reply
+from siphon.script.request import Request
+from siphon.script.uri import SipUri
+from siphon.services.location.binding import Binding
+from siphon.services.location.facts import register_facts
+from siphon.sip.message import parse
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Address = str | SipUri
+
+
+class Registrar:
+    """`from siphon import registrar`."""
+
+    __slots__ = ()
+
+    def save(
+        self,
+        request: Request,
+        force: bool = False,
+        aliases: Sequence[Address] = (),
+        flow_token: str | None = None,
+    ) -> bool:
+        """Apply a REGISTER and arm its answer: True after a 2xx, False after an error that changed nothing."""
+        if not isinstance(request, Request):
+            raise TypeError(f"a Request is needed, not {type(request).__name__}")
+        if request.method != "REGISTER":
+            raise ValueError(f"save() is for REGISTER, not {request.method}")
+        if not request._may_arm("registrar.save()"):
+            return False
+        context = request._context
+        draft = request._draft
+        message = request._message if draft is None or not draft.changed else parse(draft.to_bytes())
+        listener = context.listener
+        facts = register_facts(
+            message,
+            context.identity,
+            transaction=context.transaction_id,
+            source=context.source,
+            local=(context.local_ip or (listener.ip if listener else ""), listener.port if listener else 0),
+            transport=request.transport,
+            behind_nat=request._nat_register,
+            auth_user=request._auth_user,
+            auth_realm=binding.current().settings.auth.realm,
+            aliases=[_aor(alias) for alias in aliases],
+            flow_token=None if flow_token is None else text.one_line(flow_token, "flow_token"),
+            force=bool(force),
+        )
+        result = context.services.location.save(facts, context.wall)
+        request._arm(Answer(result.status, result.reason, headers=list(result.headers)))
+        return bool(result.ok)
+
+    def lookup(self, uri: Address) -> list[Contact]:
+        """Live bindings of an address of record: highest q first, then the most recently refreshed."""
+        services = binding.current().services
+        wall = services.wall()
+        return [contact_of(found, services, wall) for found in services.location.lookup(_aor(uri), wall)]
+
+    def lookup_contact(self, uri: Address) -> list[Contact]:
+        """Live bindings with that Contact URI, over all addresses of record."""
+        services = binding.current().services
+        wall = services.wall()
+        return [contact_of(found, services, wall) for _, found in services.location.lookup_contact(_aor(uri), wall)]
+
+    def is_registered_contact(self, uri: Address) -> bool:
+        """Whether any live binding has that Contact URI."""
+        return bool(self.lookup_contact(uri))
+
+    def lookup_by_token(self, token: str | None) -> Contact | None:
+        """The binding saved with that flow token."""
+        if token is None:
+            return None
+        services = binding.current().services
+        wall = services.wall()
+        found = services.location.lookup_by_token(text.one_line(token, "token"), wall)
+        return None if found is None else contact_of(found, services, wall)
+
+    def is_registered(self, uri: Address) -> bool:
+        """Whether the address of record has a live binding."""
+        services = binding.current().services
+        return bool(services.location.lookup(_aor(uri), services.wall()))
+
+    def remove(self, uri: Address) -> None:
+        """Drop the bindings and all else of an address of record."""
+        services = binding.current().services
+        events = services.location.remove(_aor(uri), services.wall())
+        if events and services.on_change is not None:
+            services.on_change(str(uri), events)
+
+    expire = remove
+
+    async def aor_count(self) -> int:
+        """Addresses of record with a live binding."""
+        services = binding.current().services
+        return int(services.location.count(services.wall()))
+
+    def save_proxy(
+        self, request: Request, reply: Reply, aliases: Sequence[Address] = (), flow_token: str | None = None
+    ) -> bool:
+        """Remember a binding that another registrar accepted."""
+        raise NotImplementedError("registrar.save_proxy comes in a later release")
+
+    def save_pending(self, request: Request) -> bool:
+        """As save(), invisible until confirmed."""
+        raise NotImplementedError("registrar.save_pending comes in a later release")
+
+    def confirm_pending(self, aor: Address) -> bool:
+        """Make what save_pending() stored visible."""
+        raise NotImplementedError("registrar.confirm_pending comes in a later release")
+
+    def set_associated_uris(self, aor: Address, uris: Iterable[Address]) -> None:
+        """Store the alias list of an address of record; [] clears it."""
+        services = binding.current().services
+        values = [text.one_line(str(uri), "URI") for uri in uris]
+        services.location.set_associated_uris(_aor(aor), values, services.wall())
+
+    def associated_uris(self, aor: Address) -> list[str]:
+        """The stored alias list."""
+        return list(binding.current().services.location.associated_uris(_aor(aor)))
+
+    def asserted_identity(self, aor: Address) -> str | None:
+        """The first associated URI."""
+        return next(iter(self.associated_uris(aor)), None)
+
+    def set_service_routes(self, aor: Address, routes: Iterable[Address]) -> None:
+        """Store the service routes of an address of record."""
+        services = binding.current().services
+        values = [text.one_line(str(route), "route") for route in routes]
+        services.location.set_service_routes(_aor(aor), values, services.wall())
+
+    def service_route(self, aor: Address) -> list[str]:
+        """The stored service routes."""
+        return list(binding.current().services.location.service_routes(_aor(aor)))
+
+    @overload
+    def on_change(self, function: Function, /) -> Function: ...
+    @overload
+    def on_change(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_change(self, function: Any = None, /) -> Any:
+        """Told of changed bindings, in one process: `fn(aor, event_type, contacts)`."""
+        if function is not None and not callable(function):
+            raise TypeError("registrar.on_change takes no filter")
+        return decorator("registrar.on_change", function)
+
+    def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("not offered by siphond")
+
+    reginfo_xml = save_as_contact = _unavailable
+
+    def __repr__(self) -> str:
+        return "<namespace registrar>"
+
+
+def _aor(uri: object) -> str:
+    if not isinstance(uri, (str, SipUri)):
+        raise TypeError(f"an address of record is a str or SipUri, not {type(uri).__name__}")
+    return text.one_line(str(uri), "address of record")
+
+
+def contact_of(found: Binding, services: Services, wall: float) -> Contact:
+    """A stored binding as scripts see it."""
+    listener = listener_of(services.identity, found)
+    flow = udp_flow(found.source, found.local) if found.transport == "udp" else None
+    return Contact(
+        found.uri,
+        q=found.q,
+        expires=found.remaining(wall),
+        age_secs=found.age(wall),
+        received_address=found.source,
+        received=f"sip:{address(*found.source)};transport={found.transport}",
+        path=list(found.path),
+        instance_id=found.instance,
+        instance_epoch=found.epoch or None,
+        is_local=listener is not None or (bool(found.epoch) and found.epoch == services.instance_id),
+        flow=flow,
+        flow_token=found.flow_token,
+        params=[(n.lower(), v) for n, v in found.params if n.lower() not in ("+sip.instance", "reg-id")],
+        behind_nat=found.behind_nat,
+        listener=listener,
+    )
+
+
+def listener_of(identity: Any, found: Binding) -> int | None:
+    """The index of the listener that a binding's REGISTER came in on, when this instance still has it."""
+    if identity is None:
+        return None
+    ip, port = found.local
+    transport = found.transport.lower()
+    for listener in identity.listeners:
+        same_place = listener.port == port and (
+            listener.ip == ip or (listener.wildcard and (":" in listener.ip) == (":" in ip))
+        )
+        if same_place and str(listener.transport).lower() == transport:
+            index: int = listener.index
+            return index
+    return None

@@ -1,0 +1,355 @@
+"""Request: a SIP request as handlers see it, over the parsed message and the facts of its transaction.
+
+Cheap to make and lazy: a str, a URI or a dict exists once a handler asks for it. `Request(message, context)` is made by
+the engine, one for each run of handlers; it must not outlive the handlers' event, the Outcome does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from siphon.forwarding.routes import LooseRoute, RouteFacts, loose_route
+from siphon.script import log, text
+from siphon.script.address import first_address, parameter, uri_span
+from siphon.script.addresses import route_value
+from siphon.script.answering import COPIED_IF_SET, Answering
+from siphon.script.context import RequestContext
+from siphon.script.flow import Flow, udp_flow
+from siphon.script.phase import Phase
+from siphon.script.uri import SipUri
+from siphon.sip.message import SipMessage, parse
+
+Network = IPv4Network | IPv6Network
+
+
+@lru_cache(maxsize=1024)
+def network(given: str) -> Network | None:
+    """A CIDR string or a single address; None when it is neither. IPv4-mapped IPv6 counts as IPv4."""
+    try:
+        found = ip_network(given.strip(), strict=False)
+    except ValueError:
+        return None
+    if isinstance(found, IPv6Network) and found.prefixlen >= 96 and found.network_address.ipv4_mapped is not None:
+        return ip_network(f"{found.network_address.ipv4_mapped}/{found.prefixlen - 96}")
+    return found
+
+
+class Request(Answering):
+    """One SIP request. Edits are forwarded downstream; answers and routes are armed, and the last one wins."""
+
+    __slots__ = (
+        "_auth_failures",
+        "_auth_user",
+        "_consumed",
+        "_loose",
+        "_nat_register",
+        "_ruri",
+        "_uri",
+        "_uri_set",
+    )
+
+    def __init__(self, message: SipMessage, context: RequestContext) -> None:
+        self._message = message
+        self._context = context
+        self._draft = None
+        self._body = None
+        self._action = None
+        self._armed_at = 0
+        self._copied = None
+        self._phase = Phase.OPEN
+        self._record_route = context.record_route
+        self._reply_body = None
+        self._reply_edits = None
+        self._reply_to_tag = None
+        self._via = None
+        self._auth_user: str | None = context.auth_user
+        self._consumed: list[str] | None = None
+        self._loose: LooseRoute | None = None
+        self._nat_register = False
+        self._ruri: SipUri | None = None
+        self._uri: bytes | None = None
+        self._uri_set = False
+        self._auth_failures = 0
+
+    # -- the request line
+
+    @property
+    def method(self) -> str:
+        """The method as sent; methods are case-sensitive."""
+        method: str = self._message.method
+        return method
+
+    @property
+    def ruri(self) -> SipUri:
+        """The Request-URI, live: assigning an attribute of it changes the message."""
+        if self._ruri is None:
+            self._ruri = SipUri.of(text.decode(self._message.uri if self._uri is None else self._uri), self._put_uri)
+        return self._ruri
+
+    @ruri.setter
+    def ruri(self, uri: str | SipUri) -> None:
+        self.set_ruri(uri)
+
+    def set_ruri(self, uri: str | SipUri) -> None:
+        """Replace the whole Request-URI; ValueError when it is not a URI."""
+        if not isinstance(uri, (str, SipUri)):
+            raise TypeError(f"a URI is a str or SipUri, not {type(uri).__name__}")
+        self._ruri = None
+        self._put_uri(str(SipUri(str(uri))))
+
+    def set_ruri_user(self, user: str | None) -> None:
+        """Replace the user part only; None removes it."""
+        self.ruri.user = user
+
+    def set_ruri_host(self, host: str) -> None:
+        """Replace the host only; the port stays."""
+        self.ruri.host = host
+
+    def _put_uri(self, uri: str) -> None:
+        self._uri = text.encode(uri)
+        self._uri_set = True
+        self._edit().set_uri(self._uri)
+
+    # -- From, To, Call-ID, CSeq
+
+    def _tag(self, name: str, parsed: bytes | None) -> str | None:
+        if self._draft is None:
+            return None if parsed is None else text.decode(parsed)
+        value = self.get_header(name)
+        return None if value is None else parameter(value, "tag")
+
+    @property
+    def from_tag(self) -> str | None:
+        """The tag of From."""
+        return self._tag("From", self._message.from_tag)
+
+    @property
+    def to_tag(self) -> str | None:
+        """The tag of To."""
+        return self._tag("To", self._message.to_tag)
+
+    @property
+    def in_dialog(self) -> bool:
+        """Whether From and To carry tags."""
+        return self._message.to_tag is not None and self._message.from_tag is not None
+
+    @property
+    def cseq(self) -> tuple[int, str] | None:
+        """Number and method of CSeq."""
+        return self._message.cseq, self._message.cseq_method
+
+    @property
+    def max_forwards(self) -> int:
+        """Max-Forwards; 70 when absent."""
+        value = self._message.max_forwards
+        if self._draft is not None:
+            given = self.get_header("Max-Forwards")
+            value = int(given) if given is not None and given.isascii() and given.isdigit() else -1
+        return 70 if value < 0 else value
+
+    @property
+    def user_agent(self) -> str | None:
+        """The User-Agent."""
+        return self.get_header("User-Agent")
+
+    @property
+    def event(self) -> str | None:
+        """The Event header."""
+        return self.get_header("Event")
+
+    @property
+    def contact_expires(self) -> int | None:
+        """`expires` of the first Contact, else the Expires header; None when neither is a number."""
+        contact = self.get_header("Contact")
+        for given in (parameter(contact, "expires") if contact else None, self.get_header("Expires")):
+            if given is not None and given.isascii() and given.isdigit():
+                return int(given)
+        return None
+
+    # -- where it came from
+
+    @property
+    def transport(self) -> str:
+        """`udp`, `tcp` ..., lower case."""
+        listener = self._context.listener
+        return "udp" if listener is None else str(listener.transport).lower()
+
+    @property
+    def source_ip(self) -> str:
+        """The observed source address."""
+        return self._context.source[0]
+
+    @property
+    def source_port(self) -> int:
+        """The observed source port."""
+        return self._context.source[1]
+
+    @property
+    def flow(self) -> Flow | None:
+        """Where the request came in."""
+        context = self._context
+        if context.listener is None:
+            return None
+        return udp_flow(context.source, (context.local_ip or context.listener.ip, context.listener.port))
+
+    def source_ip_in(self, networks: Iterable[str]) -> bool:
+        """Whether the source is in one of the networks (CIDR strings or addresses)."""
+        if isinstance(networks, str):
+            networks = [networks]
+        source = ip_address(self._context.source[0].partition("%")[0])
+        if isinstance(source, IPv6Address) and source.ipv4_mapped is not None:
+            source = source.ipv4_mapped
+        for given in networks:
+            found = network(given) if isinstance(given, str) else None
+            if found is None:
+                log.warn(f"source_ip_in: not a network: {given!r}")
+            elif source.version == found.version and source in found:
+                return True
+        return False
+
+    def from_gateway(self, group: str) -> bool:
+        """Whether the source belongs to a gateway group; without gateways it never does."""
+        return False
+
+    @property
+    def auth_user(self) -> str | None:
+        """The user name that passed a digest check, as sent."""
+        return self._auth_user
+
+    @auth_user.setter
+    def auth_user(self, user: str | None) -> None:
+        self._auth_user = None if user is None else text.one_line(user, "auth_user")
+
+    @property
+    def vars(self) -> dict[str, Any]:  # noqa: A003
+        """A dict kept with the transaction, seen by all its handlers in whichever worker."""
+        return self._context.open_vars()
+
+    @vars.setter  # noqa: A003
+    def vars(self, values: dict[str, Any]) -> None:
+        if not isinstance(values, dict):
+            raise TypeError(f"vars is a dict, not {type(values).__name__}")
+        mine = self.vars
+        if values is not mine:
+            values = dict(values)
+            mine.clear()
+            mine.update(values)
+
+    # -- headers that need care
+
+    def set_header(self, name: str, value: str) -> None:
+        """One line replaces all of that name, at the first one's place; appended when absent."""
+        super().set_header(name, value)
+        if name.lower() in COPIED_IF_SET:
+            if self._copied is None:
+                self._copied = set()
+            self._copied.add(name.lower())
+
+    def ensure_header(self, name: str, value: str) -> None:
+        """Set a header only when it is absent."""
+        if not self.has_header(name):
+            self.set_header(name, value)
+
+    def remove_from_header_list(self, name: str, value: str) -> None:
+        """Remove the entries of a comma list that equal `value` (case ignored); an empty header goes."""
+        if self.has_header(name):
+            self._edit().remove_from_list(text.header_name(name), text.one_line(value, "value"))
+
+    def add_path(self, uri: str | SipUri) -> None:
+        """Put `<uri;lr>` on top of Path; a value that names us is signed."""
+        value = route_value(uri)
+        context = self._context
+        signer = context.services.signer
+        if signer is not None and context.identity.names_us(value.host, value.port or 0):
+            token = signer.sign_path(value.user, value.host, value.port or 0)
+            value.params["pts"] = token.decode() if isinstance(token, bytes) else token
+        self._put_on_top("Path", f"<{value}>")
+
+    def prepend_route(self, uri: str | SipUri) -> None:
+        """Put `<uri;lr>` on top of Route."""
+        self._put_on_top("Route", f"<{route_value(uri)}>")
+
+    def _put_on_top(self, name: str, value: str) -> None:
+        top = self.get_header(name)
+        if top is None or first_address(top).strip() != value:
+            self._edit().prepend(name, value)
+
+    def fix_nated_contact(self) -> None:
+        """Point the first Contact at the observed source."""
+        self._contact_to(*self._context.source)
+
+    def fix_nated_register(self) -> None:
+        """Bindings saved from this request are called at the observed source, and the answer goes there too."""
+        self._nat_register = True
+
+    def generate_icid(self) -> str:
+        """A new unique string."""
+        return uuid.uuid4().hex
+
+    # -- routes
+
+    @property
+    def route_user(self) -> str | None:
+        """User part of the current top Route."""
+        top = self.get_header("Route")
+        if top is None:
+            return None
+        start, end, _ = uri_span(top)
+        return SipUri.of(top[start:end]).user
+
+    @property
+    def consumed_routes(self) -> list[str]:
+        """URIs that loose_route() accepted as ours, in order."""
+        return list(self._context.consumed_routes if self._consumed is None else self._consumed)
+
+    @property
+    def consumed_route(self) -> SipUri | None:
+        """The first of them."""
+        routes = self.consumed_routes
+        return SipUri.of(routes[0]) if routes else None
+
+    @property
+    def consumed_route_user(self) -> str | None:
+        """User part of the first of them that has one."""
+        return next((user for route in self.consumed_routes if (user := SipUri.of(route).user) is not None), None)
+
+    def loose_route(self) -> bool:
+        """Consume the Route values that are ours; True when the top one was. A second call returns the first result."""
+        if self._loose is None:
+            context = self._context
+            message = self._message if self._draft is None else parse(self._draft.to_bytes())
+            found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
+            if found.consumed:
+                self._consumed = list(found.consumed)
+            if found.uri is not None or found.routes is not None:
+                found.apply(self._edit())
+            if found.uri is not None:
+                self._uri, self._ruri = found.uri, None
+        return self._loose.accepted
+
+    # -- for the runtime
+
+    def _copy(self, phase: Phase) -> Request:
+        """A fresh request for the next call of reply-time handlers: same message and facts, no edits."""
+        copy = Request(self._message, self._context)
+        copy._phase = phase
+        return copy
+
+    def _close(self) -> None:
+        """The handlers have returned: arming is an error from now on."""
+        self._phase = Phase.CLOSED
+
+    # -- offered later or never
+
+    def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("not offered by siphond")
+
+    rewrite_identities = set_charging_param = charging_params = parse_security_client = _unavailable
+    is_ipsec_protected = matched_sa = add_pcscf_path = _unavailable
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.ruri} from {self.source_ip}>"
