@@ -15,7 +15,8 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeVar
 
 from siphon.sip.draft import Draft
-from siphon.sip.message import SipMessage, Splices, apply_splices, parse
+from siphon.sip.message import SipMessage, parse
+from siphon.sip.splices import apply_splices
 
 SEND_NOTHING = 0
 SERVER_INTERNAL_ERROR = (500, "Server Internal Error")
@@ -126,8 +127,7 @@ def merge_challenges(best: bytes, others: Sequence[bytes]) -> bytes:
     if not lines:
         return best
     place = _end_of_challenges(response)
-    splices: Splices = [(place, place, lines)]
-    return apply_splices(response.raw, splices)
+    return apply_splices(response.raw, [(place, place, lines)])
 
 
 def _challenge_lines(response: SipMessage) -> list[bytes]:

@@ -43,7 +43,7 @@ class Branch(NamedTuple):
 
     transaction: bytes
     salt: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of a branch
     loop: bytes
 
 

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from siphon.forwarding.routes import own_routes
+from siphon.forwarding.trim import clean_target
 from siphon.sip.identity import Identity
-from siphon.sip.message import SipMessage, Splices
+from siphon.sip.message import SipMessage
+from siphon.sip.splices import Splices
 from siphon.sip.uri import NameAddr
 
 INITIAL_MAX_FORWARDS = 70
@@ -138,8 +140,8 @@ def _to_strict_router(uri: bytes, routes: tuple[bytes, ...], *, changed: bool) -
         first = NameAddr.parse(routes[0]).uri
     except ValueError:
         return unchanged
-    if any(name.lower() == "lr" for name, _ in first.params):
+    if first.has_param("lr"):
         return unchanged
-    strict = first.to_bytes()
+    strict = clean_target(first.to_bytes())
     rest = (*routes[1:], b"<%b>" % uri)
     return Outgoing(strict, rest, rest, next_hop=strict)

@@ -84,15 +84,13 @@ def hop_of(uri: Uri | None, identity: Identity) -> Hop | LocalFailure:
         return UNREACHABLE
     if uri.scheme != "sip":
         return UNSUPPORTED_SCHEME if uri.scheme in ("sips", "tel") else UNREACHABLE
-    parameters = {name.lower(): value or "" for name, value in reversed(uri.params)}
-    transport = parameters.get("transport", "").lower()
+    transport = (uri.param("transport") or "").lower()
     if transport and transport not in TRANSPORTS:
         return UNREACHABLE
-    host = parameters.get("maddr") or uri.host
-    port = uri.port or 0
-    if identity.names_us(host, uri.port, uri.scheme):
+    host = uri.param("maddr") or uri.host
+    if identity.names_us(host, uri.port):
         return LOOP_DETECTED
-    return _hop(host, port, transport)
+    return _hop(host, uri.port or 0, transport)
 
 
 def _hop(host: str, port: int, transport: str) -> Hop | LocalFailure:

@@ -4,10 +4,10 @@ In: `host:port` as a Via of ours bears it, or a URI that the script gave. Out: h
 raises: the values are ours.
 """
 
-from siphon.forwarding.routes import PATH_TOKEN, has_parameter, names_us, parameter, port_of
+from siphon.forwarding.routes import PATH_TOKEN, names_us, port_of, token_of
 from siphon.forwarding.signer import RouteSigner
 from siphon.forwarding.trim import with_parameter
-from siphon.sip.identity import Identity
+from siphon.sip.identity import Identity, split_host_port
 from siphon.sip.uri import Uri
 
 
@@ -16,9 +16,9 @@ def record_route_value(sent_by: str, call_id: bytes, signer: RouteSigner | None,
     not UDP.
     """
     host, port = split_host_port(sent_by)
-    token = b"" if signer is None else b";rrs=" + signer.sign_record_route(call_id, host, port)
+    token = b"" if signer is None else b";rrs=" + signer.sign_record_route(call_id, host, port or 0)
     named = b"" if transport.lower() == "udp" else b";transport=" + transport.lower().encode()
-    return b"<sip:%b%b;lr%b>" % (sent_by.encode(), named, token)
+    return b"<sip:%b;lr%b%b>" % (sent_by.encode(), named, token)
 
 
 def record_routes(receiving: str, sending: str, call_id: bytes, signer: RouteSigner | None) -> list[bytes]:
@@ -36,17 +36,8 @@ def record_routes(receiving: str, sending: str, call_id: bytes, signer: RouteSig
 def path_value(uri: Uri, identity: Identity, signer: RouteSigner | None) -> bytes:
     """`<uri;lr>` for a Path or Route header; signed when it names us, unless it bears a token already."""
     text = uri.to_bytes()
-    if not has_parameter(uri, "lr"):
+    if not uri.has_param("lr"):
         text = with_parameter(text, b"lr")
-    if signer is not None and names_us(uri, identity) and not parameter(uri, PATH_TOKEN):
+    if signer is not None and names_us(uri, identity) and not token_of(uri, PATH_TOKEN):
         text = with_parameter(text, b"pts=" + signer.sign_path(uri.user, uri.host, port_of(uri)))
     return b"<%b>" % text
-
-
-def split_host_port(sent_by: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as (host without brackets, port); port 0 when there is none."""
-    if sent_by.startswith("["):
-        host, _, rest = sent_by[1:].partition("]")
-        return host, int(rest[1:] or 0)
-    host, _, port = sent_by.partition(":")
-    return host, int(port or 0)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siphon.forwarding.signer import RouteSigner as RouteSigner
-from siphon.forwarding.trim import without_parameters, without_port
+from siphon.forwarding.trim import clean_target, without_parameters, without_port
 from siphon.sip.draft import Draft
 from siphon.sip.identity import Identity
 from siphon.sip.message import SipMessage
@@ -22,6 +22,7 @@ from siphon.sip.uri import NameAddr, Uri
 
 RECORD_ROUTE_TOKEN = "rrs"
 PATH_TOKEN = "pts"
+_DEFAULT_PORT = {"sip": 5060, "sips": 5061}
 _OURS_BY_MADDR = frozenset((b"maddr", b"transport"))
 
 
@@ -30,7 +31,7 @@ _OURS_BY_MADDR = frozenset((b"maddr", b"transport"))
 
 def names_us(uri: Uri, identity: Identity) -> bool:
     """Whether a sip or sips URI names this instance; an absent port is the scheme's default."""
-    return uri.scheme in ("sip", "sips") and identity.names_us(uri.host, uri.port, uri.scheme)
+    return uri.is_sip and identity.names_us(uri.host, uri.port, _DEFAULT_PORT[uri.scheme])
 
 
 def is_ours(uri: Uri, facts: "RouteFacts", identity: Identity, signer: RouteSigner | None) -> bool:
@@ -42,27 +43,20 @@ def is_ours(uri: Uri, facts: "RouteFacts", identity: Identity, signer: RouteSign
 
 def _has_token(uri: Uri, facts: "RouteFacts", signer: RouteSigner) -> bool:
     port = port_of(uri)
-    if token := parameter(uri, RECORD_ROUTE_TOKEN):
+    if token := token_of(uri, RECORD_ROUTE_TOKEN):
         return signer.verify_record_route(token, facts.call_id, uri.host, port)
-    token = parameter(uri, PATH_TOKEN)
+    token = token_of(uri, PATH_TOKEN)
     return bool(token) and not facts.to_tag and signer.verify_path(token, uri.user, uri.host, port)
 
 
 def port_of(uri: Uri) -> int:
-    """The port of a URI, its scheme's default where it names none."""
-    return uri.port or (5061 if uri.scheme == "sips" else 5060)
+    """The port of a sip or sips URI, its scheme's default where it names none."""
+    return uri.port or _DEFAULT_PORT[uri.scheme]
 
 
-def parameter(uri: Uri, name: str) -> bytes:
-    """The first value of a URI parameter, empty when it has none."""
-    return next(
-        ((value or "").encode("utf-8", "surrogateescape") for key, value in uri.params if key.lower() == name), b""
-    )
-
-
-def has_parameter(uri: Uri, name: str) -> bool:
-    """Whether the URI has a parameter of that lower-case name, with or without a value."""
-    return any(key.lower() == name for key, _ in uri.params)
+def token_of(uri: Uri, name: str) -> bytes:
+    """The value of a URI parameter, empty when it has none."""
+    return (uri.param(name) or "").encode("utf-8", "surrogateescape")
 
 
 def _route_uri(value: bytes) -> Uri | None:
@@ -145,8 +139,8 @@ def _own_record_route(facts: RouteFacts, identity: Identity, signer: RouteSigner
         uri = Uri.parse(facts.uri)
     except ValueError:
         return None
-    ours = uri.user is None and has_parameter(uri, "lr") and is_ours(uri, facts, identity, signer)
-    return uri if ours and (signer is None or parameter(uri, RECORD_ROUTE_TOKEN)) else None
+    ours = uri.user is None and uri.has_param("lr") and is_ours(uri, facts, identity, signer)
+    return uri if ours and (signer is None or token_of(uri, RECORD_ROUTE_TOKEN)) else None
 
 
 def _after_strict_router(own: Uri, facts: RouteFacts, identity: Identity, signer: RouteSigner | None) -> LooseRoute:
@@ -158,7 +152,7 @@ def _after_strict_router(own: Uri, facts: RouteFacts, identity: Identity, signer
         return NOT_ROUTED
     routes = facts.routes[:-1]
     consumed = _leading_ours(routes, facts, identity, signer)
-    return LooseRoute(True, (str(own), *consumed), uri=last.to_bytes(), routes=routes[len(consumed) :])
+    return LooseRoute(True, (str(own), *consumed), uri=clean_target(last.to_bytes()), routes=routes[len(consumed) :])
 
 
 def _leading_ours(
@@ -201,11 +195,10 @@ def strip_own_maddr(uri: Uri, listener_port: int, identity: Identity) -> bytes |
 
     Only where the request came in over the port and transport that the URI indicates.
     """
-    maddr = parameter(uri, "maddr").decode("utf-8", "surrogateescape")
-    transport = parameter(uri, "transport").lower() or b"udp"
+    maddr, transport = uri.param("maddr"), uri.param("transport") or "udp"
     indicated = uri.port or 5060
-    if not maddr or uri.scheme != "sip" or transport != b"udp" or indicated != listener_port:
+    if not maddr or uri.scheme != "sip" or transport.lower() != "udp" or indicated != listener_port:
         return None
-    if not identity.names_us(maddr, indicated, uri.scheme):
+    if not identity.names_us(maddr, indicated):
         return None
     return without_port(without_parameters(uri.to_bytes(), _OURS_BY_MADDR))

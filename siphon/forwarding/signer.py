@@ -8,10 +8,10 @@ them verify. Comparison takes constant time.
 from collections.abc import Sequence
 from hmac import compare_digest, digest
 
-from siphon.forwarding.keys import ROUTES, derive_key
 from siphon.sip.hosts import canonical_host
 
 _TOKEN_BYTES = 10
+_PURPOSE = b"siphond routes"
 
 
 class RouteSigner:
@@ -21,8 +21,8 @@ class RouteSigner:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         """`secrets`: those of auth.nonce_secret, the signing one first; at least one."""
-        self._keys = [derive_key(secret, ROUTES) for secret in secrets]
-        if not self._keys:
+        self._keys = [digest(secret, _PURPOSE, "sha256") for secret in secrets]
+        if not self._keys or not all(secrets):
             raise ValueError("a signer needs a secret")
 
     def sign_record_route(self, call_id: bytes, host: str, port: int) -> bytes:

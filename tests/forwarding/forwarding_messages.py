@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from siphon.sip.identity import Identity, Listener
-from siphon.sip.message import SipMessage, Splices, apply_splices, parse
+from siphon.sip.message import SipMessage, parse
+from siphon.sip.splices import Splices, apply_splices
 
 IDENTITY = Identity([Listener(0, "udp", "192.0.2.1", 5060, None, False)], None, ["example.com"], ["192.0.2.1"])
 KEY = b"k" * 32

@@ -2,9 +2,9 @@
 
 import pytest
 from forwarding_messages import IDENTITY, VIA, request, spliced
-from siphon.sip.message import apply_splices
 
 from siphon.forwarding.copy import Outgoing, forward_copy, lowered, outgoing_routes, via_value
+from siphon.sip.splices import apply_splices
 
 OUR_VIA = via_value("192.0.2.1:5060", b"z9hG4bKours")
 URI = b"sip:bob@example.com"

@@ -2,9 +2,6 @@
 
 import pytest
 from forwarding_messages import IDENTITY, request
-from siphon.sip.draft import Draft
-from siphon.sip.message import parse
-from siphon.sip.uri import Uri
 
 from siphon.forwarding.own_routes import path_value, record_route_value
 from siphon.forwarding.routes import (
@@ -16,6 +13,9 @@ from siphon.forwarding.routes import (
     own_routes,
     strip_own_maddr,
 )
+from siphon.sip.draft import Draft
+from siphon.sip.message import parse
+from siphon.sip.uri import Uri
 
 SIGNER = RouteSigner([b"secret"])
 OURS = record_route_value("192.0.2.1:5060", b"call-1", SIGNER).decode()
@@ -112,6 +112,10 @@ def test_prx_15_only_a_record_route_value_of_ours_counts_as_request_uri():
     for uri in ("sip:192.0.2.1;lr", "sip:bob@192.0.2.1", PATH.strip("<>"), OUR_URI.replace("rrs=", "rrs=0")):
         assert route("<sip:bob@203.0.113.8>", uri=uri, to=INITIAL) == NOT_ROUTED
     assert route("<sip:bob@203.0.113.8>", uri="sip:192.0.2.1;lr", signer=None).uri == b"sip:bob@203.0.113.8"
+
+
+def test_prx_23_the_last_route_loses_its_headers_when_it_becomes_the_request_uri():
+    assert route("<sip:bob@203.0.113.8;method=BYE?Subject=s>", uri=OUR_URI).uri == b"sip:bob@203.0.113.8"
 
 
 def test_prx_15_a_request_uri_of_ours_without_a_route_is_left_alone():

@@ -2,10 +2,10 @@
 
 import pytest
 from forwarding_messages import IDENTITY
-from siphon.sip.uri import NameAddr, Uri
 
-from siphon.forwarding.own_routes import path_value, record_route_value, record_routes, split_host_port
+from siphon.forwarding.own_routes import path_value, record_route_value, record_routes
 from siphon.forwarding.signer import RouteSigner
+from siphon.sip.uri import NameAddr, Uri
 
 SIGNER = RouteSigner([b"secret"])
 
@@ -49,11 +49,3 @@ def test_a_path_value_naming_us_is_signed():
 )
 def test_other_path_values_only_get_lr(uri, signer, value):
     assert path_value(Uri.parse(uri), IDENTITY, signer) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [("host:5060", ("host", 5060)), ("host", ("host", 0)), ("[::1]:5062", ("::1", 5062)), ("[::1]", ("::1", 0))],
-)
-def test_sent_by_is_split_into_host_and_port(text, parts):
-    assert split_host_port(text) == parts

@@ -59,6 +59,7 @@ def test_made_up_tokens_never_verify(token):
     assert not SIGNER.verify_record_route(token, b"call-1", "192.0.2.1", 5060)
 
 
-def test_a_signer_without_a_secret_is_refused():
+@pytest.mark.parametrize("secrets", [[], [b""], [b"secret", b""]])
+def test_a_signer_without_a_secret_is_refused(secrets):
     with pytest.raises(ValueError, match="needs a secret"):
-        RouteSigner([])
+        RouteSigner(secrets)

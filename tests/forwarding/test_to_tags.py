@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siphon.forwarding.branch import to_tag, transaction_of_tag
-from siphon.forwarding.keys import LOOP, ROUTES, TO_TAG, TRANSACTION, derive_key
 
 IDS = st.binary(min_size=16, max_size=16)
 
@@ -46,13 +45,3 @@ def test_transaction_of_tag_survives_anything(tag):
 @pytest.mark.parametrize("tag", [b"", b"z" * 32, b"0" * 31, b" 0" * 16])
 def test_the_tag_of_somebody_else_leads_nowhere(tag):
     assert transaction_of_tag(tag, KEY) is None
-
-
-def test_keys_for_different_purposes_differ():
-    keys = {derive_key(b"secret", purpose) for purpose in (TRANSACTION, TO_TAG, LOOP, ROUTES)}
-    assert len(keys) == 4
-
-
-def test_an_empty_secret_makes_no_key():
-    with pytest.raises(ValueError, match="empty secret"):
-        derive_key(b"", LOOP)
