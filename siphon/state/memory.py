@@ -14,7 +14,9 @@ Expiry is compared with the argument of `expire()` and, when the table has a `cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from shm.values import Head, TableStats
 
 CONFLICT = 0
 FULL = -1
@@ -27,25 +29,6 @@ class Action(Protocol):
     """What a commit sends: run once, after the switch, before anyone else can commit the record."""
 
     def run(self) -> object: ...
-
-
-class Head(NamedTuple):
-    """What is known of a record without copying its value."""
-
-    version: int
-    owner: int
-    next_deadline: float
-    claim_deadline: float
-    expiry: float
-
-
-class TableStats(NamedTuple):
-    """Counts of a table: records in use, blocks not in use, corrupt records met, commits refused for want of room."""
-
-    records: int
-    blocks_free: int
-    corrupt: int
-    full: int
 
 
 class _Entry:
@@ -65,17 +48,21 @@ class MemoryTable:
         blocks: int = 1 << 24,
         *,
         reserve_blocks: int = 0,
+        reserve_records: int = 0,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.slot = 0
         self.busy: set[bytes] = set()  # keys that answer BUSY: somebody "holds" their mutex (tests put them here)
         self._entries: dict[bytes, _Entry] = {}
         self._records = records
+        self._blocks = blocks
         self._blocks_free = blocks
         self._reserve = reserve_blocks
+        self._reserve_records = reserve_records
         self._clock = clock
         self._version = 0
         self._full = 0
+        self._conflicts = 0
 
     def get(self, key: bytes) -> tuple[int, bytes] | int | None:
         """(version, value), None when there is no live record, or BUSY."""
@@ -108,13 +95,13 @@ class MemoryTable:
             return BUSY
         entry = self._live(key)
         if (0 if entry is None else entry.head.version) != expected:
+            self._conflicts += 1
             return CONFLICT
         if entry is None and key in self._entries:
             self._drop(key)
         needed = _blocks(value)
-        if self._blocks_free - needed < (0 if use_reserve else self._reserve) or (
-            entry is None and len(self._entries) >= self._records
-        ):
+        room = self._records - len(self._entries) - (0 if use_reserve else self._reserve_records)
+        if self._blocks_free - needed < (0 if use_reserve else self._reserve) or (entry is None and room < 1):
             self._full += 1
             return FULL
         self._version += 1
@@ -126,12 +113,13 @@ class MemoryTable:
         return head.version
 
     def delete(self, key: bytes, expected: int, *, action: Action | None = None) -> int:
-        """Delete that version; 1, CONFLICT or BUSY."""
+        """Delete that version (0: any that is there); 1, CONFLICT or BUSY."""
         _check_key(key)
         if key in self.busy:
             return BUSY
         entry = self._live(key)
-        if entry is None or entry.head.version != expected:
+        if entry is None or expected not in (0, entry.head.version):
+            self._conflicts += 1
             return CONFLICT
         self._drop(key)
         if action is not None:
@@ -139,7 +127,7 @@ class MemoryTable:
         return 1
 
     def due(self, owner: int, until: float, limit: int) -> list[tuple[bytes, int, float]]:
-        """At most `limit` records of `owner` whose earliest deadline is not after `until`."""
+        """At most `limit` records of `owner` whose earliest deadline is not after `until`, the earliest first."""
         found: list[tuple[bytes, int, float]] = []
         for key, head in self._owned(owner):
             deadline = _earliest(head)
@@ -147,7 +135,7 @@ class MemoryTable:
                 found.append((key, head.version, deadline))
                 if len(found) == limit:
                     break
-        return found
+        return sorted(found, key=lambda entry: entry[2])
 
     def owned(self, owner: int) -> list[tuple[bytes, int, float]]:
         """Every record of `owner` with its earliest deadline (0.0 when it has none)."""
@@ -160,14 +148,31 @@ class MemoryTable:
             self._drop(key)
         return len(gone)
 
-    def keys(self, limit: int, cursor: int = 0) -> tuple[list[bytes], int]:
+    def keys(self, limit: int = 1000, cursor: int = 0) -> tuple[list[bytes], int]:
         """Up to `limit` keys from `cursor` on and the cursor to go on from (0: that was all)."""
         every = list(self._entries)
         following = cursor + limit
         return every[cursor:following], following if following < len(every) else 0
 
     def stats(self) -> TableStats:
-        return TableStats(len(self._entries), self._blocks_free, 0, self._full)
+        """Sizes and counters; what only shared memory can count is 0."""
+        return TableStats(
+            records=len(self._entries),
+            records_max=self._records,
+            blocks_free=self._blocks_free,
+            blocks_max=self._blocks,
+            reserve_blocks=self._reserve,
+            corrupt=0,
+            quarantined=0,
+            full=self._full,
+            busy=0,
+            conflicts=self._conflicts,
+            inherited=0,
+            mended=0,
+            recovered=0,
+            version=self._version,
+            bytes=0,
+        )
 
     def _live(self, key: bytes) -> _Entry | None:
         entry = self._entries.get(key)

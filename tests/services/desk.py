@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from siphon.config.settings import Registrar
+from siphon.config.settings import Registrar, Server, Settings
 from siphon.services.location import Binding, Location, RegisterFacts, RegisterResult, register_facts
 from siphon.state.memory import MemoryTable
 
@@ -51,15 +51,16 @@ class Desk:
 
     def __init__(self, table: MemoryTable | None = None, **settings: Any) -> None:
         self.table = table if table is not None else MemoryTable()
-        self.settings = Registrar(**settings)
-        self.location = Location(self.table, self.settings, b"k" * 32, epoch="run1")
+        server = Server.model_construct(instance_id="node1")
+        self.settings = Settings.model_construct(registrar=Registrar(**settings), server=server)
+        self.location = Location(self.table, Identity(), self.settings, b"k" * 32)
         self.wall = WALL
         self.cseq = 0
 
     def worker(self) -> Desk:
         other = Desk(self.table)
         other.settings = self.settings
-        other.location = Location(self.table, self.settings, b"k" * 32, epoch="run1")
+        other.location = Location(self.table, Identity(), self.settings, b"k" * 32)
         other.cseq = 1000
         return other
 

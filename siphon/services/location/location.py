@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from siphon.config.settings import Registrar
-from siphon.services.location.aor import address_of_record_of
+from siphon.config.settings import Settings
+from siphon.services.location.aor import Identity, address_of_record_of
 from siphon.services.location.binding import AddressRecord, Binding
 from siphon.services.location.facts import RegisterFacts
 from siphon.services.location.index import Index, Kind
@@ -56,12 +56,16 @@ _FAILED = RegisterResult(500, "Location Store Failed")
 class Location:
     """The registrar's store. One for each process; everything it knows lies in `table`."""
 
-    def __init__(self, table: RecordTable, settings: Registrar, hash_key: bytes, *, epoch: str = "") -> None:
+    def __init__(
+        self, table: RecordTable, identity: Identity, settings: Settings, hash_key: bytes, *, epoch: str | None = None
+    ) -> None:
+        """`epoch` marks the bindings accepted here; it is the instance's id when not given."""
         self.damaged = 0
+        self.identity = identity  # whose addresses of record these are: for `register_facts`
         self._table = table
-        self._settings = settings
+        self._settings = settings.registrar
         self._hash_key = hash_key
-        self._epoch = epoch
+        self._epoch = settings.server.instance_id if epoch is None else epoch
         self._index = Index(table, hash_key)
 
     def save(self, facts: RegisterFacts, wall: float) -> RegisterResult:
