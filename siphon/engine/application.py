@@ -1,0 +1,249 @@
+"""The engine in a worker: what workers/application.py asks for, over shared memory and sockets.
+
+Made after fork, so that random generators, the outbox and the asyncio loop are this process's own. The timer helper runs
+the same engine without handlers: where one is due it leaves the claim for the next worker.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+from siphon.config.log import Log
+from siphon.config.settings import Settings
+from siphon.engine.core import Core
+from siphon.engine.counters import Counter
+from siphon.engine.environment import Environment
+from siphon.engine.events import TimerEvent
+from siphon.engine.facts import ScriptFacts, identity_of, timing_of
+from siphon.engine.handlers import ScriptHandlers
+from siphon.engine.ingest import Ingest
+from siphon.engine.keys import Keys
+from siphon.engine.resolver import SystemResolver
+from siphon.engine.shared import Shared
+from siphon.forwarding.signer import RouteSigner
+from siphon.script.context import Services
+from siphon.script.runtime import Runtime
+from siphon.services.digest import DigestVerifier
+from siphon.services.location import Location
+from siphon.sip.message import ParseLimits
+from siphon.state.shm_store import ShmStore
+from siphon.state.store import Send
+from workers.application import WorkerContext
+from workers.net import Received, Unreachable, boottime
+
+EXPIRE_EVERY = 1.0
+EXPIRE_LIMIT = 20_000
+STALLED_SECS = 0.05
+
+
+class Engine:
+    """The Application of one process. Nothing here is shared but what `shared` maps."""
+
+    def __init__(self, settings: Settings, shared: Shared, log: Log, script_version: int = 1) -> None:
+        self.settings = settings
+        self.shared = shared
+        self.log = log
+        self.script_version = script_version
+        self.routes: dict[tuple[int, str], str] = {}
+        self.next_expiry = 0.0
+        self.last_turn = 0.0
+
+    # -- workers.Application ----------------------------------------------------------------------------------------------
+
+    def started(self, context: WorkerContext) -> None:
+        """Build this process's engine and take up what a former generation of its slot has left."""
+        self.context = context
+        self.shared.attach(context.slot)
+        self.identity = identity_of(self.settings)
+        keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
+        self.signer = RouteSigner(keys.route_secrets) if self.settings.proxy.sign_record_route else None
+        self.services = self._services(keys)
+        self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
+        self.runtime.load(version=self.script_version)
+        self.resolver = SystemResolver(context.aio.loop, boottime, self.settings.dns.timeout_ms / 1000)
+        self.store = ShmStore(self.shared.transactions, context.outbox)
+        handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
+        self.env = self._environment(keys)
+        handlers.env = self.env
+        self.core = Core(
+            self.store, self.env, handlers, self.resolver, self, boottime, context.timers.arm, self._refuse
+        )
+        self.ingest = Ingest(
+            self.core,
+            self.send,
+            time.time,
+            lambda bits: int.from_bytes(os.urandom(bits // 8)),
+            lambda: self.runtime.version,
+            context.draining,
+            lambda: self.runtime.pending >= self.settings.script.executor_queue_capacity,
+            self._limits(),
+        )
+        if not context.is_helper:
+            self.shared.recover(context.slot)
+            self._arm_owned(context.slot)
+
+    def receive(self, batch: Sequence[Received], now: float) -> None:
+        """Serve datagrams in their order."""
+        for received in batch:
+            local = received.local if self.identity.listeners[received.listener].wildcard else ""
+            self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
+            if self.store.failed:
+                self._failed_sends()
+
+    def unreachable(self, errors: list[Unreachable], now: float) -> None:
+        """ICMP errors: each concerns the branch whose datagram it quotes."""
+        for error in errors:
+            self.ingest.unreachable(error.data)
+
+    def due(self, entries: list[tuple[bytes, int]], now: float) -> None:
+        """Deadlines of the rings: stale entries and those of other owners are dropped after a look at the header."""
+        for key, version in entries:
+            head = self.store.head(key)
+            if head is None or head[0] != version:
+                continue
+            if head[1] != self.context.slot and head[1] not in self.context.adopted and not self.context.is_helper:
+                continue
+            self.count(Counter.TIMERS)
+            self.core.process(TimerEvent(key, self.alive))
+            if self.store.failed:
+                self._failed_sends()
+
+    def adopt(self, slot: int, generation_dead: bool, now: float) -> None:
+        """A sibling does not beat: its deadlines are armed here; what a dead one left half done is put right."""
+        if generation_dead:
+            self.shared.recover(slot)
+        self._arm_owned(slot)
+
+    def release(self, slot: int) -> None:
+        """The sibling is back; entries of its records are dropped when they come due."""
+
+    def tick(self, now: float) -> float | None:
+        """Once a turn: what found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
+        if self.last_turn and now - self.last_turn > STALLED_SECS and not self.context.is_helper:
+            self._arm_owned(self.context.slot)
+        self.last_turn = now
+        if self.core.retry:
+            self.core.retry_parked()
+        if self.context.is_helper and now >= self.next_expiry:
+            self.next_expiry = now + EXPIRE_EVERY
+            self.shared.expire(now, time.time(), EXPIRE_LIMIT)
+        if self.core.retry:
+            return now + 0.001
+        return self.next_expiry if self.context.is_helper else None
+
+    def reload(self, payload: bytes) -> None:
+        """Load the script anew as the version that the supervisor names."""
+        self.script_version = int(payload)
+        if hasattr(self, "runtime") and self.runtime.version != self.script_version:
+            self.runtime.load(version=self.script_version)
+            self.log.info("script.loaded", version=self.script_version)
+
+    def stopping(self) -> None:
+        """Nothing to save: what matters is in shared memory."""
+        self.runtime.close()
+
+    # -- parts ----------------------------------------------------------------------------------------------------------
+
+    def _services(self, keys: Keys) -> Services:
+        digest = DigestVerifier(
+            self.settings.auth, keys.nonce_secrets, self.shared.nonces, keys.table, is_local=self.identity.is_local
+        )
+        location = Location(self.shared.location, self.identity, self.settings, keys.table, epoch=self.settings.server.instance_id)
+        return Services(
+            location=location,
+            digest=digest,
+            signer=self.signer,
+            identity=self.identity,
+            instance_id=self.settings.server.instance_id,
+        )
+
+    def _environment(self, keys: Keys) -> Environment:
+        return Environment(
+            settings=self.settings,
+            identity=self.identity,
+            signer=self.signer,
+            timing=timing_of(self.settings),
+            id_key=keys.transaction,
+            tag_key=keys.tag,
+            loop_key=keys.loop,
+            script=ScriptFacts(self.runtime),
+            resolve=self.resolver.cached,
+            local_ip=self.local_ip,
+            slot=self.context.slot,
+            generation=self.context.generation,
+            runs_handlers=not self.context.is_helper,
+            server=self.settings.server.server_header or None,
+        )
+
+    def _limits(self) -> ParseLimits:
+        limits = self.settings.limits
+        return ParseLimits(
+            header_bytes=limits.header_bytes, line_bytes=limits.line_bytes, headers=limits.headers, vias=limits.vias
+        )
+
+    def _refuse(self, event: object, step: object, why: str) -> None:
+        self.ingest.refuse(event, step, why)  # type: ignore[arg-type]
+
+    def _arm_owned(self, slot: int) -> None:
+        for key, version, deadline in self.store.owned(slot):
+            self.context.timers.arm(deadline, key, version)
+
+    def _failed_sends(self) -> None:
+        """Datagrams that the kernel refused: as if ICMP had said so."""
+        failed, self.store.failed = self.store.failed, []
+        for data in failed:
+            self.ingest.unreachable(data)
+
+    def send(self, datagram: Send) -> None:
+        """Send what no record explains: a stateless answer, the ACK to a 2xx."""
+        outbox = self.context.outbox
+        outbox.put(datagram.data, datagram.to, datagram.listener, datagram.source or None)
+        outbox.flush()
+
+    def local_ip(self, listener: int, ip: str) -> str:
+        """The address that the route to `ip` uses, for a wildcard listener; '' for others (NAT-06)."""
+        if not self.identity.listeners[listener].wildcard:
+            return ""
+        known = self.routes.get((listener, ip))
+        if known is None:
+            known = self.routes[(listener, ip)] = route_source(ip)
+            if len(self.routes) > 10_000:
+                self.routes.clear()
+        return known
+
+    def alive(self, slot: int, generation: int) -> bool:
+        """Whether that generation still has the slot; read from shared memory."""
+        state = self.context.slots.read(slot)
+        return bool(state.pid) and state.generation == generation
+
+    # -- Reporter, Watch --------------------------------------------------------------------------------------------------
+
+    def count(self, counter: Counter, number: int = 1) -> None:
+        """Add to a counter of this slot."""
+        self.context.slots.add(self.context.slot, int(counter), number)
+
+    def error(self, event: str, record_key: bytes, **facts: object) -> None:
+        """Log a fault of ours or of the store."""
+        self.log.error(event, record=record_key.hex(), **facts)
+
+    def enter(self) -> None:
+        """A handler begins."""
+        self.context.enter_handler(boottime())
+
+    def leave(self) -> None:
+        """A handler has returned (or awaits)."""
+        self.context.leave_handler()
+
+
+def route_source(ip: str) -> str:
+    """The local address from which the kernel would send to `ip`; '' when there is no route."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((ip, 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])

@@ -1,0 +1,181 @@
+"""Branches begin here: from plans to copies of the request on their way (RFC 3261 §16.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siphon.engine.cancelling import forwarded
+from siphon.engine.environment import Environment
+from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
+from siphon.engine.results import fail_branch
+from siphon.forwarding.branch import branch_token, loop_value
+from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, via_value
+from siphon.forwarding.next_hop import LocalFailure, next_hop, refused_address
+from siphon.forwarding.own_routes import record_routes
+from siphon.forwarding.targets import received_breadth, share_breadth
+from siphon.script.flow import split_address
+from siphon.sip.identity import Listener
+from siphon.sip.message import SipMessage, parse
+from siphon.sip.splices import Splices, apply_splices, diff_splices, pack_splices, unpack_splices
+from siphon.state.record import Branch, Record
+from siphon.transaction import invite_client, non_invite_client
+from siphon.transaction.step import Step
+
+UNREACHABLE = LocalFailure(503, "Service Unavailable")
+LARGEST_DATAGRAM = 65507
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a branch goes: a numeric address, the listener whose socket sends, its local address and our sent-by."""
+
+    ip: str
+    port: int
+    listener: Listener
+    local_ip: str
+    sent_by: str
+
+
+def start_next(step: Step, env: Environment) -> None:
+    """Start the next group of the attempt; targets beyond Max-Breadth stay for later (RFC 5393 §5.3)."""
+    r = step.record
+    groups = unpack_plans(r.targets)
+    if not groups:
+        return
+    base = attempt_base(step)
+    group = groups.pop(0)
+    free = received_breadth(base, env.settings.limits.breadth) if len(group) > 1 or base.has("Max-Breadth") else 0
+    shares = share_breadth(free, len(group)) if free else [env.settings.limits.breadth]
+    now, later = group[: len(shares)], group[len(shares) :]
+    if later:
+        groups.insert(0, later)
+    r.targets = pack_plans(groups)
+    for plan, share in zip(now, shares, strict=True):
+        start_branch(step, env, base, plan, share)
+
+
+def attempt_base(step: Step) -> SipMessage:
+    """The request as the handlers of the running attempt left it."""
+    r = step.record
+    if not r.attempt_edits:
+        return step.request()
+    return parse(apply_splices(r.request, unpack_splices(r.attempt_edits)))
+
+
+def start_branch(step: Step, env: Environment, base: SipMessage, plan: Plan, breadth: int) -> None:
+    """Make one branch and send its copy; what cannot be sent is a branch that has failed already (API 7.2)."""
+    r = step.record
+    branch = Branch(r.next_index)
+    r.next_index += 1
+    r.branches.append(branch)
+    branch.uri = plan.uri
+    branch.state = invite_client.State.CALLING if r.invite else non_invite_client.State.TRYING
+    outgoing = outgoing_routes(
+        base, plan.uri, env.identity, path=plan.path, steered=not plan.fork and not plan.next_hop and plan.place is None
+    )
+    place = locate(env, r, plan, outgoing)
+    if isinstance(place, LocalFailure):
+        branch.state = invite_client.State.TERMINATED if r.invite else non_invite_client.State.TERMINATED
+        fail_branch(step, env, branch, place.status)
+        return
+    branch.ip, branch.port = place.ip, place.port
+    branch.listener, branch.local_ip = place.listener.index, place.local_ip
+    branch.splices = pack_splices(_splices(step, env, base, branch, place, outgoing, breadth))
+    _send(step, branch)
+
+
+def _send(step: Step, branch: Branch) -> None:
+    r = step.record
+    if r.ring_timeout:
+        branch.ring_at = step.now + r.ring_timeout
+    data = forwarded(r, branch)
+    if r.invite:
+        branch.timer_c_at = step.now + step.timing.timer_c
+        invite_client.apply(step, branch, invite_client.Event.START, data)
+    else:
+        non_invite_client.apply(step, branch, branch, non_invite_client.Event.START, data)
+
+
+def _splices(
+    step: Step, env: Environment, base: SipMessage, branch: Branch, place: Place, outgoing: Outgoing, breadth: int
+) -> Splices:
+    """The copy relative to the request as received, so that the record alone rebuilds it."""
+    r = step.record
+    loop = loop_value(step.request(), env.loop_key)
+    via = via_value(place.sent_by, branch_token(r.key, r.salt, branch.index, loop))
+    rrs: list[bytes] = []
+    if r.record_route and r.method != "REGISTER":
+        arrived = env.identity.sent_by(env.identity.listeners[r.listener], r.local_ip)
+        rrs = record_routes(arrived, place.sent_by, r.call_id, env.signer)
+    splices = forward_copy(
+        base, uri=outgoing.uri, via=via, record_routes=rrs, route_set=outgoing.route_set, max_breadth=breadth
+    )
+    if base.raw == r.request:
+        return splices
+    return diff_splices(r.request, apply_splices(base.raw, splices))
+
+
+def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> Place | LocalFailure:
+    """Address and socket of a branch, or why it has none."""
+    if not plan.valid or plan.transport not in ("", "udp"):
+        return UNREACHABLE
+    if plan.place is not None:
+        ip, port = plan.place
+    else:
+        found = _resolve(env, plan, outgoing)
+        if isinstance(found, LocalFailure):
+            return found
+        ip, port = found
+    if refused_address(ip, port):
+        return UNREACHABLE
+    listener = _listener(env, record, plan, ":" in ip)
+    if listener is None:
+        return UNREACHABLE
+    local_ip = split_address(plan.local_addr)[0] if plan.local_addr else env.local_ip(listener.index, ip)
+    return Place(ip, port, listener, local_ip, plan.sent_by or env.identity.sent_by(listener, local_ip))
+
+
+def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> tuple[str, int] | LocalFailure:
+    explicit = plan.next_hop.encode() if plan.next_hop else outgoing.next_hop
+    routes = () if plan.fork and not plan.path else outgoing.routes
+    hop = next_hop(explicit, routes, outgoing.uri, env.identity)
+    if isinstance(hop, LocalFailure):
+        return hop
+    if hop.numeric is not None:
+        return hop.numeric
+    addresses = env.resolve(hop.host)
+    return (addresses[0], hop.port or 5060) if addresses else UNREACHABLE
+
+
+def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]]) -> set[str]:
+    """The host names that the plans need; looked up before the decision, which then finds them in the cache."""
+    names: set[str] = set()
+    for plan in (p for group in groups for p in group):
+        if plan.place is not None or not plan.valid:
+            continue
+        steered = not plan.fork and not plan.next_hop
+        outgoing = outgoing_routes(base, plan.uri, env.identity, path=plan.path, steered=steered)
+        explicit = plan.next_hop.encode() if plan.next_hop else outgoing.next_hop
+        routes = () if plan.fork and not plan.path else outgoing.routes
+        hop = next_hop(explicit, routes, outgoing.uri, env.identity)
+        if not isinstance(hop, LocalFailure) and hop.numeric is None:
+            names.add(hop.host)
+    return names
+
+
+def _listener(env: Environment, record: Record, plan: Plan, ipv6: bool) -> Listener | None:
+    """The socket that sends: the one named, else the one the request came in on, else the first of the family."""
+    listeners = env.identity.listeners
+    wished = [plan.listener, _named(listeners, record.send_socket), record.listener]
+    order = [listeners[i] for i in wished if NO_LISTENER < i < len(listeners)] + list(listeners)
+    return next((listener for listener in order if (":" in listener.ip) == ipv6), None)
+
+
+def _named(listeners: list[Listener] | tuple[Listener, ...], text: str) -> int:
+    """Index of the listener that `send_socket="udp:ip:port"` names; NO_LISTENER when there is none."""
+    transport, _, place = text.partition(":")
+    for listener in listeners:
+        host = f"[{listener.ip}]" if ":" in listener.ip else listener.ip
+        if transport.lower() == listener.transport.lower() and place == f"{host}:{listener.port}":
+            return listener.index
+    return NO_LISTENER

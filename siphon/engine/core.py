@@ -1,0 +1,307 @@
+"""Load, decide, commit: one event of one record, on any store, in any process.
+
+The core knows no socket and no process: it is given a store, an environment, handlers, a way to arm deadlines and a clock.
+siphon/engine/application.py puts it into a worker, siphon/testing into the simulator.
+
+A step that must wait (a store's answer, a held lock, a name, a handler that awaits) leaves nothing here but the event,
+which is taken up again from load. After a commit holds, what it claimed is run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from siphon.engine.counters import Counter
+from siphon.engine.environment import Environment
+from siphon.engine.events import (
+    CancelOutcomeEvent,
+    Event,
+    FailureOutcomeEvent,
+    NeedNames,
+    NeedReply,
+    ReplyOutcomeEvent,
+    RequestEvent,
+    RequestOutcomeEvent,
+    ResponseEvent,
+)
+from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
+from siphon.sip.message import SipMessage
+from siphon.state.codec import BadRecord, decode, encode
+from siphon.state.deadlines import expiry, next_deadline
+from siphon.state.record import Branch, Claim, ClaimKind, Record
+from siphon.state.store import CONFLICT, FULL, Busy, Commit, Store, Wait
+from siphon.transaction.step import Step
+
+MAX_CONFLICTS = 16
+"""Version conflicts in a row after which an event waits for the next turn."""
+
+
+class Handlers(Protocol):
+    """The script's handlers as the core needs them. `done` is called once: before the call returns, or later."""
+
+    def run_request(self, record: Record, message: SipMessage | None, done: Callable[[Outcome], None]) -> None: ...
+    def run_reply(
+        self, record: Record, branch: Branch, response: bytes | None, done: Callable[[ReplyOutcome], None]
+    ) -> None: ...
+    def run_failure(self, record: Record, done: Callable[[FailureOutcome], None]) -> None: ...
+    def run_cancel(self, record: Record, done: Callable[[CancelOutcome], None]) -> None: ...
+
+
+class Resolver(Protocol):
+    """Looks names up; what it found is then in the environment's `resolve`."""
+
+    def look_up(self, names: set[str], done: Callable[[], None]) -> None: ...
+
+
+class Reporter(Protocol):
+    """Counters and log of this process."""
+
+    def count(self, counter: Counter, number: int = 1) -> None: ...
+    def error(self, event: str, record_key: bytes, **facts: object) -> None: ...
+
+
+@dataclass(slots=True)
+class Core:
+    """One process's engine over one store."""
+
+    store: Store
+    env: Environment
+    handlers: Handlers
+    resolver: Resolver
+    reporter: Reporter
+    clock: Callable[[], float]
+    arm: Callable[[float, bytes, int], None]
+    refuse: Callable[[Event, Step, str], None]
+    """New work that was not taken: 'full' or 'large'. Answers statelessly."""
+    retry: deque[Event] = field(default_factory=deque)
+    """Events that found a lock held; taken up again at the next turn."""
+    running: dict[tuple[bytes, int], deque[ResponseEvent]] = field(default_factory=dict)
+    """Responses that wait because a handler of their branch runs in this process."""
+
+    # -- load ---------------------------------------------------------------------------------------------------------
+
+    def process(self, event: Event) -> None:
+        """Take an event from load to commit, or park it."""
+        for _ in range(MAX_CONFLICTS):
+            loaded = self.store.load(event.key)
+            if isinstance(loaded, Wait):
+                self._park(event, loaded)
+                return
+            version, record = 0, None
+            if loaded is not None:
+                version = loaded.version
+                try:
+                    record = decode(event.key, loaded.value)
+                except BadRecord as error:
+                    self.reporter.count(Counter.BAD_RECORDS)
+                    self.reporter.error("bad_record", event.key, error=str(error))
+                    return
+            if self.decide(event, version, record):
+                return
+            self.reporter.count(Counter.CONFLICTS)
+        self.retry.append(event)
+
+    def insert(self, event: RequestEvent) -> None:
+        """A request that is most likely new: try to insert before looking."""
+        if not self.decide(event, 0, None):
+            self.process(event)
+
+    def retry_parked(self) -> None:
+        """Take up what waited for a lock; once a turn."""
+        for _ in range(len(self.retry)):
+            self.process(self.retry.popleft())
+
+    def _park(self, event: Event, wait: Wait) -> None:
+        self.reporter.count(Counter.PARKED)
+        if isinstance(wait, Busy):
+            self.retry.append(event)
+        else:
+            wait.then(lambda _answer: self.process_loaded(event, _answer))
+
+    def process_loaded(self, event: Event, loaded: object) -> None:
+        """A load that came late; on a conflict the event starts again."""
+        version, record = 0, None
+        if isinstance(loaded, Busy):
+            self.retry.append(event)
+            return
+        if isinstance(loaded, tuple):
+            version = loaded[0]
+            record = decode(event.key, loaded[1])
+        if not self.decide(event, version, record):
+            self.process(event)
+
+    # -- decide -------------------------------------------------------------------------------------------------------
+
+    def decide(self, event: Event, version: int, record: Record | None) -> bool:
+        """Decide on a private copy and commit; False on a version conflict: load again."""
+        outcome = event.decide(self.env, record, self.clock())
+        if outcome is None:
+            if isinstance(event, ResponseEvent) and event.stray:
+                self.reporter.count(Counter.STRAYS)
+            return True
+        if isinstance(outcome, NeedNames):
+            self.resolver.look_up(outcome.names, lambda: self.process(event))
+            return True
+        if isinstance(outcome, NeedReply):
+            assert isinstance(event, ResponseEvent) and record is not None
+            return self._reply_first(event, version, record, outcome.branch)
+        return self._commit(event, outcome, version)
+
+    # -- commit -------------------------------------------------------------------------------------------------------
+
+    def _commit(self, event: Event, step: Step, expected: int, shrunk: bool = False) -> bool:
+        commit = self.commit_of(step, expected)
+        commit.new_work = isinstance(event, RequestEvent)
+        if commit.value is not None and len(commit.value) > self.env.settings.shared.record_bytes:
+            return self._no_room(event, step, expected, shrunk, "large")
+        result = self.store.commit(commit)
+        if isinstance(result, Busy):
+            self.retry.append(event)
+            return True
+        if isinstance(result, Wait):
+            result.then(lambda answer: self._committed_late(event, step, commit, expected, answer))
+            return True
+        if result == FULL:
+            return self._no_room(event, step, expected, shrunk, "full")
+        if result == CONFLICT:
+            return False
+        self._committed(step, commit, result)
+        return True
+
+    def commit_of(self, step: Step, expected: int) -> Commit:
+        """The compare-and-swap that a step asks for."""
+        r = step.record
+        if step.remove:
+            return Commit(r.key, expected, None, sends=step.sends)
+        r.touched |= 1 << (self.env.slot & 63)
+        return Commit(
+            r.key,
+            expected,
+            encode(r),
+            owner=self.env.slot,
+            next_deadline=next_deadline(r),
+            expiry=expiry(r, self.env.timing.linger, self.env.timing.long),
+            sends=step.sends,
+        )
+
+    def _committed_late(self, event: Event, step: Step, commit: Commit, expected: int, answer: object) -> None:
+        assert isinstance(answer, int)
+        if answer == FULL:
+            self._no_room(event, step, expected, False, "full")
+        elif answer == CONFLICT:
+            self.process(event)
+        else:
+            self._committed(step, commit, answer)
+
+    def _no_room(self, event: Event, step: Step, expected: int, shrunk: bool, why: str) -> bool:
+        """New work is refused; a running call is committed in a lean form."""
+        if isinstance(event, RequestEvent) and event.new:
+            self.reporter.count(Counter.FULL if why == "full" else Counter.TOO_LARGE)
+            self.refuse(event, step, why)
+            return True
+        if not shrunk:
+            shrink(step.record)
+            return self._commit(event, step, expected, shrunk=True)
+        self.reporter.count(Counter.FULL)
+        self.reporter.error("no_room", event.key, why=why)
+        return True
+
+    def _committed(self, step: Step, commit: Commit, version: int) -> None:
+        if step.sends:
+            self.reporter.count(Counter.SENT, len(step.sends))
+        if commit.next_deadline:
+            self.arm(commit.next_deadline, commit.key, version)
+        if step.record.final_sent_at == step.now and step.record.touched.bit_count() >= 3:
+            self.reporter.count(Counter.MULTI_WORKER)
+        for claim in step.work:
+            self.run_claim(claim, version, step.record, step.parsed)
+
+    # -- handlers -----------------------------------------------------------------------------------------------------
+
+    def run_claim(self, claim: Claim, version: int, record: Record, message: SipMessage | None) -> None:
+        """Run the handlers that this process has claimed; their outcome is the next event of the record."""
+        kind = ClaimKind(claim.kind)
+        if claim.runs:
+            self.reporter.count(Counter.CLAIMS_RERUN)
+        if kind == ClaimKind.REQUEST:
+            self._run(RequestOutcomeEvent(record.key), version, record, self._request_runner(message))
+        elif kind == ClaimKind.REPLY:
+            self._run(ReplyOutcomeEvent(record.key, claim.branch), version, record, self._reply_runner(claim.branch))
+        elif kind == ClaimKind.FAILURE:
+            self._run(FailureOutcomeEvent(record.key), version, record, self.handlers.run_failure)
+        else:
+            self._run(CancelOutcomeEvent(record.key), version, record, self.handlers.run_cancel)
+
+    def _request_runner(self, message: SipMessage | None) -> Callable[[Record, Callable[[Outcome], None]], None]:
+        return lambda record, done: self.handlers.run_request(record, message, done)
+
+    def _reply_runner(self, index: int) -> Callable[[Record, Callable[[ReplyOutcome], None]], None]:
+        def run(record: Record, done: Callable[[ReplyOutcome], None]) -> None:
+            branch = record.branch(index)
+            assert branch is not None
+            self.handlers.run_reply(record, branch, None, done)
+
+        return run
+
+    def _run(
+        self,
+        event: RequestOutcomeEvent | ReplyOutcomeEvent | FailureOutcomeEvent | CancelOutcomeEvent,
+        version: int,
+        record: Record,
+        runner: Callable[..., None],
+    ) -> None:
+        """Run handlers; when they end at once the record at hand is still the newest that we know."""
+        inline = True
+
+        def done(outcome: object) -> None:
+            event.outcome = outcome  # type: ignore[assignment]
+            if not inline:
+                self.process(event)
+
+        runner(record, done)
+        inline = False
+        if event.outcome is not None and not self.decide(event, version, record):
+            self.process(event)
+
+    def _reply_first(self, event: ResponseEvent, version: int, record: Record, branch: Branch) -> bool:
+        """on_reply before the commit (1xx, 2xx); responses of one branch wait for each other in this process."""
+        place = (event.key, branch.index)
+        waiting = self.running.get(place)
+        if waiting is not None:
+            waiting.append(event)
+            return True
+        self.running[place] = deque()
+        inline = True
+
+        def done(outcome: ReplyOutcome) -> None:
+            event.outcome = outcome
+            if not inline:
+                self.process(event)
+                self._next_reply(place)
+
+        self.handlers.run_reply(record, branch, event.response.raw, done)
+        inline = False
+        if event.outcome is None:
+            return True
+        decided = self.decide(event, version, record)
+        if not decided:
+            self.process(event)
+        self._next_reply(place)
+        return True
+
+    def _next_reply(self, place: tuple[bytes, int]) -> None:
+        for event in self.running.pop(place, ()):
+            self.process(event)
+
+
+def shrink(record: Record) -> None:
+    """The lean form: without what only makes answers better (bodies of stored failures, variables)."""
+    record.vars = b""
+    for branch in record.branches:
+        if branch.response and branch.result >= 300:
+            branch.response, branch.local = b"", True
+    if record.final_status and len(record.last_response) > 1024:
+        record.last_response = b""

@@ -1,0 +1,43 @@
+"""The counters that every slot keeps in shared memory: name to column. One place, read by status and metrics too.
+
+The columns before FIRST are those of the process model (workers/application.py).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+FIRST = 16
+
+
+class Counter(IntEnum):
+    """Column of a counter in a slot's row; never renumbered, only appended."""
+
+    REQUESTS = FIRST + 0
+    RESPONSES = FIRST + 1
+    """Responses received."""
+    RETRANSMISSIONS = FIRST + 2
+    MALFORMED = FIRST + 3
+    IGNORED = FIRST + 4
+    STRAYS = FIRST + 5
+    TRANSACTIONS = FIRST + 6
+    """Records made."""
+    SCRIPT_RUNS = FIRST + 7
+    SCRIPT_ERRORS = FIRST + 8
+    TIMERS = FIRST + 9
+    CONFLICTS = FIRST + 10
+    FULL = FIRST + 11
+    PARKED = FIRST + 12
+    CLAIMS_RERUN = FIRST + 13
+    UNREACHABLE = FIRST + 14
+    ROUTE_UNSIGNED = FIRST + 15
+    BAD_RECORDS = FIRST + 16
+    ACKS_FORWARDED = FIRST + 17
+    ACKS_DROPPED = FIRST + 18
+    STATELESS = FIRST + 19
+    """Responses sent without a record."""
+    TOO_LARGE = FIRST + 20
+    MULTI_WORKER = FIRST + 21
+    """Finals sent of transactions whose record three or more slots had committed."""
+    SENT = FIRST + 22
+    """Datagrams that commits have sent."""

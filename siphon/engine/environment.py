@@ -1,0 +1,61 @@
+"""What decisions may know besides record, event and time: settings, keys, who we are. Constant for one script version.
+
+Everything here is plain data or a question answered from memory, so a decision stays a pure function: `resolve` looks
+into a cache, the engine fills it before (siphon/engine/resolver.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from siphon.config.settings import Settings
+from siphon.forwarding.signer import RouteSigner
+from siphon.sip.identity import Identity
+from siphon.state.record import NO_SLOT, Claim, ClaimKind, Record
+from siphon.transaction.step import Step
+from siphon.transaction.timing import Timing
+
+CLAIM_SECS = 0.5
+"""A claim's deadline: after this long somebody looks whether its claimant still lives."""
+
+
+class ScriptFacts(Protocol):
+    """Which handlers a script version has; decides which claims are made."""
+
+    def has_reply(self, record: Record) -> bool: ...
+    def has_failure(self, record: Record) -> bool: ...
+    def has_cancel(self, record: Record) -> bool: ...
+
+
+@dataclass(slots=True)
+class Environment:
+    """One process's constants for decisions."""
+
+    settings: Settings
+    identity: Identity
+    signer: RouteSigner | None
+    timing: Timing
+    id_key: bytes
+    tag_key: bytes
+    loop_key: bytes
+    script: ScriptFacts
+    resolve: Callable[[str], list[str] | None]
+    """Addresses of a name from the cache; None when it is not there or has none."""
+    local_ip: Callable[[int, str], str]
+    """Local address from which the wildcard listener of that index reaches an address; '' for others."""
+    slot: int = 0
+    generation: int = 0
+    runs_handlers: bool = True
+    server: str | None = None
+
+    def claim(self, step: Step, kind: ClaimKind, branch: int = 0, runs: int = 0) -> Claim:
+        """Claim handlers of the record; a process that runs none leaves the claim for the next worker."""
+        slot = self.slot if self.runs_handlers else NO_SLOT
+        claim = Claim(kind, branch, slot, self.generation, runs, step.now + CLAIM_SECS)
+        step.record.drop_claim(kind, branch)
+        step.record.claims.append(claim)
+        if self.runs_handlers:
+            step.work.append(claim)
+        return claim

@@ -1,0 +1,257 @@
+"""The events of one record: each knows its record's key and how to decide.
+
+`decide` gets a private copy of the record (None: there is none) and returns a Step to commit, None when nothing is to be
+done, or a Need: something that must be there before the decision can be made. It changes the record only when it
+returns a Step, and it may be called again with a newer record after a version conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from siphon.engine.answers import make
+from siphon.engine.attempts import names_to_resolve
+from siphon.engine.environment import Environment
+from siphon.engine.outcomes import failure_done, request_done
+from siphon.engine.plan import plan_fork, plan_relay
+from siphon.engine.requests import Arrival, acknowledged, begin, cancelled, is_over, repeated
+from siphon.engine.responses import decide as decide_response
+from siphon.engine.responses import judge, match, needs_reply_handlers, unreachable
+from siphon.engine.timers import fire
+from siphon.engine.variables import merge_vars
+from siphon.forwarding.branch import Branch as OurBranch
+from siphon.script.outcome import Action, Answer, CancelOutcome, FailureOutcome, Outcome, Relay, ReplyOutcome
+from siphon.sip.build import response as build_response
+from siphon.sip.message import SipMessage, parse
+from siphon.sip.splices import apply_splices, unpack_splices
+from siphon.state.record import Branch, ClaimKind, Record
+from siphon.transaction.step import Step
+
+
+@dataclass(slots=True)
+class NeedNames:
+    """Host names to look up first."""
+
+    names: set[str]
+
+
+@dataclass(slots=True)
+class NeedReply:
+    """on_reply handlers to run first, for this branch."""
+
+    branch: Branch
+
+
+Need = NeedNames | NeedReply
+
+
+class Event(Protocol):
+    """What happens to one record."""
+
+    key: bytes
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None: ...
+
+
+@dataclass(slots=True)
+class RequestEvent:
+    """A request that arrived, ACK and CANCEL apart. `new` says that the last decision made a record."""
+
+    key: bytes
+    arrival: Arrival
+    new: bool = False
+    repeat: bool = False
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        self.new = record is None or is_over(record, now)
+        if record is None or self.new:
+            return begin(self.key, self.arrival, env, now)
+        self.repeat = True
+        return repeated(Step(record, now, env.timing))
+
+
+@dataclass(slots=True)
+class AckEvent:
+    """An ACK; `otherwise` takes it when it is not that of a failure of ours."""
+
+    key: bytes
+    arrival: Arrival
+    otherwise: Callable[[Arrival], None]
+    done: bool = False
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None or not record.invite:
+            self._pass_on()
+            return None
+        if 200 <= record.final_status < 300 and not record.local_2xx:
+            self._pass_on()  # RFC 6026 §7.1: an ACK in Accepted is the core's (TXN-05)
+            return None
+        return acknowledged(Step(record, now, env.timing))
+
+    def _pass_on(self) -> None:
+        if not self.done:
+            self.done = True
+            self.otherwise(self.arrival)
+
+
+@dataclass(slots=True)
+class CancelEvent:
+    """A CANCEL; `refuse` answers 481 when it matches nothing."""
+
+    key: bytes
+    arrival: Arrival
+    refuse: Callable[[Arrival], None]
+    same_source: bool = True
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        foreign = record is not None and self.same_source and record.source_ip != self.arrival.source[0]
+        if record is None or foreign or is_over(record, now):
+            self.refuse(self.arrival)
+            return None
+        step = Step(record, now, env.timing)
+        tag = record.reply_to_tag or record.local_tag
+        step.upstream(build_response(self.arrival.message, 200, "OK", tag, (), b"", server=env.server))
+        return cancelled(step, env, self.arrival.message)
+
+
+@dataclass(slots=True)
+class ResponseEvent:
+    """A response to one of our branches; `outcome` is that of on_reply once it has run."""
+
+    key: bytes
+    ours: OurBranch
+    response: SipMessage
+    outcome: ReplyOutcome | None = None
+    stray: bool = False
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        branch = None if record is None else match(record, self.ours, self.response)
+        if record is None or branch is None:
+            self.stray = True
+            return None
+        if self.outcome is None and needs_reply_handlers(record, branch, self.response, env):
+            return NeedReply(branch)
+        return decide_response(Step(record, now, env.timing), env, branch, self.response, self.outcome)
+
+
+@dataclass(slots=True)
+class UnreachableEvent:
+    """A branch's address cannot be reached: ICMP, or the send failed."""
+
+    key: bytes
+    ours: OurBranch
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None or record.salt != self.ours.salt:
+            return None
+        branch = record.branch(self.ours.index)
+        return None if branch is None else unreachable(Step(record, now, env.timing), env, branch)
+
+
+@dataclass(slots=True)
+class TimerEvent:
+    """A deadline of the record has come."""
+
+    key: bytes
+    alive: Callable[[int, int], bool]
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None:
+            return None
+        step = Step(record, now, env.timing)
+        return step if fire(step, env, self.alive) else None
+
+
+@dataclass(slots=True)
+class RequestOutcomeEvent:
+    """The on_request handlers have returned."""
+
+    key: bytes
+    outcome: Outcome | None = None
+    asked: bool = False
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None or self.outcome is None:
+            return None
+        step = Step(record, now, env.timing)
+        names = set() if self.asked else names_of(env, step, self.outcome.action, self.outcome)
+        if names:
+            self.asked = True
+            return NeedNames(names)
+        return request_done(step, env, self.outcome)
+
+
+@dataclass(slots=True)
+class FailureOutcomeEvent:
+    """The on_failure handlers have returned."""
+
+    key: bytes
+    outcome: FailureOutcome | None = None
+    asked: bool = False
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None or self.outcome is None:
+            return None
+        step = Step(record, now, env.timing)
+        if not self.asked and self.outcome.request is not None:
+            names = names_of(env, step, self.outcome.action, self.outcome.request)
+            if names:
+                self.asked = True
+                return NeedNames(names)
+        return failure_done(step, env, self.outcome)
+
+
+@dataclass(slots=True)
+class ReplyOutcomeEvent:
+    """on_reply has seen a failure that was committed before."""
+
+    key: bytes
+    branch: int
+    outcome: ReplyOutcome | None = None
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None or self.outcome is None:
+            return None
+        branch = record.branch(self.branch)
+        if branch is None or not branch.judging:
+            return None
+        step = Step(record, now, env.timing)
+        judge(step, env, branch, self.outcome)
+        return step
+
+
+@dataclass(slots=True)
+class CancelOutcomeEvent:
+    """on_cancel has run: nothing changes but its claim and the variables."""
+
+    key: bytes
+    outcome: CancelOutcome | None = None
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        if record is None or record.claim(ClaimKind.CANCEL) is None:
+            return None
+        record.drop_claim(ClaimKind.CANCEL)
+        if self.outcome is not None:
+            merge_vars(record, self.outcome.vars_written, self.outcome.vars_deleted)
+        return Step(record, now, env.timing)
+
+
+def names_of(env: Environment, step: Step, action: Action | None, outcome: Outcome) -> set[str]:
+    """Host names that an action needs and the cache does not have."""
+    if action is None or isinstance(action, Answer):
+        return set()
+    message = parse(outcome.message) if outcome.edited else step.request()
+    groups = plan_relay(action, message.uri) if isinstance(action, Relay) else plan_fork(action)
+    return {name for name in names_to_resolve(env, message, groups) if env.resolve(name) is None}
+
+
+def failure_reply(step: Step, env: Environment, branch: Branch) -> bytes:
+    """The failure of a branch as handlers see it: received, or made here."""
+    return branch.response or make(step, env, branch.result)
+
+
+def handler_request(record: Record) -> bytes:
+    """The request as the on_request handlers left it (API 4.4)."""
+    return apply_splices(record.request, unpack_splices(record.edits)) if record.edits else record.request

@@ -1,0 +1,134 @@
+"""Runs the script's handlers for the core: records become API objects, what handlers left becomes outcomes.
+
+The only place that knows both records and the objects of siphon/script. Objects are built from the record each time, so
+it does not matter which worker runs which handler (API G1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from siphon.config.settings import Settings
+from siphon.engine.answers import make
+from siphon.engine.counters import Counter
+from siphon.engine.environment import Environment
+from siphon.engine.events import handler_request
+from siphon.engine.results import best_branch, merged
+from siphon.script.context import RequestContext, Services
+from siphon.script.outcome import Answer, CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
+from siphon.script.reply import Reply
+from siphon.script.request import Request
+from siphon.script.runtime import Runtime
+from siphon.sip.build import REASONS, strip_top_via
+from siphon.sip.message import SipMessage, parse
+from siphon.state.record import Branch, Record
+from siphon.transaction.step import Step
+
+
+class Watch(Protocol):
+    """Told when a script runs: another limit holds then than for the loop (DESIGN: heartbeat)."""
+
+    def enter(self) -> None: ...
+    def leave(self) -> None: ...
+    def count(self, counter: Counter, number: int = 1) -> None: ...
+
+
+class ScriptHandlers:
+    """The core's Handlers over a Runtime."""
+
+    def __init__(
+        self, runtime: Runtime, settings: Settings, services: Services, watch: Watch, clock: Callable[[], float]
+    ) -> None:
+        self._runtime = runtime
+        self._settings = settings
+        self._services = services
+        self._watch = watch
+        self._clock = clock
+        self.env: Environment | None = None
+
+    def run_request(self, record: Record, message: SipMessage | None, done: Callable[[Outcome], None]) -> None:
+        """The on_request handlers, on the request as received."""
+        if not self._runtime.handles(record.method, record.script_version):
+            allow = ", ".join(self._runtime.methods(record.script_version))
+            done(Outcome(Answer(405, "Method Not Allowed", headers=[("Allow", allow)])))
+            return
+        request = self._request(record, message or parse(record.request), received=None)
+        self._watch.count(Counter.SCRIPT_RUNS)
+
+        def finished(outcome: Outcome) -> None:
+            if outcome.error is not None:
+                self._watch.count(Counter.SCRIPT_ERRORS)
+            if outcome.route_unsigned:
+                self._watch.count(Counter.ROUTE_UNSIGNED)
+            done(outcome)
+
+        self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
+
+    def run_reply(
+        self, record: Record, branch: Branch, response: bytes | None, done: Callable[[ReplyOutcome], None]
+    ) -> None:
+        """The on_reply handlers: for a response as received (our Via still on top), or for a stored failure."""
+        data = self._failure(record, branch) if response is None else strip_top_via(parse(response))
+        source = None if response is None and branch.local else (branch.ip, branch.port)
+        request = self._later(record)
+        reply = Reply(parse(data), source, request, final_sent=bool(record.final_status or record.cancelled))
+        per_relay = record.on_reply or None
+        self._guarded(lambda: self._runtime.run_reply(request, reply, per_relay, record.script_version, done))
+
+    def run_failure(self, record: Record, done: Callable[[FailureOutcome], None]) -> None:
+        """The on_failure handlers, on the best response with the challenges of all."""
+        best = best_branch(record)
+        assert best is not None
+        data = merged(record, best) if best.response else self._failure(record, best)
+        request = self._later(record)
+        reply = Reply(parse(data), None if best.local else (best.ip, best.port), request)
+        code, reason = best.result, REASONS.get(best.result, "")
+        per_relay = record.on_failure or None
+        self._guarded(
+            lambda: self._runtime.run_failure(request, reply, code, reason, per_relay, record.script_version, done)
+        )
+
+    def run_cancel(self, record: Record, done: Callable[[CancelOutcome], None]) -> None:
+        """The on_cancel handlers, on the INVITE."""
+        request = self._later(record)
+        self._guarded(lambda: self._runtime.run_cancel(request, record.script_version, done))
+
+    def _guarded(self, run: Callable[[], object]) -> None:
+        self._watch.enter()
+        try:
+            run()
+        finally:
+            self._watch.leave()
+
+    def _failure(self, record: Record, branch: Branch) -> bytes:
+        if branch.response:
+            return branch.response
+        assert self.env is not None
+        return make(Step(record, self._clock(), self.env.timing), self.env, branch.result)
+
+    def _later(self, record: Record) -> Request:
+        """The request as the on_request handlers left it: a fresh copy each time (API 4.4)."""
+        received = parse(record.request).uri if record.edits else None
+        return self._request(record, parse(handler_request(record)), received)
+
+    def _request(self, record: Record, message: SipMessage, received: bytes | None) -> Request:
+        assert self.env is not None
+        consumed = record.consumed.decode("utf-8", "surrogateescape")
+        context = RequestContext(
+            source=(record.source_ip, record.source_port),
+            listener=self.env.identity.listeners[record.listener],
+            local_ip=record.local_ip,
+            transaction_id=record.key,
+            identity=self.env.identity,
+            settings=self._settings,
+            services=self._services,
+            now=self._clock(),
+            wall=record.wall + max(0.0, self._clock() - record.created),
+            vars=record.vars,
+            auth_user=record.auth_user or None,
+            consumed_routes=consumed.split("\n") if consumed else [],
+            record_route=record.record_route,
+            uri_received=received,
+        )
+        return Request(message, context)

@@ -1,0 +1,188 @@
+"""A datagram on its way in: parsed, classified, and made an event of the record it concerns (API 16.1).
+
+In: bytes and where they came from. Out: calls of the core, or a stateless answer. Whatever arrives is answered by rule or
+dropped; a fault of the peer is a PeerError here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from siphon.engine.acks import ack_name, forward_ack
+from siphon.engine.core import Core
+from siphon.engine.counters import Counter
+from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
+from siphon.engine.requests import Arrival, reply_place
+from siphon.forwarding.branch import parse_branch, to_tag, transaction_id, transaction_of_tag
+from siphon.sip.build import REASONS, response
+from siphon.sip.errors import BadResponse, NotSip, PeerError
+from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source
+from siphon.state.store import Send
+from siphon.transaction.step import Step
+
+MALFORMED_PER_SECOND = 10
+"""Answers to malformed requests of one source address a second, in one process (SEC-13)."""
+MAX_SOURCES = 4096
+RETRY_AFTER = ("Retry-After", "5")
+_OUR_VIA = re.compile(
+    rb"^[A-Z]+ [^\r\n]*\r\n(?:[^\r\n]+\r\n)*?(?:Via|v)[ \t]*:[^\r\n]*?;branch=([^;,\s]+)", re.IGNORECASE
+)
+
+
+@dataclass(slots=True)
+class Ingest:
+    """One process's way in. `send` sends a datagram that no record explains; `random_bits(n)` draws."""
+
+    core: Core
+    send: Callable[[Send], None]
+    wall: Callable[[], float]
+    random_bits: Callable[[int], int]
+    script_version: Callable[[], int]
+    refusing: Callable[[], bool]
+    """Draining: new work outside dialogs gets 503."""
+    overloaded: Callable[[], bool]
+    limits: ParseLimits = field(default_factory=ParseLimits)
+    second: int = 0
+    malformed: dict[str, int] = field(default_factory=dict)
+
+    def datagram(self, data: bytes, source: tuple[str, int], listener: int, local_ip: str, arrived: float) -> None:
+        """Serve one datagram; never raises for what a peer sent."""
+        count = self.core.reporter.count
+        try:
+            message = parse(data, self.limits)
+        except NotSip:
+            count(Counter.IGNORED)
+            return
+        except BadResponse:
+            count(Counter.MALFORMED)
+            return
+        except PeerError as error:
+            count(Counter.MALFORMED)
+            self._refuse_malformed(error, source, listener, local_ip)
+            return
+        if message.is_request:
+            count(Counter.REQUESTS)
+            self._request(message, source, listener, local_ip, arrived)
+        else:
+            count(Counter.RESPONSES)
+            self._response(message)
+
+    # -- responses ----------------------------------------------------------------------------------------------------
+
+    def _response(self, message: SipMessage) -> None:
+        """A response carries the key of its record in our branch; sent-by must be ours (PRX-41)."""
+        via = message.via
+        ours = parse_branch(via.branch)
+        if ours is None or not self.core.env.identity.is_our_sent_by(via.host.decode("latin-1"), via.port):
+            self.core.reporter.count(Counter.STRAYS)
+            return
+        self.core.process(ResponseEvent(ours.transaction, ours, message))
+
+    def unreachable(self, data: bytes) -> None:
+        """ICMP quotes a datagram of ours, perhaps cut: the branch is read from its top Via. A response is nobody's branch."""
+        self.core.reporter.count(Counter.UNREACHABLE)
+        found = None if data.startswith(b"SIP/") else _OUR_VIA.match(data)
+        ours = None if found is None else parse_branch(found[1])
+        if ours is not None:
+            self.core.process(UnreachableEvent(ours.transaction, ours))
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _request(
+        self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, arrived: float
+    ) -> None:
+        core, env = self.core, self.core.env
+        message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)
+        arrival = Arrival(
+            message, source, listener, local_ip, arrived, self.wall(), self.random_bits(32), self.script_version()
+        )
+        if reply_place(message, source) is None:
+            core.reporter.count(Counter.IGNORED)  # a maddr that nothing is ever sent to (NAT-05)
+            return
+        key = transaction_id(message, env.id_key)
+        if message.method == "ACK":
+            core.process(AckEvent(key, arrival, self._ack))
+        elif message.method == "CANCEL":
+            same = env.settings.security.cancel_same_source
+            core.process(CancelEvent(key, arrival, self._no_transaction, same))
+        elif self._takes_new_work(message, key, arrival):
+            core.insert(RequestEvent(key, arrival))
+
+    def _takes_new_work(self, message: SipMessage, key: bytes, arrival: Arrival) -> bool:
+        if self.overloaded() or (self.refusing() and not message.to_tag):
+            if self.core.store.head(key) is not None:
+                return True
+            self.stateless(arrival, 503, headers=[RETRY_AFTER])
+            return False
+        return True
+
+    def _ack(self, arrival: Arrival) -> None:
+        """An ACK that is not hop by hop: for a 2xx of ours, for a 2xx that we forwarded, or for nobody."""
+        env = self.core.env
+        key = transaction_of_tag(arrival.message.to_tag or b"", env.tag_key)
+        if key is not None:
+            self.core.process(AckEvent(key, arrival, self._forward_ack))
+        else:
+            self._forward_ack(arrival)
+
+    def _forward_ack(self, arrival: Arrival) -> None:
+        env = self.core.env
+        name = ack_name(arrival, env)
+        if name is not None and env.resolve(name) is None:
+            self.core.resolver.look_up({name}, lambda: self._send_ack(arrival))
+        else:
+            self._send_ack(arrival)
+
+    def _send_ack(self, arrival: Arrival) -> None:
+        datagram = forward_ack(arrival, self.core.env, b"%032x" % self.random_bits(128))
+        self.core.reporter.count(Counter.ACKS_DROPPED if datagram is None else Counter.ACKS_FORWARDED)
+        if datagram is not None:
+            self.send(datagram)
+
+    def _no_transaction(self, arrival: Arrival) -> None:
+        self.stateless(arrival, 481)
+
+    # -- stateless answers ----------------------------------------------------------------------------------------------
+
+    def refuse(self, event: Event, step: Step, why: str) -> None:
+        """New work for which there is no room: 503 with Retry-After, or 513 (SHARED-35, SHARED-37)."""
+        if isinstance(event, RequestEvent):
+            if why == "full":
+                self.stateless(event.arrival, 503, headers=[RETRY_AFTER])
+            else:
+                self.stateless(event.arrival, 513)
+
+    def stateless(self, arrival: Arrival, status: int, headers: list[tuple[str, str]] | None = None) -> None:
+        """Answer once, without a record; the To tag is a function of the request (TXN-26)."""
+        message, env = arrival.message, self.core.env
+        place = reply_place(message, arrival.source)
+        if place is None or message.method == "ACK":
+            return
+        self.core.reporter.count(Counter.STATELESS)
+        tag = to_tag(transaction_id(message, env.id_key), env.tag_key)
+        data = response(message, status, REASONS.get(status, ""), tag, headers or [], b"", server=env.server)
+        self.send(Send(data, place, arrival.listener, arrival.local_ip))
+
+    def _refuse_malformed(self, error: PeerError, source: tuple[str, int], listener: int, local_ip: str) -> None:
+        message = error.message
+        if message is None or message.method == "ACK" or not self._may_answer(source[0]):
+            return
+        env = self.core.env
+        message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)
+        place = reply_place(message, source)
+        if place is None:
+            return
+        tag = to_tag(transaction_id(message, env.id_key), env.tag_key)
+        data = response(message, error.status, error.reason, tag, error.headers, b"", server=env.server)
+        self.core.reporter.count(Counter.STATELESS)
+        self.send(Send(data, place, listener, local_ip))
+
+    def _may_answer(self, ip: str) -> bool:
+        second = int(self.core.clock())
+        if second != self.second or len(self.malformed) > MAX_SOURCES:
+            self.second = second
+            self.malformed.clear()
+        self.malformed[ip] = self.malformed.get(ip, 0) + 1
+        return self.malformed[ip] <= MALFORMED_PER_SECOND

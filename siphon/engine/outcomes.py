@@ -1,0 +1,196 @@
+"""What handlers of a request or of a failed attempt decided, carried out (API 4.3, 7, 8.4)."""
+
+from __future__ import annotations
+
+from siphon.engine.answers import answer, reason_of, respond, trying
+from siphon.engine.environment import Environment
+from siphon.engine.plan import pack_plans, plan_fork, plan_relay
+from siphon.engine.results import best_branch, send_best
+from siphon.engine.settle import settle
+from siphon.engine.variables import merge_vars
+from siphon.forwarding.next_hop import UNROUTED_IN_DIALOG, unrouted_in_dialog
+from siphon.script.outcome import Answer, FailureOutcome, Fork, Outcome, Relay
+from siphon.sip.build import response
+from siphon.sip.message import parse
+from siphon.sip.splices import diff_splices, pack_splices
+from siphon.sip.uri import Uri
+from siphon.state.record import ClaimKind
+from siphon.transaction.step import Step
+
+MAX_RETARGETS = 8
+SCRIPT_ERROR = (500, "Script Error")
+NO_ACTION = (500, "No Action")
+
+
+def request_done(step: Step, env: Environment, outcome: Outcome) -> Step | None:
+    """The on_request handlers have returned; None when somebody has answered meanwhile (a CANCEL: the outcome is void)."""
+    r = step.record
+    if r.claim(ClaimKind.REQUEST) is None or r.final_status:
+        return None
+    r.drop_claim(ClaimKind.REQUEST)
+    if outcome.error is not None:
+        answer(step, env, *SCRIPT_ERROR)
+        return step
+    _keep(step, outcome)
+    for provisional in outcome.provisionals:
+        if not isinstance(outcome.action, Answer):
+            send_answer(step, env, outcome, provisional)
+    if outcome.action is None:
+        _no_action(step, env, outcome)
+    elif isinstance(outcome.action, Answer):
+        _answer(step, env, outcome, outcome.action)
+    else:
+        start_attempt(step, env, outcome, outcome.action)
+    return step
+
+
+def _keep(step: Step, outcome: Outcome) -> None:
+    """What later handlers of this transaction see: the request as left, variables, user, consumed routes."""
+    r = step.record
+    r.edits = pack_splices(outcome.splices) if outcome.edited else b""
+    r.vars = outcome.vars_bytes
+    r.auth_user = outcome.auth_user or ""
+    r.consumed = "\n".join(outcome.consumed_routes).encode("utf-8", "surrogateescape")
+    r.record_route = outcome.record_route
+    r.reply_to_tag = (outcome.reply_to_tag or "").encode() if not r.to_tag else b""
+    if outcome.answer_to_source:
+        r.reply_ip, r.reply_port = r.source_ip, r.source_port
+
+
+def _no_action(step: Step, env: Environment, outcome: Outcome) -> None:
+    if outcome.provisionals:
+        return  # pending until something else answers, Timer C at the latest
+    if step.record.last_response:
+        answer(step, env, *NO_ACTION)
+    else:
+        step.remove = True
+
+
+def _answer(step: Step, env: Environment, outcome: Outcome, action: Answer) -> None:
+    r = step.record
+    if action.stateless and not r.last_response:
+        step.upstream(build(step, env, outcome, action))
+        step.remove = True
+        return
+    send_answer(step, env, outcome, action)
+
+
+def send_answer(step: Step, env: Environment, outcome: Outcome, action: Answer) -> bool:
+    """A response that the script made, with its queued edits."""
+    r = step.record
+    if r.invite and 200 <= action.status < 300:
+        r.local_2xx = True
+    return respond(step, action.status, build(step, env, outcome, action))
+
+
+def build(step: Step, env: Environment, outcome: Outcome, action: Answer) -> bytes:
+    """The bytes of a script's response: its own headers, then the queued edits in call order (API 6.4)."""
+    r = step.record
+    headers = list(action.headers)
+    if action.content_type:
+        headers.append(("Content-Type", action.content_type))
+    body = action.body
+    for operation, name, value in outcome.reply_edits:
+        if operation == "set":
+            headers = [h for h in headers if h[0].lower() != name.lower()]
+        headers.append((name, value))
+    if outcome.reply_body is not None:
+        body = outcome.reply_body[0]
+        headers = [h for h in headers if h[0].lower() != "content-type"]
+        headers.append(("Content-Type", outcome.reply_body[1]))
+    tag = None if action.status == 100 else (r.reply_to_tag or r.local_tag)
+    reason = reason_of(action.status, action.reason)
+    return response(step.request(), action.status, reason, tag, headers, body, server=env.server)
+
+
+def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay | Fork) -> None:
+    """Begin an attempt: the 100 first, then the copies (API 16.3)."""
+    r = step.record
+    message = parse(outcome.message) if outcome.edited else step.request()
+    if r.invite and not r.last_response:
+        trying(step, env)
+    r.attempts += 1
+    r.attempt_first = r.next_index
+    r.attempt_edits = pack_splices(diff_splices(r.request, message.raw)) if outcome.edited else b""
+    r.on_reply, r.on_failure = action.on_reply or "", action.on_failure or ""
+    r.ring_timeout = action.timeout or 0.0
+    r.send_socket = action.send_socket or ""
+    if isinstance(action, Fork):
+        _fork(step, env, action)
+    else:
+        _relay(step, env, action, outcome, message.uri, message.has("Route"))
+
+
+def _fork(step: Step, env: Environment, action: Fork) -> None:
+    if not action.targets:
+        answer(step, env, 500, "No Targets")
+    elif not any(target.valid for target in action.targets):
+        answer(step, env, 500, "No Valid Targets")
+    else:
+        step.record.targets = pack_plans(plan_fork(action))
+        settle(step, env)
+
+
+def _relay(step: Step, env: Environment, action: Relay, outcome: Outcome, uri: bytes, routed: bool) -> None:
+    r = step.record
+    refused = env.settings.proxy.unrouted_in_dialog == "refuse" and unrouted_in_dialog(
+        to_tag=bool(r.to_tag),
+        consumed=bool(outcome.consumed_routes),
+        dialog_known=False,
+        explicit=action.next_hop is not None or action.flow is not None,
+        routed=routed,
+        uri_set=outcome.uri_set,
+        uri_local=_is_local(env, uri),
+    )
+    if refused:
+        answer(step, env, *UNROUTED_IN_DIALOG)
+        return
+    r.targets = pack_plans(plan_relay(action, uri))
+    settle(step, env)
+
+
+def _is_local(env: Environment, uri: bytes) -> bool:
+    try:
+        return env.identity.is_local(Uri.parse(uri).host)
+    except ValueError:
+        return False
+
+
+def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step | None:
+    """The on_failure handlers have returned; None when the call was answered meanwhile."""
+    r = step.record
+    if r.claim(ClaimKind.FAILURE) is None or r.final_status:
+        return None
+    r.drop_claim(ClaimKind.FAILURE)
+    merge_vars(r, outcome.vars_written, outcome.vars_deleted)
+    action = outcome.action if outcome.error is None else None
+    if isinstance(action, Answer) and outcome.request is not None:
+        send_answer(step, env, outcome.request, action)
+    elif action is not None and outcome.request is not None and _may_retarget(step):
+        _compose(step, outcome.request)
+        start_attempt(step, env, outcome.request, action)
+    else:
+        send_best(step, env, _edited(step, outcome))
+    return step
+
+
+def _may_retarget(step: Step) -> bool:
+    """Not after a 6xx, not after a CANCEL, and at most eight times (API 8.4)."""
+    r = step.record
+    best = best_branch(r)
+    declined = best is not None and best.result >= 600
+    return not declined and not r.cancelled and r.attempts <= MAX_RETARGETS
+
+
+def _compose(step: Step, outcome: Outcome) -> None:
+    """The handlers' copy began as on_request left the request: its bytes are compared with those received."""
+    r = step.record
+    original = step.request().raw
+    outcome.edited = outcome.edited or bool(r.edits)
+    if not outcome.message:
+        outcome.message = original
+    outcome.splices = diff_splices(r.request, outcome.message)
+
+
+def _edited(step: Step, outcome: FailureOutcome) -> bytes | None:
+    return outcome.reply if outcome.reply_edited and outcome.error is None else None

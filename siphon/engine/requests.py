@@ -1,0 +1,127 @@
+"""A request that arrives: a new record, a retransmission, an ACK or a CANCEL (RFC 3261 §16.3, §17.2, §9.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siphon.engine.answers import answer
+from siphon.engine.cancelling import cancel_branches
+from siphon.engine.environment import Environment
+from siphon.forwarding.branch import loop_value, looped, to_tag
+from siphon.forwarding.next_hop import refused_address
+from siphon.forwarding.validate import Refusal, check_request
+from siphon.sip.message import SipMessage
+from siphon.state.record import CancelCause, ClaimKind, Record
+from siphon.transaction import invite_server, non_invite_server
+from siphon.transaction.step import Step
+
+NON_INVITE_TRYING_SECS = 3.5
+"""RFC 4320 §4.1: no 100 to a non-INVITE over UDP before Timer E has reached T2."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request as received: parsed, our received/rport in its top Via, and where it came in."""
+
+    message: SipMessage
+    source: tuple[str, int]
+    listener: int
+    local_ip: str
+    arrived: float
+    wall: float
+    salt: int
+    script_version: int
+
+
+def reply_place(message: SipMessage, source: tuple[str, int]) -> tuple[str, int] | None:
+    """Where responses go (RFC 3261 §18.2.2, RFC 3581 §4); None: to an address that nothing is ever sent to."""
+    via = message.via
+    if via.maddr is not None:
+        host, port = via.maddr.decode("latin-1").strip("[]"), via.port or 5060
+        return None if refused_address(host, port) else (host, port)
+    if via.rport is not None:
+        return source
+    return source[0], via.port or 5060
+
+
+def new_record(key: bytes, arrival: Arrival, env: Environment, now: float) -> Record:
+    """The record in state `handling`: everything known of a request before any handler runs."""
+    m = arrival.message
+    r = Record(key, arrival.salt)
+    r.method, r.invite = m.method, m.method == "INVITE"
+    r.state = invite_server.State.PROCEEDING if r.invite else non_invite_server.State.TRYING
+    r.created, r.wall, r.script_version = now, arrival.wall, arrival.script_version
+    r.request, r.call_id, r.cseq = m.raw, m.call_id, m.cseq
+    r.from_tag, r.to_tag = m.from_tag or b"", m.to_tag or b""
+    r.local_tag = to_tag(key, env.tag_key)
+    r.listener, r.local_ip = arrival.listener, arrival.local_ip
+    r.source_ip, r.source_port = arrival.source
+    place = reply_place(m, arrival.source)
+    r.reply_ip, r.reply_port = place if place is not None else arrival.source
+    if env.settings.transaction.auto_emit_100_trying:
+        delay = env.settings.transaction.auto_emit_100_trying_delay_ms / 1000
+        r.trying_at = arrival.arrived + (delay if r.invite else NON_INVITE_TRYING_SECS)
+    return r
+
+
+def begin(key: bytes, arrival: Arrival, env: Environment, now: float) -> Step:
+    """A new transaction: refused by the checks of §16.3, or claimed for its handlers."""
+    record = new_record(key, arrival, env, now)
+    step = Step(record, now, env.timing, parsed=arrival.message)
+    refusal = check(arrival.message, env)
+    if refusal is not None:
+        answer(step, env, refusal.status, refusal.reason, refusal.headers)
+    else:
+        env.claim(step, ClaimKind.REQUEST)
+    return step
+
+
+def check(message: SipMessage, env: Environment) -> Refusal | None:
+    """The first of 400, 416, 483, 482, 420 that applies (PRX-01)."""
+    return check_request(
+        message, env.settings, looped=lambda: looped(message, loop_value(message, env.loop_key), env.identity)
+    )
+
+
+def is_over(record: Record, now: float) -> bool:
+    """The server transaction has ended: the same request again is a new one (TXN-13)."""
+    return bool(record.final_status) and now >= record.end_at
+
+
+def repeated(step: Step) -> Step | None:
+    """A retransmission: the last response again, or nothing."""
+    if step.record.invite:
+        invite_server.apply(step, invite_server.Event.REQUEST)
+    else:
+        non_invite_server.apply(step, non_invite_server.Event.REQUEST)
+    return step if step.sends else None
+
+
+def acknowledged(step: Step) -> Step | None:
+    """An ACK that belongs to this INVITE; None when it changes nothing."""
+    before = (step.record.state, step.record.resend_at)
+    invite_server.apply(step, invite_server.Event.ACK)
+    return step if before != (step.record.state, step.record.resend_at) else None
+
+
+def cancelled(step: Step, env: Environment, cancel: SipMessage) -> Step:
+    """A CANCEL that matches: 200 at once, then the branches (API 9.1). After a final, or for others: only the 200."""
+    r = step.record
+    pending = r.invite and not r.final_status
+    first = not r.cancelled
+    r.cancel_at = step.now
+    if not pending:
+        return step
+    r.cancelled = True
+    if not first:
+        return step
+    r.cancel_reason = b"\r\n".join(cancel.all_lines("Reason"))
+    r.targets = b""
+    cancel_branches(step, CancelCause.CALLER, r.cancel_reason)
+    if env.script.has_cancel(r):
+        env.claim(step, ClaimKind.CANCEL)
+    if all(b.result for b in r.branches):
+        for kind in (ClaimKind.REQUEST, ClaimKind.FAILURE):
+            r.drop_claim(kind)
+        answer(step, env, 487)
+    return step

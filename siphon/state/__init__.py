@@ -1,0 +1,1 @@
+"""Records, the Store protocol and its backends."""
