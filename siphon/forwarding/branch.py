@@ -32,7 +32,8 @@ _OF_THE_INVITE = frozenset(("ACK", "CANCEL"))
 _DEFAULT_PORT = {"TLS": 5061, "WSS": 443, "WS": 80}
 _ROUNDS = (b"1", b"2", b"3", b"4")
 _BRANCH_PARAMETER = re.compile(rb";\s*branch\s*=\s*([^\s;,]+)", re.IGNORECASE)
-_SENT_BY = re.compile(rb"[^;]*?/[^;/]*?/\s*\S+\s+(\[[^\]]*\]|[^\s;:]+)\s*(?::\s*([0-9]{1,5}))?")
+_WORD = rb"\s*[^\s/;]+\s*"
+_SENT_BY = re.compile(_WORD + rb"/" + _WORD + rb"/\s*[^\s/;]+\s+(\[[^\]]*\]|[^\s;:]+)\s*(?::\s*([0-9]{1,5}))?")
 _ROUTING_INPUT = ("Route", "Proxy-Require", "Proxy-Authorization", "Authorization")
 
 

@@ -4,7 +4,6 @@ import pytest
 from forwarding_messages import IDENTITY, KEY, VIA, request
 from hypothesis import given
 from hypothesis import strategies as st
-from siphon.sip.message import stamp_source
 
 from siphon.forwarding.branch import (
     Branch,
@@ -16,6 +15,7 @@ from siphon.forwarding.branch import (
     parse_branch,
     transaction_id,
 )
+from siphon.sip.message import stamp_source
 
 OLD_VIA = "SIP/2.0/UDP 198.51.100.7:5070"
 IDS = st.binary(min_size=16, max_size=16)
@@ -167,6 +167,22 @@ def test_prx_10_a_loop_is_seen_below_the_vias_of_others():
     other = "SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKother"
     back = request(vias=[other, *(value.decode() for value in back.values("Via"))])
     assert looped(back, loop_value(back, KEY), IDENTITY)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "SIP/2.0/UDP 192.0.2.1:5060;branch={}",
+        "SIP / 2.0 / UDP  192.0.2.1 : 5060 ; rport ; BRANCH = {} ;received=192.0.2.1",
+        "sip/2.0/udp 192.0.2.1;x=y;branch={}",
+    ],
+)
+def test_prx_10_however_the_via_of_ours_is_written(form):
+    branch = branch_token(bytes(16), 1, 0, loop_value(request(), KEY)).decode()
+    for token in (branch, branch.upper()):
+        for vias in ([form.format(token), VIA], [VIA, form.format(token)], [f"{VIA}, {form.format(token)}"]):
+            back = request(vias=vias)
+            assert looped(back, loop_value(back, KEY), IDENTITY)
 
 
 def test_prx_11_a_spiral_is_not_a_loop():

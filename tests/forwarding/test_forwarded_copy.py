@@ -2,8 +2,11 @@
 
 import pytest
 from forwarding_messages import IDENTITY, VIA, request, spliced
+from hypothesis import given
+from hypothesis import strategies as st
 
 from siphon.forwarding.copy import Outgoing, forward_copy, lowered, outgoing_routes, via_value
+from siphon.sip.message import parse
 from siphon.sip.splices import apply_splices
 
 OUR_VIA = via_value("192.0.2.1:5060", b"z9hG4bKours")
@@ -96,6 +99,36 @@ def test_a_route_line_on_top_of_the_message_can_go_too():
     first = message.span(0)[0]
     moved = spliced(message, [(first, first, b"Route: <sip:a;lr>\r\n")])
     assert copy(moved, route_set=[FOREIGN], record_routes=[b"<sip:r;lr>"]).values("Route") == [FOREIGN]
+
+
+LINES = [
+    f"Via: {VIA}",
+    "v: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bK9, SIP/2.0/UDP 203.0.113.8",
+    "From: <sip:alice@example.com>;tag=from1",
+    "To: <sip:bob@example.com>",
+    "i: call-1",
+    "CSeq: 1 INVITE",
+    "Max-Forwards:   7 ",
+    "Record-Route: <sip:203.0.113.1;lr>",
+    "Route: <sip:a;lr>,",
+    "l: 3",
+]
+OPTIONAL = {"Max-Forwards:   7 ", "Record-Route: <sip:203.0.113.1;lr>", "Route: <sip:a;lr>,", "l: 3"}
+
+
+@given(st.permutations(LINES), st.sets(st.sampled_from(sorted(OPTIONAL))), st.booleans())
+def test_prx_24_whatever_the_order_of_the_lines_ours_are_on_top_and_the_others_unchanged(order, left_out, replaced):
+    lines = [line for line in order if line not in left_out]
+    message = parse("\r\n".join(["INVITE sip:bob@example.com SIP/2.0", *lines, "", "abc"]).encode())
+    options = {"route_set": [FOREIGN]} if replaced else {}
+    copied = copy(message, record_routes=[b"<sip:r;lr>"], **options)
+    assert copied.values("Via") == [OUR_VIA, *message.values("Via")]
+    assert copied.values("Record-Route") == [b"<sip:r;lr>", *message.values("Record-Route")]
+    assert copied.values("Route") == ([FOREIGN] if replaced else message.values("Route"))
+    assert (copied.max_forwards, copied.content_length, copied.body) == (lowered(message.max_forwards), 3, b"abc")
+    assert copied.lines == message.lines + 2 + len(left_out & {"Max-Forwards:   7 ", "l: 3"}) + (
+        replaced and "Route: <sip:a;lr>," in left_out
+    )
 
 
 def test_splices_are_sorted_and_do_not_overlap():
