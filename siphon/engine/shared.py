@@ -1,0 +1,56 @@
+"""What the processes of one instance share: the slots, the tables and the secret. Made before fork, used after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shm.slots import Slots
+from shm.table import SlotTaken, Table
+
+TRIES = 50
+PAUSE_SECS = 0.01
+
+
+@dataclass(slots=True)
+class Shared:
+    """The supervisor maps all of it; each process then attaches itself to its slot."""
+
+    slots: Slots
+    transactions: Table
+    location: Table
+    nonces: Table
+    dialogs: Table
+    secret: bytes
+
+    def tables(self) -> Iterator[Table]:
+        """All tables, the transactions first."""
+        yield from (self.transactions, self.location, self.nonces, self.dialogs)
+
+    def attach(self, slot: int) -> None:
+        """Take a slot of every table for this process. What the slot's last process left half done is put right first,
+        which may have to wait for a record that somebody holds."""
+        for table in self.tables():
+            for attempt in range(TRIES):
+                try:
+                    table.slot = slot
+                    break
+                except SlotTaken:
+                    if attempt == TRIES - 1:
+                        raise
+                    time.sleep(PAUSE_SECS)
+            table.watch(self.slots, slot)
+
+    def recover(self, slot: int) -> None:
+        """Put right what the dead process of a slot left in the tables. Any process may, again and again."""
+        for table in self.tables():
+            for _ in range(TRIES):
+                report = table.recover(slot)
+                if report.complete or report.alive:
+                    break
+
+    def expire(self, now: float, wall: float, limit: int) -> int:
+        """Remove at most `limit` outlived records of each table; how many went. Transactions live by CLOCK_BOOTTIME."""
+        gone = self.transactions.expire(now, limit)
+        return gone + sum(table.expire(wall, limit) for table in (self.location, self.nonces, self.dialogs))
