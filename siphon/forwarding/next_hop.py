@@ -3,10 +3,11 @@ anybody.
 
 In: what the script named, the Route values left, the Request-URI, who we are. Out: a Hop (numeric, or a name to be
 resolved) or a LocalFailure, which is the branch's result as if the next hop had answered so. Only UDP is available:
-any other transport is a failed branch.
+any other transport is a failed branch. What was found out about an address is remembered: reading one costs 3 us.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -102,6 +103,7 @@ def _hop(host: str, port: int, transport: str) -> Hop | LocalFailure:
     return Hop(host, port, transport or "udp", bool(transport), (ip, port or 5060))
 
 
+@lru_cache(maxsize=4096)
 def numeric_host(host: str) -> str | None:
     """The address that a host is, as text without brackets; None for a name. An IPv4-mapped address is the IPv4 one
     (RFC 5118 §4.9).
@@ -123,8 +125,13 @@ def refused_address(ip: str, port: int) -> bool:
 
     For next hops, for addresses that a name resolved to, and for where a Via wants its response.
     """
+    return not 0 < port < 65536 or _is_refused(ip)
+
+
+@lru_cache(maxsize=4096)
+def _is_refused(ip: str) -> bool:
     text = numeric_host(ip)
-    if text is None or not 0 < port < 65536:
+    if text is None:
         return True
     address = ip_address(text)
     return address.is_multicast or address.is_unspecified or address == _BROADCAST
