@@ -6,7 +6,6 @@ import pytest
 from forwarding_messages import response
 from hypothesis import given
 from hypothesis import strategies as st
-from siphon.sip.message import parse
 
 from siphon.forwarding.aggregate import (
     SEND_NOTHING,
@@ -18,6 +17,7 @@ from siphon.forwarding.aggregate import (
     upstream_form,
     upstream_status,
 )
+from siphon.sip.message import parse
 
 BASIC, DIGEST = 'WWW-Authenticate: Basic realm="a"', 'Proxy-Authenticate: Digest realm="b, c",  nonce="1"'
 CANDIDATES = st.builds(Candidate, st.integers(200, 699), st.sampled_from(Origin), st.integers(0, 9))

@@ -42,6 +42,12 @@ def test_txn_14_another_sent_by_or_branch_is_another_transaction(via):
     assert transaction_id(request(vias=[via]), KEY) != transaction_id(request(), KEY)
 
 
+def test_prx_14_two_copies_that_differ_in_their_branch_alone_are_two_transactions_and_no_loop():
+    one, other = (request(vias=[f"{VIA}{path}"]) for path in "xy")
+    assert transaction_id(one, KEY) != transaction_id(other, KEY)
+    assert not looped(other, loop_value(one, KEY), IDENTITY)
+
+
 def test_txn_14_the_host_is_compared_without_case():
     upper, lower = (f"SIP/2.0/UDP {host}:5070;branch=z9hG4bKabc" for host in ("PC.Example.NET", "pc.example.net"))
     assert transaction_id(request(vias=[upper]), KEY) == transaction_id(request(vias=[lower]), KEY)

@@ -4,10 +4,10 @@ import pytest
 from forwarding_messages import request
 from hypothesis import given
 from hypothesis import strategies as st
-from siphon.sip.uri import Uri
 
 from siphon.forwarding.targets import Target, dedupe, groups, received_breadth, share_breadth
 from siphon.forwarding.trim import clean_target, with_parameter, without_port
+from siphon.sip.uri import Uri
 
 A, B, C = (Target(b"sip:%c@203.0.113.5" % letter) for letter in b"abc")
 
