@@ -6,82 +6,107 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from siphon.script.flow import Flow
+from siphon.script.context import Services
+from siphon.script.flow import Flow, address, udp_flow
 from siphon.script.outcome import TargetSpec
+from siphon.services.location.binding import Binding
+
+_OWN_PARAMS = ("+sip.instance", "reg-id")
 
 
 class Contact:
-    """A binding of an address of record, as it was at the look-up."""
+    """A binding of an address of record, as it was at the look-up; `str()` is its URI."""
 
-    __slots__ = (
-        "age_secs",
-        "behind_nat",
-        "expires",
-        "flow",
-        "flow_token",
-        "instance_epoch",
-        "instance_id",
-        "is_local",
-        "listener",
-        "params",
-        "path",
-        "q",
-        "received",
-        "received_address",
-        "uri",
-    )
+    __slots__ = ("_binding", "_services", "_wall", "uri")
     kind = "ue"
 
-    def __init__(
-        self,
-        uri: str,
-        *,
-        q: float = 1.0,
-        expires: int = 0,
-        age_secs: int = 0,
-        received_address: tuple[str, int] | None = None,
-        received: str | None = None,
-        path: list[str] | None = None,
-        instance_id: str | None = None,
-        instance_epoch: str | None = None,
-        is_local: bool = False,
-        flow: Flow | None = None,
-        flow_token: str | None = None,
-        params: list[tuple[str, str | None]] | None = None,
-        behind_nat: bool = False,
-        listener: int | None = None,
-    ) -> None:
-        self.uri = uri
-        self.q = q
-        self.expires = expires
-        self.age_secs = age_secs
-        self.received_address = received_address
-        self.received = received
-        self.path = path or []
-        self.instance_id = instance_id
-        self.instance_epoch = instance_epoch
-        self.is_local = is_local
-        self.flow = flow
-        self.flow_token = flow_token
-        self.params = params or []
-        self.behind_nat = behind_nat
-        self.listener = listener
+    def __init__(self, binding: Binding, services: Services, wall: float) -> None:
+        self.uri = binding.uri
+        self._binding = binding
+        self._services = services
+        self._wall = wall
+
+    @property
+    def q(self) -> float:
+        """Preference, 1.0 when the client gave none."""
+        return self._binding.q
+
+    @property
+    def expires(self) -> int:
+        """Remaining seconds."""
+        return self._binding.remaining(self._wall)
+
+    @property
+    def age_secs(self) -> int:
+        """Seconds since the last refresh."""
+        return self._binding.age(self._wall)
+
+    @property
+    def received(self) -> str | None:
+        """`sip:ip:port;transport=x` of the observed source of the REGISTER."""
+        return f"sip:{address(*self._binding.source)};transport={self._binding.transport}"
+
+    @property
+    def path(self) -> list[str]:
+        """The stored Path values."""
+        return list(self._binding.path)
+
+    @property
+    def instance_id(self) -> str | None:
+        """`+sip.instance`."""
+        return self._binding.instance
+
+    @property
+    def instance_epoch(self) -> str | None:
+        """Start id of the instance that accepted the binding."""
+        return self._binding.epoch or None
+
+    @property
+    def listener(self) -> int | None:
+        """Index of the listener that the REGISTER came in on, None when this instance has it no more."""
+        identity = self._services.identity
+        return None if identity is None else listener_index(identity, self._binding)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the binding can be reached over `flow` from here."""
+        epoch = self._binding.epoch
+        return self.listener is not None or (bool(epoch) and epoch == self._services.instance_id)
+
+    @property
+    def flow(self) -> Flow | None:
+        """The captured flow."""
+        found = self._binding
+        return udp_flow(found.source, found.local) if found.transport == "udp" else None
+
+    @property
+    def flow_token(self) -> str | None:
+        """The token given to save()."""
+        return self._binding.flow_token
+
+    @property
+    def params(self) -> list[tuple[str, str | None]]:
+        """Other Contact parameters, names in lower case."""
+        pairs = [(name.lower(), value) for name, value in self._binding.params]
+        return [pair for pair in pairs if pair[0] not in _OWN_PARAMS]
 
     def target(self) -> TargetSpec:
         """This binding as one entry of a fork: Path first, else its source when behind NAT, else its URI."""
-        stream = self.flow is not None and self.flow.transport != "udp"
-        over_flow = self.is_local and not self.path and (self.behind_nat or stream)
+        found = self._binding
+        listener = self.listener
+        over_flow = not found.path and found.behind_nat and self.is_local
+        flow = self.flow if over_flow else None
         return TargetSpec(
-            uri=self.uri,
-            path=tuple(self.path),
-            received=self.received_address,
-            via_source=over_flow and self.received_address is not None,
-            listener=self.listener,
-            local_addr=self.flow.local_addr if self.flow is not None else None,
-            q=self.q,
-            flow=self.flow.spec() if over_flow and self.flow is not None else None,
+            uri=found.uri,
+            path=found.path,
+            received=found.source,
+            via_source=over_flow,
+            listener=listener,
+            local_addr=None if listener is None else address(*found.local),
+            q=found.q,
+            flow=None if flow is None else flow.spec(),
             is_contact=True,
-            valid=self.uri[:5].lower() == "sips:" or self.uri[:4].lower() == "sip:",
+            valid=found.uri[:4].lower() == "sip:" or found.uri[:5].lower() == "sips:",
         )
 
     def __str__(self) -> str:
@@ -89,6 +114,18 @@ class Contact:
 
     def __repr__(self) -> str:
         return f"Contact({self.uri!r}, q={self.q}, expires={self.expires})"
+
+
+def listener_index(identity: Any, found: Binding) -> int | None:
+    """The listener whose address the REGISTER was sent to."""
+    ip, port = found.local
+    for listener in identity.listeners:
+        if listener.port == port and str(listener.transport).lower() == found.transport:
+            same_family = (":" in listener.ip) == (":" in ip)
+            if listener.ip == ip or (listener.wildcard and same_family):
+                index: int = listener.index
+                return index
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,16 @@ class RequestContext:
             found = self.opened = variables.unpack(self.packed)
         return found
 
-    def vars_changes(self, limit: int | None) -> tuple[dict[str, Any], list[str]]:
+    def drop_vars(self) -> None:
+        """Forget what handlers wrote."""
+        self.opened = None
+
+    def vars_limit(self) -> int | None:
+        """`shared.vars_bytes`."""
+        return None if self.settings is None else int(self.settings.shared.vars_bytes)
+
+    def vars_changes(self) -> tuple[dict[str, Any], list[str]]:
         """Keys written and keys deleted by the handlers; raises as variables.pack."""
         if self.opened is None:
             return {}, []
-        return variables.changes(self.packed, self.opened, limit)
+        return variables.changes(self.packed, self.opened, self.vars_limit())

@@ -7,6 +7,7 @@ from siphon.script.answering import COPIED_IF_SET
 from siphon.script.context import RequestContext
 from siphon.script.outcome import Answer, Outcome, Relay
 from siphon.script.request import Request
+from siphon.sip.splices import apply_splices
 
 
 def outcome_of(request: Request, allow: list[str]) -> Outcome:
@@ -39,9 +40,8 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
 
 def _put_vars(outcome: Outcome, context: RequestContext) -> None:
     if context.opened is not None:
-        limit = None if context.settings is None else context.settings.shared.vars_bytes
         outcome.vars = context.opened
-        outcome.vars_bytes = variables.pack(context.opened, limit)
+        outcome.vars_bytes = variables.pack(context.opened, context.vars_limit())
     elif isinstance(context.vars, bytes):
         outcome.vars_bytes = context.vars
     else:
@@ -53,7 +53,8 @@ def _put_message(outcome: Outcome, request: Request) -> None:
     if draft is None or not draft.changed:
         outcome.message = request._message.raw
     else:
-        outcome.message, outcome.edited, outcome.splices = draft.to_bytes(), True, draft.splices()
+        outcome.edited, outcome.splices = True, draft.splices()
+        outcome.message = apply_splices(request._message.raw, outcome.splices)
 
 
 def _complete(answer: Answer, request: Request, allow: list[str]) -> None:

@@ -146,7 +146,10 @@ class ReplyOutcome:
 
 @dataclass(slots=True)
 class FailureOutcome:
-    """What on_failure handlers left. `request` is the outcome of the copy that armed last (None: nothing armed)."""
+    """What on_failure handlers left. `request` is the outcome of the copy that armed last (None: nothing armed).
+
+    `error`: a global handler raised, so nothing they did counts and the failure is forwarded.
+    """
 
     request: Outcome | None = None
     relay_reply: bool = False

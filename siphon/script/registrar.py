@@ -7,14 +7,11 @@ from typing import Any, TypeVar, overload
 
 from siphon.script import binding, text
 from siphon.script.contact import Contact
-from siphon.script.context import Services
-from siphon.script.flow import address, udp_flow
 from siphon.script.outcome import Answer
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.uri import SipUri
-from siphon.services.location.binding import Binding
 from siphon.services.location.facts import register_facts
 from siphon.sip.message import parse
 
@@ -67,13 +64,13 @@ class Registrar:
         """Live bindings of an address of record: highest q first, then the most recently refreshed."""
         services = binding.current().services
         wall = services.wall()
-        return [contact_of(found, services, wall) for found in services.location.lookup(_aor(uri), wall)]
+        return [Contact(found, services, wall) for found in services.location.lookup(_aor(uri), wall)]
 
     def lookup_contact(self, uri: Address) -> list[Contact]:
         """Live bindings with that Contact URI, over all addresses of record."""
         services = binding.current().services
         wall = services.wall()
-        return [contact_of(found, services, wall) for _, found in services.location.lookup_contact(_aor(uri), wall)]
+        return [Contact(found, services, wall) for _, found in services.location.lookup_contact(_aor(uri), wall)]
 
     def is_registered_contact(self, uri: Address) -> bool:
         """Whether any live binding has that Contact URI."""
@@ -86,7 +83,7 @@ class Registrar:
         services = binding.current().services
         wall = services.wall()
         found = services.location.lookup_by_token(text.one_line(token, "token"), wall)
-        return None if found is None else contact_of(found, services, wall)
+        return None if found is None else Contact(found, services, wall)
 
     def is_registered(self, uri: Address) -> bool:
         """Whether the address of record has a live binding."""
@@ -168,42 +165,3 @@ def _aor(uri: object) -> str:
     if not isinstance(uri, (str, SipUri)):
         raise TypeError(f"an address of record is a str or SipUri, not {type(uri).__name__}")
     return text.one_line(str(uri), "address of record")
-
-
-def contact_of(found: Binding, services: Services, wall: float) -> Contact:
-    """A stored binding as scripts see it."""
-    listener = listener_of(services.identity, found)
-    flow = udp_flow(found.source, found.local) if found.transport == "udp" else None
-    return Contact(
-        found.uri,
-        q=found.q,
-        expires=found.remaining(wall),
-        age_secs=found.age(wall),
-        received_address=found.source,
-        received=f"sip:{address(*found.source)};transport={found.transport}",
-        path=list(found.path),
-        instance_id=found.instance,
-        instance_epoch=found.epoch or None,
-        is_local=listener is not None or (bool(found.epoch) and found.epoch == services.instance_id),
-        flow=flow,
-        flow_token=found.flow_token,
-        params=[(n.lower(), v) for n, v in found.params if n.lower() not in ("+sip.instance", "reg-id")],
-        behind_nat=found.behind_nat,
-        listener=listener,
-    )
-
-
-def listener_of(identity: Any, found: Binding) -> int | None:
-    """The index of the listener that a binding's REGISTER came in on, when this instance still has it."""
-    if identity is None:
-        return None
-    ip, port = found.local
-    transport = found.transport.lower()
-    for listener in identity.listeners:
-        same_place = listener.port == port and (
-            listener.ip == ip or (listener.wildcard and (":" in listener.ip) == (":" in ip))
-        )
-        if same_place and str(listener.transport).lower() == transport:
-            index: int = listener.index
-            return index
-    return None

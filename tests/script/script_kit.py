@@ -54,7 +54,7 @@ class Bench:
         self.wall = WALL
         self.log = Lines()
         self.services = Services(
-            location=Location(MemoryTable(), self.settings.registrar, SECRET, epoch="start-1"),
+            location=Location(MemoryTable(), self.identity, self.settings, SECRET, epoch="start-1"),
             digest=DigestVerifier(self.settings.auth, [SECRET], MemoryTable(), SECRET, is_local=self.identity.is_local),
             signer=self.signer,
             identity=self.identity,

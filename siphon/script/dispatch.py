@@ -1,0 +1,175 @@
+"""The order of handlers and what an exception means: one generator a kind of event, driven by siphon/script/driver.py.
+
+Each yields (function, arguments) and is sent the call's exception or None; what it returns is the outcome. Exceptions
+are logged here, with their traceback, and counted in `errors`. Reply-time handlers each get a fresh copy of the
+request; in on_failure the copy that armed last is the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any
+
+from siphon.script import log
+from siphon.script.answering import standard_reason
+from siphon.script.context import RequestContext
+from siphon.script.driver import Call, Steps
+from siphon.script.finishing import outcome_of
+from siphon.script.loader import Script
+from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
+from siphon.script.phase import Phase
+from siphon.script.registry import Handler
+from siphon.script.reply import Reply, warn_unhandled
+from siphon.script.request import Request
+
+_INTERNAL = ("siphon/script/driver.py", "asyncio/tasks.py")
+
+
+class Dispatch:
+    """The generators; `errors` counts the exceptions of handlers."""
+
+    __slots__ = ("errors",)
+
+    def __init__(self) -> None:
+        self.errors = 0
+
+    def request(self, request: Request, handlers: tuple[Handler, ...], script: Script) -> Steps:
+        """on_request: in order on the same request; an exception skips the rest and is the outcome."""
+        for handler in handlers:
+            error = yield handler.function, (request,)
+            if error is not None:
+                request._close()
+                return Outcome(error=self._report(error, handler.function))
+        request._close()
+        try:
+            return outcome_of(request, script.methods() if request.method == "OPTIONS" else [])
+        except (TypeError, ValueError) as unsuitable:
+            return Outcome(error=self._report(unsuitable, "vars"))
+
+    def reply(self, request: Request, reply: Reply, per_relay: str | None, script: Script) -> Steps:
+        """on_reply: the global handlers, then the one given to relay() if they let the response pass."""
+        outcome = ReplyOutcome()
+        handlers = script.handlers("proxy.on_reply")
+        passed = yield from self._let_pass([handler.function for handler in handlers], request, reply, outcome)
+        if passed and reply._reject is None:
+            function = _callback(script, per_relay)
+            if function is not None:
+                passed = yield from self._let_pass([function], request, reply, outcome)
+        self._put_changes(outcome, request._context)
+        outcome.reject = reply._reject
+        outcome.passed = passed and reply._reject is None
+        outcome.message, outcome.edited = reply._bytes()
+        return outcome
+
+    def _let_pass(
+        self, functions: list[Callable[..., Any]], request: Request, reply: Reply, outcome: ReplyOutcome
+    ) -> Generator[Call, BaseException | None, bool]:
+        """Whether these handlers let the response pass; after an exception it passes and a reject() is void."""
+        reply._passed = not functions
+        for function in functions:
+            copy = request._copy(Phase.INERT)
+            error = yield function, (copy, reply)
+            copy._close()
+            error = error or self._unsuitable(request._context)
+            if error is not None:
+                outcome.error = self._report(error, function)
+                reply._reject = None
+                return True
+        return reply._passed
+
+    def failure(
+        self, request: Request, reply: Reply, code: int, reason: str | None, per_relay: str | None, script: Script
+    ) -> Steps:
+        """on_failure: the one given to relay(); unless it armed something, the global handlers."""
+        outcome = FailureOutcome()
+        armed: Request | None = None
+        function = _callback(script, per_relay) if 400 <= code <= 699 and code != 487 else None
+        if function is not None:
+            copy = request._copy(Phase.OPEN)
+            error = yield function, (copy, code, standard_reason(code) or reason or "")
+            copy._close()
+            error = error or self._unsuitable(request._context)
+            if error is not None:
+                self._report(error, function)
+            elif copy._action is not None:
+                armed = copy
+        handlers = script.handlers("proxy.on_failure") if armed is None else ()
+        for handler in handlers:
+            copy = request._copy(Phase.OPEN)
+            error = yield handler.function, (copy, reply)
+            copy._close()
+            error = error or self._unsuitable(request._context)
+            if error is not None:
+                outcome.error = self._report(error, handler.function)
+                armed, reply._passed = None, False
+                break
+            if copy._action is not None:
+                armed = copy
+        _put_failure(outcome, reply, armed)
+        self._put_changes(outcome, request._context)
+        if (handlers or function) and outcome.error is None and outcome.request is None and not outcome.relay_reply:
+            warn_unhandled(reply)
+        return outcome
+
+    def cancel(self, request: Request, script: Script) -> Steps:
+        """on_cancel: all handlers; nothing they do changes the answer."""
+        outcome = CancelOutcome()
+        for handler in script.handlers("proxy.on_cancel"):
+            copy = request._copy(Phase.INERT)
+            error = yield handler.function, (copy,)
+            copy._close()
+            error = error or self._unsuitable(request._context)
+            if error is not None:
+                outcome.error = self._report(error, handler.function)
+        self._put_changes(outcome, request._context)
+        return outcome
+
+    def event(self, handlers: tuple[Handler, ...], args: tuple[Any, ...]) -> Steps:
+        """Handlers without a request: timers, registrar.on_change."""
+        for handler in handlers:
+            error = yield handler.function, args
+            if error is not None:
+                self._report(error, handler.function)
+        return None
+
+    def _unsuitable(self, context: RequestContext) -> Exception | None:
+        """What is wrong with `vars` as this handler left it: they go back to what is stored, and it has raised."""
+        try:
+            context.vars_changes()
+        except (TypeError, ValueError) as error:
+            context.drop_vars()
+            return error
+        return None
+
+    def _put_changes(self, outcome: ReplyOutcome | FailureOutcome | CancelOutcome, context: RequestContext) -> None:
+        outcome.vars_written, outcome.vars_deleted = context.vars_changes()
+
+    def _report(self, error: BaseException, where: Callable[..., Any] | str) -> BaseException:
+        """Log a handler's exception with its traceback, without the frames of this package."""
+        self.errors += 1
+        trace: TracebackType | None = error.__traceback__
+        while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.endswith(_INTERNAL):
+            trace = trace.tb_next
+        name = where if isinstance(where, str) else getattr(where, "__qualname__", repr(where))
+        log.target().exception("script.error", error.with_traceback(trace), handler=name)
+        return error
+
+
+def _put_failure(outcome: FailureOutcome, reply: Reply, armed: Request | None) -> None:
+    """The last of reply.relay() and what was armed on a copy of the request wins."""
+    if armed is not None and reply._passed and reply._passed_at > armed._armed_at:
+        armed = None
+    outcome.request = None if armed is None else outcome_of(armed, [])
+    outcome.relay_reply = armed is None and reply._passed
+    outcome.reply, outcome.reply_edited = reply._bytes()
+
+
+def _callback(script: Script, name: str | None) -> Callable[..., Any] | None:
+    """The function of a stored name; one that is gone counts as not given."""
+    if not name:
+        return None
+    function = script.resolve(name)
+    if function is None:
+        log.warn(f"callback {name} is not in version {script.version} of the script: taken as not given")
+    return function
