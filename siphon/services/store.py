@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
 
+from shm.values import Head
 from siphon.state.memory import BUSY, CONFLICT, FULL
 
 __all__ = [
@@ -52,6 +53,8 @@ class RecordTable(Protocol):
     """A table of records: the calls of the shared-memory table that services use."""
 
     def get(self, key: bytes) -> tuple[int, bytes] | int | None: ...
+
+    def head(self, key: bytes) -> Head | int | None: ...
 
     def commit(
         self,

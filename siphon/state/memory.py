@@ -188,7 +188,7 @@ class MemoryTable:
 
 
 def _blocks(value: bytes) -> int:
-    return max(1, -(-len(value) // BLOCK_BYTES))
+    return -(-len(value) // BLOCK_BYTES)
 
 
 def _earliest(head: Head) -> float:

@@ -16,15 +16,15 @@ from urllib.parse import unquote_to_bytes
 
 _SCHEME = re.compile(rb"[ \t]*([A-Za-z0-9\-.!%*_+`'~]++)[ \t\r\n]++")
 _PARAMETER = re.compile(
-    rb"([A-Za-z0-9\-.!%*_+`'~]++)[ \t\r\n]*+=[ \t\r\n]*+"
+    rb"[ \t\r\n,]*+([A-Za-z0-9\-.!%*_+`'~]++)[ \t\r\n]*+=[ \t\r\n]*+"
     rb'(?:"((?:[^"\\]++|\\.)*+)"|([^\s,"]*+))[ \t\r\n]*+(?=,|$)',
     re.DOTALL,
 )
-_SEPARATORS = re.compile(rb"[ \t\r\n,]*+")
+_REST = re.compile(rb"[ \t\r\n,]*+")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
     """The parameters as sent, quotes taken off, quoted pairs left in. `faulty`: a parameter twice, or not readable."""
 
@@ -64,17 +64,12 @@ def parse_credentials(value: bytes) -> Credentials | None:
     parameters: dict[str, bytes] = {}
     faulty = False
     position = scheme.end()
-    while True:
-        separators = _SEPARATORS.match(value, position)
-        position = separators.end() if separators else position
-        if position == len(value):
-            return Credentials(parameters, faulty)
-        found = _PARAMETER.match(value, position)
-        if found is None:
-            return Credentials(parameters, True)
-        name = found.group(1).decode("ascii").lower()
+    while found := _PARAMETER.match(value, position):
+        written, quoted, token = found.groups()
+        name = written.decode("ascii").lower()
         if name in parameters:
             faulty = True
         else:
-            parameters[name] = found.group(2) if found.group(2) is not None else found.group(3)
+            parameters[name] = token if quoted is None else quoted
         position = found.end()
+    return Credentials(parameters, faulty or _REST.fullmatch(value, position) is None)

@@ -50,7 +50,7 @@ class Verdict:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Attempt:
     """Credentials for our realm whose nonce is ours: what the digest has to be computed over."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Protocol
 
 from siphon.sip.uri import NameAddr, Uri, address_of_record
 
 _SCHEME = re.compile(r"(?:sips?|tel|urn|mailto|im|pres):|[a-z][a-z0-9+.\-]*:(?!\d+(?:[;?]|$))", re.IGNORECASE)
+
+CACHED_LENGTH = 256  # characters; longer texts are worked out each time, so that the cache stays small
 
 
 class Identity(Protocol):
@@ -24,11 +27,27 @@ def address_of_record_of(value: object) -> str | None:
 
     None for what is no URI.
     """
+    if isinstance(value, Uri):
+        return _form(value)
+    text = str(value)
+    return _known(text) if len(text) <= CACHED_LENGTH else _of_text(text)
+
+
+def _form(uri: Uri) -> str | None:
     try:
-        aor: str = address_of_record(value if isinstance(value, Uri) else _parse(str(value)))
+        return address_of_record(uri)
     except ValueError:
         return None
-    return aor
+
+
+def _of_text(text: str) -> str | None:
+    try:
+        return address_of_record(_parse(text))
+    except ValueError:
+        return None
+
+
+_known = lru_cache(maxsize=4096)(_of_text)
 
 
 def _parse(text: str) -> Uri:

@@ -66,7 +66,10 @@ class AddressRecord:
 
     def live(self, wall: float) -> list[Binding]:
         """Live bindings, by q descending, then the most recently refreshed first."""
-        return sorted((b for b in self.bindings if b.expiry > wall), key=lambda b: (-b.q, -b.refreshed))
+        live = [b for b in self.bindings if b.expiry > wall]
+        if len(live) > 1:
+            live.sort(key=lambda b: (-b.q, -b.refreshed))
+        return live
 
     def to_bytes(self) -> bytes:
         bindings = [_flat(b) for b in self.bindings]

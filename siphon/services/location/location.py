@@ -45,6 +45,7 @@ from siphon.services.store import (
 
 OWNER = 0
 SWEEP_GRACE_SECS = 300
+DECODED = 2048  # records that a process keeps decoded; then it forgets them all
 RETRY_AFTER = "5"
 
 Events = tuple[tuple[Event, Binding], ...]
@@ -67,6 +68,7 @@ class Location:
         self._hash_key = hash_key
         self._epoch = settings.server.instance_id if epoch is None else epoch
         self._index = Index(table, hash_key)
+        self._decoded: dict[bytes, tuple[int, AddressRecord]] = {}
 
     def save(self, facts: RegisterFacts, wall: float) -> RegisterResult:
         """Apply a REGISTER: the answer to it. Anything but a 200 means that nothing has changed."""
@@ -226,7 +228,16 @@ class Location:
         return None if aor is None else self._load(self._key(aor), aor)[1]
 
     def _load(self, key: bytes, aor: str) -> tuple[int, AddressRecord | None]:
-        """(version, record) for a compare-and-swap; a damaged record has a version and no content."""
+        """(version, record) for a compare-and-swap; a damaged record has a version and no content.
+
+        Decoded records are kept by version, which is never reused: a header tells whether one still holds.
+        """
+        head = self._table.head(key)
+        if head is None:
+            return 0, None
+        known = self._decoded.get(key)
+        if known is not None and not isinstance(head, int) and known[0] == head.version:
+            return known
         found = read(self._table, key)
         if found is None:
             return 0, None
@@ -234,6 +245,9 @@ class Location:
         if record is None or record.aor != aor:
             self.damaged += 1
             return found[0], None
+        if len(self._decoded) >= DECODED:
+            self._decoded.clear()
+        self._decoded[key] = found[0], record
         return found[0], record
 
     def _store(self, key: bytes, version: int, record: AddressRecord, wall: float, *, use_reserve: bool) -> int:
