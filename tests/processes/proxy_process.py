@@ -1,0 +1,234 @@
+"""A siphond of its own for a test: free port, own tables and state, the configuration said in the test.
+
+`start()` returns when an OPTIONS was answered. Whatever happens, `close()` leaves no process and no file behind. The
+log is collected; an error in it fails the test unless the test said that it expects some.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from udp_agent import Address, Agent
+
+from shm.slots import Slots
+from workers.application import Counter
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
+RECIPE = ROOT / "tests/recipe.py"
+
+CONFIGURATION = """
+[listen]
+udp = ["127.0.0.1:{port}"]
+rcvbuf = 4194304
+
+[domain]
+local = ["example.com", "localhost", "127.0.0.1"]
+
+[workers]
+count = {workers}
+steering = "{steering}"
+
+[shared]
+path = "{shared}"
+max_transactions = {transactions}
+max_bindings = 1000
+max_dialogs = 20000
+max_nonces = 10000
+
+[script]
+path = "{script}"
+reload = "sighup"
+
+[auth]
+realm = "example.com"
+
+[auth.users]
+alice = "secret"
+bob = "secret"
+carol = "secret"
+
+[server]
+state_dir = "{state}"
+drain_secs = 1
+instance_id = "test"
+"""
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true value of `condition`, asked every 10 ms."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+class Siphond:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        workers: int = 4,
+        steering: str = "flow",
+        script: Path | str = RECIPE,
+        transactions: int = 20000,
+        more: str = "",
+    ) -> None:
+        """`script` is a file or the text of one; `more` is added to the configuration."""
+        self.directory = directory
+        self.shared = Path(tempfile.mkdtemp(prefix="siphond-test-", dir="/dev/shm"))
+        self.port = free_port()
+        self.address: Address = ("127.0.0.1", self.port)
+        self.configuration = directory / "siphon.cfg"
+        self.log_file = directory / "siphond.log"
+        if isinstance(script, str):
+            path = directory / "script.py"
+            path.write_text(script)
+            script = path
+        self.script = script
+        text = CONFIGURATION.format(
+            port=self.port,
+            workers=workers,
+            steering=steering,
+            shared=self.shared,
+            transactions=transactions,
+            script=script,
+            state=directory / "state",
+        )
+        self.configuration.write_text(text + more)
+        self.workers = workers
+        self.process: subprocess.Popen[bytes] | None = None
+        self._slots: Slots | None = None
+        self.errors_expected = False
+
+    # --- running it
+
+    def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts it and does not wait."""
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [PROGRAMS / "siphond", "-c", self.configuration, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self, *arguments: str) -> Siphond:
+        process = self.launch(*arguments)
+        with Agent(self.address, "probe") as agent:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                assert process.poll() is None, f"siphond exited with {process.returncode}\n{self.log()}"
+                agent.send(agent.request("OPTIONS", "sip:example.com"))
+                answer = agent.receive(0.1)
+                if answer is not None and answer.status == 200:
+                    return self
+        raise AssertionError(f"siphond did not answer within 30 s\n{self.log()}")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 10) -> int:
+        """Its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"siphond did not stop within {seconds} s\n{self.log()}") from None
+
+    def close(self) -> None:
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.process.send_signal(signal.SIGINT)
+                try:
+                    self.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                    self.process.wait()
+                    raise AssertionError(f"siphond did not obey SIGINT\n{self.log()}") from None
+        finally:
+            shutil.rmtree(self.shared, ignore_errors=True)
+        if not self.errors_expected:
+            assert self.errors() == [], "errors in the log"
+
+    # --- looking at it
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def errors(self) -> list[str]:
+        return [line for line in self.log().splitlines() if re.match(r"\S+ error ", line) or "Traceback" in line]
+
+    def control(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [str(PROGRAMS / "siphonctl"), "-c", str(self.configuration), *arguments]
+        return subprocess.run(line, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+
+    def status(self) -> dict[str, Any]:
+        done = self.control("status", "--json")
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        found = json.loads(done.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    def slots(self) -> Slots:
+        """The slot table itself: reading it costs nothing, so that a test can look between two messages."""
+        if self._slots is None:
+            self._slots = Slots.attach(self.shared / "slots")
+        return self._slots
+
+    def datagrams(self) -> list[int]:
+        """Datagrams that each worker has read so far."""
+        return [self.slots().row(index)[Counter.DATAGRAMS] for index in range(self.workers)]
+
+    def restarts(self) -> int:
+        return sum(self.slots().row(index)[Counter.RESTARTS] for index in range(self.workers))
+
+    def worker_pids(self) -> list[int]:
+        """Children of the supervisor that call themselves workers."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"worker" in command_line(int(pid))]
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the supervisor and its live children."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ticks = 0
+        for pid in [str(self.process.pid), *children]:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

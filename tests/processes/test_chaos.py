@@ -1,0 +1,98 @@
+"""Workers are killed while calls run. A call that needed a SIP retransmission has not failed."""
+
+import os
+import random
+import signal
+import threading
+from contextlib import suppress
+
+import pytest
+from proxy_process import free_port, until
+
+SECONDS = 20
+RATE = 100
+
+
+class Killer(threading.Thread):
+    """kill -9 of a random worker every second."""
+
+    def __init__(self, proxy, seed):
+        super().__init__()
+        self.proxy = proxy
+        self.random = random.Random(seed)
+        self.enough = threading.Event()
+        self.killed = []
+
+    def run(self):
+        while not self.enough.wait(1):
+            if pids := self.proxy.worker_pids():
+                pid = self.random.choice(pids)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed.append(pid)
+
+    def stop(self):
+        self.enough.set()
+        self.join()
+
+
+@pytest.mark.parametrize("steering", ["flow", "spread"])
+def test_shared_24_a_worker_killed_every_second_fails_no_call(steering, siphond, agent, sipp):
+    proxy = siphond(workers=4, steering=steering).start()
+    port = free_port()
+    phone = sipp.callee("uas_answer", port, linger=4000)
+    agent(proxy, "bob").register(f"<sip:bob@127.0.0.1:{port}>")
+    killer = Killer(proxy, seed=steering)
+    sockets = ("-t", "un", "-max_socket", "3000")
+    caller = sipp.caller("uac_call", proxy.address, *sockets, calls=SECONDS * RATE, rate=RATE, hold=500)
+    killer.start()
+    called = caller.wait(SECONDS + 60)
+    killer.stop()
+    answered = phone.stop()
+    assert len(killer.killed) >= SECONDS - 2
+    assert (called.successful, called.failed) == (SECONDS * RATE, 0), caller.report()
+    assert answered is not None
+    assert answered.failed == 0, phone.report()
+    until(lambda: len(proxy.worker_pids()) == 4, 2, "the return of all workers")
+    assert proxy.restarts() >= len(killer.killed)
+
+
+def test_shared_12_a_worker_that_dies_is_replaced_within_a_tenth_of_a_second(proxy, agent):
+    before = proxy.worker_pids()
+    os.kill(before[0], signal.SIGKILL)
+    until(lambda: len(set(proxy.worker_pids()) - {before[0]}) == 4, 0.5, "the replacement")
+    alice = agent(proxy, "alice")
+    for _ in range(20):
+        alice.send(alice.request("OPTIONS", "sip:example.com"), via=alice.bound())
+        alice.expect("200 OPTIONS", within=1)
+
+
+def test_shared_15_a_ringing_call_goes_on_when_all_workers_are_killed(proxy, agent):
+    bob, alice = agent(proxy, "bob"), agent(proxy, "alice")
+    bob.register()
+    alice.send(alice.request("INVITE", "sip:bob@example.com"))
+    offered = bob.expect("INVITE")
+    bob.respond(offered, 180, tag="b")
+    alice.expect("180 INVITE")
+    before = set(proxy.worker_pids())
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    answer = bob.respond(offered, 200, tag="b")
+    final = alice.expect("200 INVITE", within=2)
+    assert final.tag("to") == "b"
+    alice.within(alice.dialog(final), "ACK")
+    bob.expect("ACK")
+    assert set(proxy.worker_pids()) & before == set()
+    bob.send(answer)
+    alice.expect("200 INVITE", but=[])
+
+
+def test_shared_23_a_worker_that_is_stopped_delays_nobody_for_more_than_a_second(proxy, agent):
+    stopped = proxy.worker_pids()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    alice = agent(proxy, "alice")
+    for _ in range(40):  # from 40 ports: some of them belong to the stopped worker's socket
+        alice.send(alice.request("OPTIONS", "sip:example.com"), via=alice.bound())
+        alice.expect("200 OPTIONS", within=1.5)
+    until(lambda: stopped not in proxy.worker_pids(), 3, "the end of the stopped worker")
+    proxy.errors_expected = True
