@@ -1,0 +1,218 @@
+"""A slot table in anonymous shared memory, an echo application and a way to run both in real processes."""
+
+import mmap
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.application import WorkerContext
+from workers.net import Received, Unreachable
+from workers.sockets import open_listeners
+from workers.supervisor import Options, Supervisor
+
+ROW = struct.Struct("=IIdddIi")  # pid, generation, heartbeat, critical, handler, busy, -
+COUNTERS = 32
+ROW_BYTES = ROW.size + 8 * COUNTERS
+SLOTS = 8
+
+
+@dataclass
+class FakeSlot:
+    pid: int = 0
+    generation: int = 0
+    heartbeat: float = 0.0
+    critical_since: float = 0.0
+    in_handler_since: float = 0.0
+    busy: bool = False
+
+
+class FakeSlots:
+    """Inherited over fork; every field has one writer, so no lock."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, 8 + SLOTS * ROW_BYTES)
+
+    def row(self, index: int) -> int:
+        return 8 + index * ROW_BYTES
+
+    def read(self, index: int) -> FakeSlot:
+        pid, generation, heartbeat, critical, handler, busy, _ = ROW.unpack_from(self.memory, self.row(index))
+        return FakeSlot(pid, generation, heartbeat, critical, handler, bool(busy))
+
+    def write(self, index: int, **changes: object) -> None:
+        slot = self.read(index)
+        for name, value in changes.items():
+            setattr(slot, name, value)
+        fields = (slot.pid, slot.generation, slot.heartbeat, slot.critical_since, slot.in_handler_since, slot.busy, 0)
+        ROW.pack_into(self.memory, self.row(index), *fields)
+
+    def enter(self, index: int, pid: int) -> int:
+        generation = self.read(index).generation + 1
+        self.write(index, pid=pid, generation=generation, critical_since=0.0, in_handler_since=0.0)
+        return generation
+
+    def leave(self, index: int) -> None:
+        self.write(index, pid=0)
+
+    def beat(self, index: int, now: float, busy: bool) -> None:
+        self.write(index, heartbeat=now, busy=busy)
+
+    def set_handler(self, index: int, since: float) -> None:
+        self.write(index, in_handler_since=since)
+
+    def add(self, index: int, counter: int, n: int = 1) -> None:
+        place = self.row(index) + ROW.size + 8 * counter
+        struct.pack_into("=q", self.memory, place, self.counter(index, counter) + n)
+
+    def counter(self, index: int, counter: int) -> int:
+        return int(struct.unpack_from("=q", self.memory, self.row(index) + ROW.size + 8 * counter)[0])
+
+    def total(self, counter: int) -> int:
+        return sum(self.counter(index, counter) for index in range(SLOTS))
+
+    @property
+    def flags(self) -> int:
+        return int(struct.unpack_from("=q", self.memory, 0)[0])
+
+    def set_flags(self, flags: int) -> None:
+        struct.pack_into("=q", self.memory, 0, flags)
+
+
+class Echo:
+    """Answers each datagram with its own name; some datagrams are commands."""
+
+    def __init__(self) -> None:
+        self.version = b"first"
+        self.wakes: list[float] = []
+
+    def started(self, context: WorkerContext) -> None:
+        self.context = context
+
+    def reply(self, datagram: Received, data: bytes) -> None:
+        self.context.outbox.put(data, datagram.source, datagram.listener, datagram.local)
+        self.context.outbox.flush()
+
+    def receive(self, batch: list[Received], now: float) -> None:
+        for datagram in batch:
+            word, _, rest = datagram.data.partition(b" ")
+            command: Callable[[Received, bytes, float], None] | None = getattr(self, f"do_{word.decode()}", None)
+            if command is not None:
+                command(datagram, rest, now)
+            else:
+                who = f"{datagram.data.decode()} worker={self.context.index} socket={datagram.socket} pid={os.getpid()}"
+                self.reply(datagram, who.encode())
+
+    def do_block(self, datagram: Received, rest: bytes, now: float) -> None:
+        """Blocks outside a handler."""
+        self.reply(datagram, b"blocking %d" % self.context.index)
+        time.sleep(float(rest))
+
+    def do_handle(self, datagram: Received, rest: bytes, now: float) -> None:
+        """Blocks inside a handler."""
+        self.reply(datagram, b"blocking %d" % self.context.index)
+        self.context.enter_handler(now)
+        try:
+            time.sleep(float(rest))
+        finally:
+            self.context.leave_handler()
+
+    def do_critical(self, datagram: Received, rest: bytes, now: float) -> None:
+        self.context.slots.write(self.context.slot, critical_since=now)  # type: ignore[attr-defined]
+        self.context.enter_handler(now)
+        time.sleep(30)
+
+    def do_raise(self, datagram: Received, rest: bytes, now: float) -> None:
+        raise SystemExit("out of the application") if rest == b"exit" else RuntimeError("out of the application")
+
+    def do_version(self, datagram: Received, rest: bytes, now: float) -> None:
+        self.reply(datagram, b"%s %d" % (self.version, self.context.index))
+
+    def do_draining(self, datagram: Received, rest: bytes, now: float) -> None:
+        self.reply(datagram, b"yes" if self.context.draining() else b"no")
+
+    def do_random(self, datagram: Received, rest: bytes, now: float) -> None:
+        import random
+
+        self.reply(datagram, b"%d %d" % (self.context.index, random.getrandbits(64)))
+
+    def do_send(self, datagram: Received, rest: bytes, now: float) -> None:
+        """Sends to a port of this host, where perhaps nobody listens."""
+        self.asker = datagram
+        self.context.outbox.put(b"to nobody", ("127.0.0.1", int(rest)), datagram.listener)
+        self.context.outbox.flush()
+
+    def do_arm(self, datagram: Received, rest: bytes, now: float) -> None:
+        self.asker = datagram
+        self.context.timers.arm(now + float(rest), b"0123456789abcdef", 7)
+
+    def do_async(self, datagram: Received, rest: bytes, now: float) -> None:
+        import asyncio
+
+        async def later() -> None:
+            await asyncio.sleep(float(rest))
+            loop = asyncio.get_running_loop()
+            done = loop.create_future()
+            loop.call_later(0.01, done.set_result, b"slept")
+            self.reply(datagram, await done)
+
+        self.task = self.context.aio.loop.create_task(later())
+
+    def unreachable(self, errors: list[Unreachable], now: float) -> None:
+        for error in errors:
+            text = f"unreachable {error.to[1]} {error.errno} {error.data.decode()} worker={self.context.index}"
+            self.reply(self.asker, text.encode())
+
+    def due(self, entries: list[tuple[bytes, int]], now: float) -> None:
+        for key, version in entries:
+            self.reply(self.asker, b"due %s %d" % (key, version))
+
+    def adopt(self, slot: int, generation_dead: bool, now: float) -> None:
+        note(f"worker {self.context.slot} adopts {slot} dead={generation_dead}")
+
+    def release(self, slot: int) -> None:
+        note(f"worker {self.context.slot} releases {slot}")
+
+    def tick(self, now: float) -> float | None:
+        return None
+
+    def reload(self, payload: bytes) -> None:
+        self.version = payload
+        note(f"worker {self.context.slot} reloads")
+
+    def stopping(self) -> None:
+        note(f"worker {self.context.slot} stops")
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Instance:
+    """A supervisor with its workers in a process of its own, and a client socket."""
+
+    def __init__(
+        self, log: Path, count: int = 2, steering: str = "flow", make: Callable[[], Echo] = Echo, **options: object
+    ):
+        self.slots = FakeSlots()
+        self.count = count
+        self.log = log
+        self.listeners = open_listeners([("127.0.0.1", 0, None)], count, 0, steering)
+        self.address = self.listeners[0][0].getsockname()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.supervise(make, options)
+
+    def supervise(self, make: Callable[[], Echo], options: dict[str, object]) -> None:
+        status = 99
+        try:
+            descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(descriptor, 2)
+            settings = Options(count=self.count, slot_count=SLOTS, **options)  # type: ignore[arg-type]
+            status = Supervisor(self.listeners, self.slots, make, settings).run()
+        finally:
+            os._exit(status)

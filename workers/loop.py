@@ -1,0 +1,280 @@
+"""The turn of a worker: wait, read, deliver, fire, step asyncio, beat.
+
+One process, one thread. A turn waits in epoll for its own sockets, those of adopted slots, asyncio's descriptor and
+the supervisor's channel; reads at most one batch a socket, so that no socket starves another or the timers; and beats
+the heart before it sleeps (idle) and after it woke (busy), between slow datagrams as well. A datagram that waited
+longer than `stale_after` is dropped and counted: its sender has repeated it or given up.
+
+Whatever comes out of the application is logged and counted, and the next datagram is served. The process ends when the
+supervisor says so or its channel closes.
+"""
+
+import select
+import socket
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workers.adoption import adopters
+from workers.application import Application, Counter, Log, WorkerContext
+from workers.control import Channel, Closed, Message
+from workers.net import Outbox, Reader, Received, boottime, read_errors
+
+IDLE_SECS = 1.0
+ADOPTER_SECS = 0.05
+LOOK_SECS = 0.02
+COUNT_SECS = 0.25
+BEAT_SECS = 0.005
+DUE_LIMIT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    count: int
+    slot_count: int
+    helper_slot: int | None
+    batch: int = 32
+    stale_after: float = 4.0
+    keep_stale: Callable[[bytes], bool] | None = None
+
+
+class Exceptions:
+    """Logs what came out of the application: each place once a second with its traceback, the rest only counted."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.last: dict[tuple[str, type[BaseException]], float] = {}
+
+    def note(self, place: str, error: BaseException) -> None:
+        now = time.monotonic()
+        key = (place, type(error))
+        if now - self.last.get(key, -1.0) < 1.0:
+            return
+        self.last[key] = now
+        text = "".join(traceback.format_exception(error)).rstrip()
+        self.log("error", "exception out of the application", place=place, error=repr(error), traceback=text)
+
+
+class WorkerLoop:
+    """`sockets` is [listener][worker], all of them; `ledger(listener, worker)` the shared drop count of one."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        application: Application,
+        sockets: Sequence[Sequence[socket.socket]],
+        ledger: Callable[[int, int], memoryview],
+        control: Channel,
+        options: LoopOptions,
+        log: Log,
+    ) -> None:
+        self.context = context
+        self.application = application
+        self.sockets = sockets
+        self.ledger = ledger
+        self.control = control
+        self.options = options
+        self.slots = context.slots
+        self.exceptions = Exceptions(log)
+        self.log = log
+        self.epoll = select.epoll()
+        self.slot_readers: dict[int, list[Reader]] = {}
+        self.readers: dict[int, Reader] = {}
+        self.dead: dict[int, bool] = {}
+        self.now = boottime()
+        self.beaten = 0.0
+        self.next_tick: float | None = 0.0
+        self.next_look = 0.0
+        self.next_count = 0.0
+        self.datagrams = 0
+        self.counted: dict[Counter, int] = {}
+        self.wanted = True
+
+    def run(self) -> None:
+        self.epoll.register(self.control.fileno(), select.EPOLLIN)
+        self.epoll.register(self.context.aio.fileno(), select.EPOLLIN)
+        if not self.context.is_helper:
+            self.watch_slot(self.context.slot)
+        while self.wanted:
+            self.turn()
+        self.guard("stopping", self.application.stopping)
+        self.write_counters()
+
+    def turn(self) -> None:
+        timeout = self.timeout()
+        self.slots.beat(self.context.slot, self.now, False)
+        events = self.epoll.poll(timeout)
+        self.now = self.beaten = boottime()
+        self.slots.beat(self.context.slot, self.now, True)
+        stepping = False
+        for descriptor, mask in events:
+            reader = self.readers.get(descriptor)
+            if reader is not None:
+                self.serve(reader, mask)
+            elif descriptor == self.control.fileno():
+                self.obey()
+            else:
+                stepping = True
+        self.fire()
+        self.step(stepping)
+        self.tick()
+        if self.now >= self.next_look:
+            self.look()
+        if self.now >= self.next_count:
+            self.write_counters()
+
+    def timeout(self) -> float:
+        self.now = boottime()
+        until = self.now + (ADOPTER_SECS if self.context.adopted else IDLE_SECS)
+        for moment in (self.context.timers.next_deadline(), self.context.aio.next_when(), self.next_tick):
+            if moment is not None and moment < until:
+                until = moment
+        return max(0.0, until - self.now)
+
+    # What a turn does.
+
+    def serve(self, reader: Reader, mask: int) -> None:
+        if mask & select.EPOLLERR:
+            errors = read_errors(reader.fd, reader.listener)
+            if errors:
+                self.guard("unreachable", self.application.unreachable, errors, self.now)
+        if mask & select.EPOLLIN:
+            self.deliver(reader.receive(self.options.batch, self.options.stale_after, self.options.keep_stale))
+
+    def deliver(self, batch: list[Received]) -> None:
+        receive = self.application.receive
+        self.datagrams += len(batch)
+        for datagram in batch:
+            try:
+                receive([datagram], self.now)
+            except BaseException as error:
+                self.failed("receive", error)
+            self.keep_beating()
+
+    def fire(self) -> None:
+        entries = self.context.timers.due(self.now, DUE_LIMIT)
+        if entries:
+            self.guard("due", self.application.due, entries, self.now)
+            self.keep_beating()
+
+    def step(self, readable: bool) -> None:
+        """Coroutines of scripts run here, so a step counts as a handler."""
+        if not readable and not self.context.aio.is_due(self.now):
+            return
+        self.context.enter_handler(self.now)
+        self.guard("asyncio", self.context.aio.step)
+        self.context.leave_handler()
+        self.keep_beating()
+
+    def tick(self) -> None:
+        self.next_tick = None
+        try:
+            self.next_tick = self.application.tick(self.now)
+        except BaseException as error:
+            self.failed("tick", error)
+
+    def keep_beating(self) -> None:
+        self.now = boottime()
+        if self.now - self.beaten > BEAT_SECS:
+            self.beaten = self.now
+            self.slots.beat(self.context.slot, self.now, True)
+
+    def obey(self) -> None:
+        try:
+            received = self.control.receive()
+        except Closed:
+            self.wanted = False
+            return
+        if received is None:
+            return
+        message, payload = received
+        if message is Message.STOP:
+            self.wanted = False
+        elif message is Message.RELOAD:
+            self.reload(payload)
+        elif message is Message.LOOK:
+            self.look()
+
+    def reload(self, payload: bytes) -> None:
+        self.guard("reload", self.application.reload, payload)
+
+    # Other slots.
+
+    def look(self) -> None:
+        """Compares whose work should be done here with whose is."""
+        self.next_look = self.now + LOOK_SECS
+        states = [self.slots.read(index) for index in range(self.options.slot_count)]
+        found = adopters(states, self.options.count, self.options.helper_slot, self.now)
+        mine = {slot for slot, adopter in found.items() if adopter == self.context.slot}
+        for slot in self.context.adopted - mine:
+            self.release(slot)
+        for slot in mine:
+            dead = states[slot].pid == 0
+            if slot not in self.context.adopted or (dead and not self.dead[slot]):
+                self.adopt(slot, dead)
+
+    def adopt(self, slot: int, dead: bool) -> None:
+        self.dead[slot] = dead
+        if slot not in self.context.adopted:
+            self.context.adopted.add(slot)
+            self.slots.add(self.context.slot, Counter.ADOPTIONS)
+            if not self.context.is_helper:
+                self.watch_slot(slot)
+        self.guard("adopt", self.application.adopt, slot, dead, self.now)
+
+    def release(self, slot: int) -> None:
+        self.context.adopted.discard(slot)
+        if not self.context.is_helper:
+            self.forget_slot(slot)
+        self.guard("release", self.application.release, slot)
+
+    def watch_slot(self, slot: int) -> None:
+        for reader in self.readers_of(slot):
+            self.readers[reader.fd] = reader
+            self.epoll.register(reader.fd, select.EPOLLIN)
+
+    def forget_slot(self, slot: int) -> None:
+        for reader in self.readers_of(slot):
+            del self.readers[reader.fd]
+            self.epoll.unregister(reader.fd)
+
+    def readers_of(self, slot: int) -> list[Reader]:
+        """Made once, since they hold counts; none for a slot of an earlier run that had more workers."""
+        if slot not in self.slot_readers:
+            self.slot_readers[slot] = [
+                Reader(group[slot].fileno(), listener, slot, self.ledger(listener, slot))
+                for listener, group in enumerate(self.sockets)
+                if slot < len(group)
+            ]
+        return self.slot_readers[slot]
+
+    # Failures and counts.
+
+    def guard(self, place: str, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except BaseException as error:
+            self.failed(place, error)
+
+    def failed(self, place: str, error: BaseException) -> None:
+        self.slots.add(self.context.slot, Counter.EXCEPTIONS)
+        self.exceptions.note(place, error)
+
+    def write_counters(self) -> None:
+        self.next_count = self.now + COUNT_SECS
+        readers = [reader for group in self.slot_readers.values() for reader in group]
+        self.count(Counter.DATAGRAMS, self.datagrams)
+        self.count(Counter.KERNEL_DROPS, sum(reader.drops for reader in readers))
+        self.count(Counter.STALE_DROPS, sum(reader.stale for reader in readers))
+        self.count(Counter.SENDS_LOST, self.context.outbox.lost)
+
+    def count(self, counter: Counter, total: int) -> None:
+        if total != self.counted.get(counter, 0):
+            self.slots.add(self.context.slot, counter, total - self.counted.get(counter, 0))
+            self.counted[counter] = total
+
+
+def make_outbox(sockets: Sequence[Sequence[socket.socket]], index: int) -> Outbox:
+    """Sends from the worker's own sockets; a helper has none and borrows those of the first worker."""
+    return Outbox([group[index if index < len(group) else 0].fileno() for group in sockets])
