@@ -6,10 +6,10 @@ changed them. Escapes are decoded for the comparison, IPv6 addresses are compare
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
+from siphon.sip.hosts import canonical_host
 from siphon.sip.uri import Uri
 
 _DEFAULT_PORT = {"sip": 5060, "sips": 5061}
@@ -23,7 +23,7 @@ def same_target(uri: bytes, request_uri: bytes, is_local: Callable[[str], bool] 
         named = Uri.parse(uri)
     except ValueError:
         return False
-    if is_local is not None and is_local(named.host or ""):
+    if is_local is not None and is_local(named.host):
         return True
     try:
         return _target(named) == _target(Uri.parse(request_uri))
@@ -33,10 +33,4 @@ def same_target(uri: bytes, request_uri: bytes, is_local: Callable[[str], bool] 
 
 def _target(uri: Uri) -> tuple[bytes | None, str, int | None]:
     user = None if uri.user is None else unquote_to_bytes(uri.user)
-    return user, _host(uri.host or ""), uri.port or _DEFAULT_PORT.get(uri.scheme.lower())
-
-
-def _host(host: str) -> str:
-    if host.startswith("["):
-        return ipaddress.IPv6Address(host[1:-1]).compressed
-    return host.lower().rstrip(".")
+    return user, canonical_host(uri.host), uri.port or _DEFAULT_PORT.get(uri.scheme.lower())

@@ -7,13 +7,13 @@ address of record with control characters, everything else that is wrong with th
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from siphon.services.location.aor import Identity, address_of_record_of
+from siphon.sip.hosts import canonical_host
 from siphon.sip.uri import NameAddr
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -101,7 +101,7 @@ def register_facts(
         transaction=transaction,
         source=source,
         local=local,
-        contacts=tuple(message.values("Contact")),
+        contacts=tuple(message.values("Contact")) or ((b"",) if message.first("Contact") is not None else ()),
         expires=message.first("Expires"),
         requires=tuple(_text(value) for value in message.values("Require")),
         path=tuple(_text(value) for value in message.values("Path")),
@@ -120,11 +120,7 @@ def is_sent_by(via: Via, source: tuple[str, int]) -> bool:
     """Whether the client knows its own address: the sent-by is the observed source (port 5060 when absent)."""
     if (via.port or 5060) != source[1]:
         return False
-    host = via.host.decode("latin-1").strip("[]")
-    try:
-        return ipaddress.ip_address(host) == ipaddress.ip_address(source[0])
-    except ValueError:
-        return False
+    return canonical_host(via.host.decode("latin-1")) == canonical_host(source[0])
 
 
 def _address(to: bytes) -> tuple[str, str, str, int | None]:

@@ -93,6 +93,7 @@ class _Change:
     events: list[tuple[Event, Binding]] = field(default_factory=list)
     written: list[Binding] = field(default_factory=list)
     added: list[Binding] = field(default_factory=list)
+    parsed: dict[str, Uri] = field(default_factory=dict)  # URIs of bindings, each parsed once a request
 
 
 def apply_register(
@@ -146,7 +147,7 @@ def change(
         if prepared.everything:
             state.events = [(Event.DEREGISTERED, b) for b in live]
     for contact in prepared.wanted:
-        touched = _matching(state.bindings, contact)
+        touched = _matching(state.bindings, contact, state.parsed)
         if _is_out_of_order(touched, facts):
             return _OUT_OF_ORDER
         _apply(state, contact, touched, _binding(contact, facts, wall, epoch), live if facts.force else ())
@@ -215,16 +216,29 @@ def _unquoted(value: str | None) -> str | None:
     return text.lower() if text[:10].lower() == "<urn:uuid:" else text
 
 
-def _matching(bindings: Iterable[Binding], contact: Wanted) -> list[Binding]:
+def _matching(bindings: Iterable[Binding], contact: Wanted, parsed: dict[str, Uri]) -> list[Binding]:
     """The bindings that this contact stands for: by instance and reg-id first, then by URI."""
     same_instance: list[Binding] = []
     equal_uri: list[Binding] = []
     for binding in bindings:
         if contact.instance is not None and (binding.instance, binding.reg_id) == (contact.instance, contact.reg_id):
             same_instance.append(binding)
-        elif binding.uri == str(contact.uri) or same_uri(Uri.parse(binding.uri), contact.uri):
+        elif _is_equal(binding.uri, contact.uri, parsed):
             equal_uri.append(binding)
     return same_instance + equal_uri
+
+
+def _is_equal(stored: str, uri: Uri, parsed: dict[str, Uri]) -> bool:
+    """Equality of RFC 3261 §19.1.4; a stored URI that no longer parses equals only its own text."""
+    if stored == str(uri):
+        return True
+    known = parsed.get(stored)
+    if known is None:
+        try:
+            known = parsed[stored] = Uri.parse(stored)
+        except ValueError:
+            return False
+    return same_uri(known, uri)
 
 
 def _is_out_of_order(bindings: Iterable[Binding], facts: RegisterFacts) -> bool:
@@ -271,7 +285,7 @@ def _apply(state: _Change, contact: Wanted, touched: list[Binding], new: Binding
         return
     state.bindings.insert(min(place, len(state.bindings)), new)
     state.written.append(new)
-    known = bool(touched) or bool(_matching(before, contact))
+    known = bool(touched) or bool(_matching(before, contact, state.parsed))
     if was_added or not touched:
         state.added.append(new)
     state.events.append((Event.REFRESHED if known else Event.REGISTERED, new))
