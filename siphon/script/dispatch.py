@@ -43,7 +43,7 @@ class Dispatch:
                 return Outcome(error=self._report(error, handler.function))
         request._close()
         try:
-            return outcome_of(request, script.methods() if request.method == "OPTIONS" else [])
+            return outcome_of(request, script.methods if request.method == "OPTIONS" else [])
         except (TypeError, ValueError) as unsuitable:
             return Outcome(error=self._report(unsuitable, "vars"))
 

@@ -4,10 +4,10 @@ What is to be run is a generator that yields (handler function, arguments) and i
 None; its return value is what `done` gets. So the order of handlers and what an error means stand in one place each, in
 siphon/script/runtime.py, and this module knows neither.
 
-Each call runs in a copied context in which the Call-ID and the binding are set: whatever a handler does to context
-variables, the next datagram meets a clean worker. A coroutine is driven once, at once; a Task that is finished by that
-never reaches the loop. One that suspends stays with the loop and the worker goes on; it is cancelled after
-`script.handler_stall_abort_secs`.
+Everything runs in contexts in which the Call-ID and the binding are set, a copy for each call: whatever a handler does
+to context variables, the next datagram meets a clean worker. A coroutine is driven once, at once; a Task that is
+finished by that never reaches the loop. One that suspends stays with the loop and the worker goes on; it is cancelled
+after `script.handler_stall_abort_secs`.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class Driver:
 class _Run:
     """One generator of steps on its way."""
 
-    __slots__ = ("_bound", "_call_id", "_done", "_driver", "_steps", "_timed_out")
+    __slots__ = ("_context", "_done", "_driver", "_steps", "_timed_out")
 
     def __init__(self, driver: Driver, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> None:
         self._driver = driver
         self._steps = steps
-        self._bound = bound
-        self._call_id = call_id
+        self._context = copy_context()
+        self._context.run(_enter, bound, call_id)
         self._done = done
         self._timed_out = False
 
@@ -93,7 +93,7 @@ class _Run:
         """Take steps until one suspends (False) or all are done (True)."""
         while True:
             try:
-                function, args = self._steps.send(error)
+                function, args = self._context.run(self._steps.send, error)
             except StopIteration as stop:
                 self._done(stop.value)
                 return True
@@ -108,13 +108,13 @@ class _Run:
         self, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[asyncio.Task[Any] | None, BaseException | None]:
         """Call one handler: (None, its error) or (a task, None)."""
-        context = copy_context()
+        context = self._context.copy()
         try:
             pool = self._driver._pool
             if pool is not None and not inspect.iscoroutinefunction(function):
                 result: Any = self._in_pool(pool, context, function, args)
             else:
-                result = context.run(self._enter, function, args)
+                result = context.run(function, *args)
             if result is None or not inspect.isawaitable(result):
                 return None, None
             coroutine = result if inspect.iscoroutine(result) else _awaited(result)
@@ -126,16 +126,11 @@ class _Run:
         except BaseException as error:  # SystemExit of a script must not end the worker
             return None, error
 
-    def _enter(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        CALL_ID.set(self._call_id)
-        binding.enter(self._bound)
-        return function(*args)
-
     async def _in_pool(
         self, pool: ThreadPoolExecutor, context: Context, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> None:
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(pool, context.run, self._enter, function, args)
+        result = await loop.run_in_executor(pool, context.run, function, *args)
         if inspect.isawaitable(result):
             await result
 
@@ -158,6 +153,11 @@ class _Run:
     def _stalled(self, task: asyncio.Task[Any]) -> None:
         self._timed_out = True
         task.cancel()
+
+
+def _enter(bound: binding.Binding, call_id: str) -> None:
+    CALL_ID.set(call_id)
+    binding.enter(bound)
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:

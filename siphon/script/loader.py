@@ -67,6 +67,7 @@ class Script:
         named = {method for entry in requests for method in entry.methods or ()}
         self._by_method = {method: tuple(e for e in requests if e.matches(method)) for method in named}
         self._any_method = tuple(entry for entry in requests if entry.methods is None)
+        self.methods = self._methods()
 
     def handlers(self, kind: str) -> tuple[Handler, ...]:
         """The handlers of a kind in the order of registration."""
@@ -77,7 +78,7 @@ class Script:
         found = self._by_method.get(method)
         return found if found is not None else self._by_method.get(method.upper(), self._any_method)
 
-    def methods(self) -> list[str]:
+    def _methods(self) -> list[str]:
         """What Allow says: methods that have a handler, ACK and CANCEL with INVITE."""
         named = set(self._by_method)
         if self._any_method:

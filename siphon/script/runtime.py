@@ -108,7 +108,7 @@ class Runtime:
 
     def methods(self, version: int | None = None) -> list[str]:
         """The methods of Allow."""
-        return self.script(version).methods()
+        return list(self.script(version).methods)
 
     def handles(self, method: str, version: int | None = None) -> bool:
         """Whether any on_request handler matches; False means 405."""

@@ -27,14 +27,14 @@ class Lines(Log):
 
     def __init__(self):
         super().__init__(level="debug", file="stderr", process="w1")
-        self.lines = []
+        self.written = []
 
     def write(self, level, event, fields):
-        self.lines.append(self.line(0.0, level, event, fields).decode())
+        self.written.append(self.line(0.0, level, event, fields).decode())
 
     @property
     def text(self):
-        return "".join(self.lines)
+        return "".join(self.written)
 
 
 class Bench:
