@@ -2,8 +2,8 @@
 
 A slot is live when a process is in it that is idle or has beaten within BEAT_LIMIT. The sockets and deadlines of a
 slot that is not live belong to the next live worker after it, cyclically; when no worker is live, its deadlines
-belong to the helper. Slots beyond the worker count that were once used (an earlier run had more workers) count as
-never live.
+belong to the helper. The helper's own slot is served in the same way. Slots beyond the worker count that were once
+entered (an earlier run had more workers) are never live.
 
     blocked worker 1              worker 2                          the supervisor
     busy, no beat for 50 ms
@@ -14,9 +14,10 @@ never live.
     beats                         sees the beat, releases           compare-and-swap fires a deadline once
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from workers.application import SlotState
+from workers.application import SlotState, SlotTable
 
 BEAT_LIMIT = 0.05
 
@@ -25,16 +26,36 @@ def is_live(state: SlotState, now: float) -> bool:
     return state.pid != 0 and (not state.busy or now - state.heartbeat <= BEAT_LIMIT)
 
 
-def adopters(states: Sequence[SlotState], count: int, helper: int | None, now: float) -> dict[int, int]:
-    """{slot that is not live: slot of the process that serves it}; `states` is the whole table, workers first."""
-    live = [index < count and is_live(state, now) for index, state in enumerate(states)]
-    helping = helper is not None and is_live(states[helper], now)
-    found = {}
-    for index, state in enumerate(states):
-        if index == helper or live[index] or (index >= count and not state.generation):
-            continue
-        candidates = (place % count for place in range(index + 1, index + 1 + count))
-        adopter = next((place for place in candidates if live[place]), helper if helping else None)
-        if adopter is not None:
-            found[index] = adopter
-    return found
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The slots that matter: `count` workers, the helper, and what an earlier run with more workers has left."""
+
+    count: int
+    helper: int | None = None
+    orphaned: tuple[int, ...] = ()
+
+    def read(self, slots: SlotTable) -> dict[int, SlotState]:
+        helper = () if self.helper is None else (self.helper,)
+        return {index: slots.read(index) for index in (*range(self.count), *self.orphaned, *helper)}
+
+    def adopters(self, states: Mapping[int, SlotState], now: float) -> dict[int, int]:
+        """{slot that is not live: slot of the process that serves it}"""
+        live = [is_live(states[index], now) for index in range(self.count)]
+        helper = self.helper if self.helper is not None and is_live(states[self.helper], now) else None
+        silent = [index for index in range(self.count) if not live[index]]
+        if self.helper is not None and helper is None:
+            silent.append(self.helper)
+        found = {}
+        for index in (*silent, *self.orphaned):
+            candidates = (place % self.count for place in range(index + 1, index + 1 + self.count))
+            adopter = next((place for place in candidates if live[place]), helper)
+            if adopter is not None:
+                found[index] = adopter
+        return found
+
+
+def crew_of(slots: SlotTable, slot_count: int, count: int, has_helper: bool) -> Crew:
+    """Asked once, by the supervisor before it forks. The helper has the last slot."""
+    helper = slot_count - 1 if has_helper else None
+    beyond = (index for index in range(count, slot_count) if index != helper)
+    return Crew(count, helper, tuple(index for index in beyond if slots.read(index).starts))

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workers.adoption import adopters
+from workers.adoption import Crew
 from workers.application import Application, Counter, Log, WorkerContext
 from workers.control import Channel, Closed, Message
 from workers.net import Outbox, Reader, Received, boottime, read_errors
@@ -31,9 +31,7 @@ DUE_LIMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    count: int
-    slot_count: int
-    helper_slot: int | None
+    crew: Crew
     batch: int = 32
     stale_after: float = 4.0
     keep_stale: Callable[[bytes], bool] | None = None
@@ -153,9 +151,8 @@ class WorkerLoop:
             self.keep_beating()
 
     def fire(self) -> None:
-        entries = self.context.timers.due(self.now, DUE_LIMIT)
-        if entries:
-            self.guard("due", self.application.due, entries, self.now)
+        for entry in self.context.timers.due(self.now, DUE_LIMIT):
+            self.guard("due", self.application.due, [entry], self.now)
             self.keep_beating()
 
     def step(self, readable: bool) -> None:
@@ -204,8 +201,8 @@ class WorkerLoop:
     def look(self) -> None:
         """Compares whose work should be done here with whose is."""
         self.next_look = self.now + LOOK_SECS
-        states = [self.slots.read(index) for index in range(self.options.slot_count)]
-        found = adopters(states, self.options.count, self.options.helper_slot, self.now)
+        states = self.options.crew.read(self.slots)
+        found = self.options.crew.adopters(states, self.now)
         mine = {slot for slot, adopter in found.items() if adopter == self.context.slot}
         for slot in self.context.adopted - mine:
             self.release(slot)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
 
-from workers.adoption import adopters
+from workers.adoption import crew_of
 from workers.application import Application, Counter, Flag, Log, SlotTable, WorkerContext
 from workers.control import Channel, Closed, Message
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
@@ -109,13 +109,13 @@ class Supervisor:
         self.make_application = make_application
         self.options = options
         self.log = options.log
-        self.helper_slot = options.slot_count - 1 if options.helper else None
         if options.count + bool(options.helper) > options.slot_count:
             raise ValueError(f"{options.count} workers do not fit into {options.slot_count} slots")
+        self.crew = crew_of(slots, options.slot_count, options.count, options.helper)
         self.ledgers = mmap.mmap(-1, max(4, 4 * len(listeners) * options.count))
         self.children = [self.new_child(index) for index in range(options.count)]
-        if self.helper_slot is not None:
-            self.children.append(self.new_child(self.helper_slot))
+        if self.crew.helper is not None:
+            self.children.append(self.new_child(self.crew.helper))
         self.selector = selectors.DefaultSelector()
         self.state = State.RUNNING
         self.announced = False
@@ -129,7 +129,7 @@ class Supervisor:
         self.woken: dict[int, int] = {}
 
     def new_child(self, slot: int) -> Child:
-        is_helper = slot == self.helper_slot
+        is_helper = slot == self.crew.helper
         name = "helper timer" if is_helper else f"worker {slot + 1}/{self.options.count}"
         return Child(slot, name, is_helper, Watch(self.options.handler_stall_abort_secs))
 
@@ -257,9 +257,7 @@ class Supervisor:
     def loop_options(self) -> LoopOptions:
         options = self.options
         return LoopOptions(
-            count=options.count,
-            slot_count=options.slot_count,
-            helper_slot=self.helper_slot,
+            crew=self.crew,
             batch=options.batch,
             stale_after=options.stale_after,
             keep_stale=options.keep_stale,
@@ -340,8 +338,7 @@ class Supervisor:
 
     def wake_adopters(self) -> None:
         """A sleeping worker cannot see that a sibling is stuck, so it is told, once."""
-        states = [self.slots.read(index) for index in range(self.options.slot_count)]
-        found = adopters(states, self.options.count, self.helper_slot, boottime())
+        found = self.crew.adopters(self.crew.read(self.slots), boottime())
         for slot, adopter in found.items():
             if self.woken.get(slot) != adopter:
                 self.tell(self.child_of(adopter), Message.LOOK)

@@ -28,6 +28,7 @@ class FakeSlot:
     critical_since: float = 0.0
     in_handler_since: float = 0.0
     busy: bool = False
+    starts: int = 0
 
 
 class FakeSlots:
@@ -41,7 +42,7 @@ class FakeSlots:
 
     def read(self, index: int) -> FakeSlot:
         pid, generation, heartbeat, critical, handler, busy, _ = ROW.unpack_from(self.memory, self.row(index))
-        return FakeSlot(pid, generation, heartbeat, critical, handler, bool(busy))
+        return FakeSlot(pid, generation, heartbeat, critical, handler, bool(busy), generation)
 
     def write(self, index: int, **changes: object) -> None:
         slot = self.read(index)
