@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,6 +150,18 @@ def test_sec_17_random_bytes_give_a_record_or_a_clear_refusal() -> None:
             )
         except BadRecord:
             continue
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"expiry": float("inf")}, {"expiry": float("nan")}, {"q": 2.0}, {"source": ("h", 70000)}, {"refreshed": -1.0}],
+)
+def test_sec_17_numbers_out_of_range_are_refused(change: dict[str, Any]) -> None:
+    desk = Desk()
+    desk.register(PHONE)
+    record = AddressRecord(ALICE, (replace(desk.lookup()[0], **change),))
+    with pytest.raises(BadRecord, match="number"):
+        AddressRecord.from_bytes(record.to_bytes())
 
 
 def test_a_record_reads_back_equal_and_keeps_text_that_is_not_utf_8() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from siphon.services.store import BadRecord, pack, unpack
 
 VERSION = 1
+LATEST = 1e11  # seconds since the epoch, beyond every time that we store
 _FIELDS = 6
 
 
@@ -121,6 +122,9 @@ def _binding(fields: object) -> Binding:
             raise BadRecord(f"{type(value).__name__} in a binding")
     uri, q, params, instance, reg_id, call_id, cseq, expiry, refreshed, path, transport = fields[:11]
     source, local = (fields[11], fields[12]), (fields[13], fields[14])
+    sound = 0.0 <= q <= 1.0 and 0.0 <= expiry <= LATEST and 0.0 <= refreshed <= LATEST
+    if not (sound and 0 <= source[1] <= 65535 and 0 <= local[1] <= 65535):
+        raise BadRecord("number in a binding")
     texts = (instance, reg_id, call_id, cseq, expiry, refreshed, _texts(path), transport)
     return Binding(uri, q, tuple(map(_param, params)), *texts, source, local, *fields[15:])
 

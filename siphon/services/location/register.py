@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import unquote
 
 from siphon.config.settings import Registrar
@@ -307,11 +308,16 @@ def _success(
 ) -> RegisterResult:
     headers = [("Contact", contact_value(b, wall)) for b in live]
     headers.append(("Expires", str(max((b.remaining(wall) for b in live), default=0))))
-    headers.append(("Date", formatdate(wall, usegmt=True)))
+    headers.append(("Date", _date(int(wall))))
     if facts.wants_path:
         headers += [("Path", value) for value in facts.path]
     events = tuple(state.events) if state else ()
     return RegisterResult(200, "OK", tuple(headers), new, tuple(live), events, bool(state and state.added))
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def contact_value(binding: Binding, wall: float) -> str:
