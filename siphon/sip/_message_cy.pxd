@@ -3,6 +3,12 @@
 from siphon.sip._grammar_cy cimport AddressSpan, ViaSpan
 from siphon.sip._scan_cy cimport Line, Scan
 
+cdef struct Edit:
+    int start
+    int end
+    const char *text        # of a bytes object that the caller holds
+    int size
+
 cdef class Via:
     cdef bytes raw
     cdef ViaSpan v

@@ -10,9 +10,8 @@ Messages are read-only. `stamp_source` and `strip_top_via` make new ones, or new
 
 # cython: initializedcheck=False
 # ruff: noqa: F821, F842  (the types come from the .pxd)
-import re
-
 import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
@@ -72,7 +71,6 @@ SINGLE = frozenset(
     ]
 )
 
-_FOLD = re.compile(rb"[ \t]*(?:\r?\n[ \t]+)+")
 _METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "PRACK", "UPDATE", "INFO", "MESSAGE", "SUBSCRIBE",
             "NOTIFY", "REFER", "PUBLISH")  # fmt: skip
 _known_methods = cython.declare(dict, {name.encode(): name for name in _METHODS})
@@ -188,8 +186,23 @@ def method_name(p: cython.p_const_uchar, s: cython.int, e: cython.int) -> str:
 
 
 @cython.cfunc
-def unfold(value: bytes) -> bytes:
-    return _FOLD.sub(b" ", value)
+def unfold(p: cython.p_const_uchar, s: cython.int, e: cython.int) -> bytes:
+    """The value with every fold, and the white space around it, as one SP (RFC 3261 §7.3.1)."""
+    value: bytearray = bytearray(e - s)
+    out: cython.p_uchar = cython.cast(cython.p_uchar, PyByteArray_AS_STRING(value))
+    n: cython.int = 0
+    while s < e:
+        if p[s] != 13 and p[s] != 10:
+            out[n] = p[s]
+            n += 1
+            s += 1
+            continue
+        while n and (out[n - 1] == 32 or out[n - 1] == 9):
+            n -= 1
+        s = skip_ws(p, s, e)
+        out[n] = 32
+        n += 1
+    return PyBytes_FromStringAndSize(cython.cast(cython.p_const_char, out), n)
 
 
 @cython.final
@@ -314,8 +327,9 @@ class SipMessage:
         """The value of line i; b"" when there is no such line."""
         if i < 0 or i >= self.s.count:
             return b""
-        value: bytes = self.span_bytes(self.table[i].value_start, self.table[i].value_end)
-        return unfold(value) if self.table[i].folded else value
+        if self.table[i].folded:
+            return unfold(self.p, self.table[i].value_start, self.table[i].value_end)
+        return self.span_bytes(self.table[i].value_start, self.table[i].value_end)
 
     def line(self, i: cython.int):
         """(name as written, value) of line i."""
@@ -376,13 +390,8 @@ class SipMessage:
     def values(self, name):
         """All values of that header in order, lists split at their commas (quotes and <> respected, RFC 3261 §7.3.1);
         headers whose grammar has no list are not split. Empty values are left out."""
-        found: list = []
-        for value in self.all_lines(name):
-            if is_list(name):
-                found.extend(split_list(value))
-            else:
-                found.append(value)
-        return found
+        found: list = self.all_lines(name)
+        return [part for value in found for part in split_list(value)] if found and is_list(name) else found
 
     def __repr__(self) -> str:
         return f"<SipMessage {self.raw[: self.raw.find(10)]!r}>"
@@ -391,8 +400,7 @@ class SipMessage:
 @cython.ccall
 def is_list(name) -> cython.bint:
     """May the header hold several values on a line, separated by commas?"""
-    text: str = (name if isinstance(name, str) else name.decode("latin-1")).lower()
-    return long_form(text) not in SINGLE
+    return long_form((name if isinstance(name, str) else name.decode("latin-1")).lower()) not in SINGLE
 
 
 def long_form(name: str) -> str:
@@ -470,20 +478,36 @@ def stamp_source(m: SipMessage, ip: str, port: cython.int, force_rport: cython.b
     source: bytes = host.encode("ascii")
     if not wants and v.received_start < 0 and same_host(m, source, host):
         return m
-    edits: list = []
+    edits = cython.declare(Edit[3])
+    n: cython.int = 0
+    rport: bytes = b";rport=%d" % port
     tail: bytes = b""
     if v.received_start >= 0:
-        edits.append((v.received_start, v.received_end, source))
+        put(cython.address(edits[n]), v.received_start, v.received_end, source, 0)
+        n += 1
     else:
         tail = b";received=" + source
     if v.rport != -2:
-        edits.append((v.rport_start, v.rport_end, b"rport=%d" % port))
+        put(cython.address(edits[n]), v.rport_start, v.rport_end, rport, 1)
+        n += 1
     elif force_rport:
-        tail += b";rport=%d" % port
+        tail += rport
+    if n == 2 and edits[0].start > edits[1].start:
+        edits[2] = edits[0]
+        edits[0] = edits[1]
+        edits[1] = edits[2]
     if tail:
-        edits.append((v.end, v.end, tail))
-    edits.sort()
-    return with_via(m, edits)
+        put(cython.address(edits[n]), v.end, v.end, tail, 0)
+        n += 1
+    return with_via(m, edits, n)
+
+
+@cython.cfunc
+def put(edit: cython.pointer(Edit), start: cython.int, end: cython.int, text: bytes, skip: cython.int) -> cython.void:
+    edit.start = start
+    edit.end = end
+    edit.text = PyBytes_AS_STRING(text) + skip
+    edit.size = PyBytes_GET_SIZE(text) - skip
 
 
 @cython.cfunc
@@ -498,22 +522,27 @@ def same_host(m: SipMessage, source: bytes, host: str) -> cython.bint:
 
 
 @cython.cfunc
-def with_via(m: SipMessage, edits: list) -> SipMessage:
+def with_via(m: SipMessage, edits: cython.pointer(Edit), count: cython.int) -> SipMessage:
     """The message after edits inside its top Via value: the table moves along, nothing else is scanned again."""
-    new: SipMessage = SipMessage.__new__(SipMessage)
-    pieces: list = []
+    delta: cython.int = 0
     at: cython.int = 0
     i: cython.int
     via_start: cython.int = m.s.via.start
-    for start, end, text in edits:
-        pieces.append(m.raw[at:start])
-        pieces.append(text)
-        at = end
-    pieces.append(m.raw[at:])
-    new.raw = b"".join(pieces)
-    delta: cython.int = len(new.raw) - len(m.raw)
+    size: cython.int = PyBytes_GET_SIZE(m.raw)
+    for i in range(count):
+        delta += edits[i].size - (edits[i].end - edits[i].start)
     if m.s.body_start + delta > 65535:
         return m
+    new: SipMessage = SipMessage.__new__(SipMessage)
+    new.raw = PyBytes_FromStringAndSize(cython.NULL, size + delta)
+    out: cython.p_char = PyBytes_AS_STRING(new.raw)
+    for i in range(count):
+        memcpy(out, m.p + at, edits[i].start - at)
+        out += edits[i].start - at
+        memcpy(out, edits[i].text, edits[i].size)
+        out += edits[i].size
+        at = edits[i].end
+    memcpy(out, m.p + at, size - at)
     new.s = m.s
     new.keep(m.table, m.s.count)
     for i in range(m.s.i_via, new.s.count):

@@ -221,9 +221,7 @@ def once(index: cython.p_int, n: cython.int, s: cython.pointer(Scan), fault: cyt
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def note(
-    p: cython.p_const_uchar, line: cython.pointer(Line), n: cython.int, size: cython.int, s: cython.pointer(Scan)
-) -> cython.void:
+def note(p: cython.p_const_uchar, line: cython.pointer(Line), n: cython.int, s: cython.pointer(Scan)) -> cython.void:
     """Remember where the headers are that the core needs."""
     h: cython.uint = line.hash
     if h == H_VIA and named(p, line, b"via", 3):
@@ -236,7 +234,7 @@ def note(
         once(cython.address(s.i_call_id), n, s, b"Repeated Call-ID")
     elif h == H_CSEQ and named(p, line, b"cseq", 4):
         once(cython.address(s.i_cseq), n, s, b"Repeated CSeq")
-    elif h == H_MAX_FORWARDS and named(p, line, b"max-forwards", 12):
+    elif h == H_MAX_FORWARDS and s.is_request and named(p, line, b"max-forwards", 12):
         once(cython.address(s.i_max_forwards), n, s, b"Repeated Max-Forwards")
     elif h == H_CONTENT_LENGTH and named(p, line, b"content-length", 14):
         scan_content_length(p, line, n, s)
@@ -344,10 +342,9 @@ def scan_lines(
             fail(s, 513, b"Too Many Headers")
         if end - i > limits_line:
             fail(s, 513, b"Header Too Long")
-        if scan_name(p, line, end, s):
-            note(p, line, s.count, size, s)
-            if s.count < MAX_LINES - 1:
-                s.count += 1
+        if scan_name(p, line, end, s) and s.count < MAX_LINES - 1:
+            note(p, line, s.count, s)
+            s.count += 1
         i = end
 
 
@@ -429,7 +426,7 @@ def check_headers(p: cython.p_const_uchar, lines: cython.pointer(Line), s: cytho
         fail(s, 400, b"Missing CSeq")
     else:
         check_cseq(p, cython.address(lines[s.i_cseq]), s)
-    if s.i_max_forwards >= 0 and s.is_request:
+    if s.i_max_forwards >= 0:
         verdict = number(
             p, lines[s.i_max_forwards].value_start, lines[s.i_max_forwards].value_end, 3, cython.address(value)
         )

@@ -28,7 +28,6 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _UNRESERVED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()")
 _SEPARATORS = str.maketrans("", "", "-.()")
 _COMPARED = ("transport", "user", "ttl", "method", "maddr")  # in one URI only: not equal (RFC 3261 §19.1.4)
-_SEPARATED_BY_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 
 
 @cython.cfunc

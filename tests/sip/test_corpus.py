@@ -1,0 +1,143 @@
+"""Every file of tests/messages runs: verdict, fields, byte-identical printing, and the same as the plain-Python reference."""
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from siphon.sip.draft import Draft
+from siphon.sip.message import BadResponse, NotSip, ParseLimits, PeerError, SipMessage, parse
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reference import reference  # noqa: E402
+
+MESSAGES = Path(__file__).resolve().parents[1] / "messages"
+LIMITS = ParseLimits()
+VALID = sorted(MESSAGES.glob("valid/*.sip"))
+INVALID = sorted(MESSAGES.glob("invalid/*.sip"))
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def expectation(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.with_suffix(".toml").read_text())
+
+
+def via_facts(m: SipMessage) -> dict[str, Any]:
+    names = ("transport", "host", "port", "branch", "received", "rport", "maddr", "value")
+    return {key: getattr(m.via, key) for key in names}
+
+
+def spans(m: SipMessage) -> list[tuple[int, ...]]:
+    found = []
+    for i in range(m.lines):
+        start, value, value_end, end = m.span(i)
+        found.append((start, start + len(m.line(i)[0]), value, value_end, end))
+    return found
+
+
+def compiled(raw: bytes, limits: ParseLimits = LIMITS) -> dict[str, Any]:
+    """What the compiled parser says, in the form of the reference."""
+    try:
+        m = parse(raw, limits)
+    except NotSip:
+        return {"verdict": "ignore"}
+    except BadResponse:
+        return {"verdict": "drop"}
+    except PeerError as error:
+        assert error.partial is not None and (error.message is None or error.message is error.partial)
+        usable = error.message is not None
+        return {"verdict": (error.status, error.reason), "usable_via": usable, "method": error.partial.method}
+    facts = {"verdict": "ok", "usable_via": m.usable_via, "via": via_facts(m), "spans": spans(m)}
+    facts.update(call_id_value=m.call_id, lines=[m.line(i) for i in range(m.lines)])
+    for (
+        key
+    ) in """is_request method uri status reason from_tag to_tag from_uri to_uri from_value to_value cseq cseq_method
+                  max_forwards content_length via_count body body_start raw""".split():
+        facts[key] = getattr(m, key)
+    return facts
+
+
+@pytest.mark.parametrize("path", VALID, ids=name)
+def test_a_valid_message_is_parsed_as_expected(path: Path) -> None:
+    expected = expectation(path)
+    m = parse(path.read_bytes())
+    cut, rewritten = expected.pop("cut", None), expected.pop("rewritten", False)
+    assert (m.raw == path.read_bytes()[:cut]) != rewritten
+    if "contacts" in expected:
+        assert len(m.values("Contact")) == expected.pop("contacts")
+    for key, value in expected.items():
+        source, field = (m.via, key.removeprefix("via_")) if key.startswith("via_") and key != "via_count" else (m, key)
+        if key in ("has_cookie", "received", "rport"):
+            source = m.via
+        actual = getattr(source, field)
+        assert (actual.decode() if isinstance(actual, bytes) else actual) == value, key
+
+
+@pytest.mark.parametrize("path", VALID, ids=name)
+def test_what_nobody_changed_prints_back_byte_for_byte(path: Path) -> None:
+    m = parse(path.read_bytes())
+    draft = Draft(m)
+    if m.content_length >= 0:
+        assert draft.to_bytes() == m.raw and draft.splices() == []
+    else:
+        assert parse(draft.to_bytes()).content_length == len(m.body)
+    assert not draft.changed
+
+
+@pytest.mark.parametrize("path", INVALID, ids=name)
+def test_an_invalid_message_gets_its_verdict(path: Path) -> None:
+    expected = expectation(path)
+    verdicts: dict[str, type[Exception]] = {"ignore": NotSip, "drop": BadResponse}
+    with pytest.raises(verdicts.get(expected["verdict"], PeerError)) as raised:
+        parse(path.read_bytes())
+    if isinstance(raised.value, PeerError):
+        assert (str(raised.value.status), raised.value.reason) == (expected["verdict"], expected["reason"])
+        assert (raised.value.message is not None) == expected.get("answerable", False)
+
+
+@pytest.mark.parametrize("path", VALID + INVALID, ids=name)
+def test_the_reference_gives_the_same(path: Path) -> None:
+    assert compiled(path.read_bytes()) == reference(path.read_bytes(), LIMITS)
+
+
+SEEDS = [path.read_bytes() for path in VALID + INVALID if path.stat().st_size < 2000]
+PIECES = st.one_of(
+    st.sampled_from(
+        [b";", b",", b'"', b"<", b">", b"\r\n", b"\n", b"\r", b"\r\n ", b" ", b"\t", b":", b"=", b"@", b"%"]
+    ),
+    st.sampled_from([b"\\", b"\0", b"\xff", b"\xc3\xa9", b"[::1]", b"[", b"Via: ", b"v:", b";tag=1", b"?", b"SIP/2.0"]),
+    st.sampled_from(
+        [b"0", b"65536", b"4294967296", b"Content-Length: 5\r\n", b"SIP/2.0/UDP h;branch=z9hG4bKa", b"rport"]
+    ),
+    st.binary(max_size=4),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    raw = bytearray(draw(st.sampled_from(SEEDS)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(raw)))
+        size = draw(st.sampled_from([0, 0, 1, 1, 2, 5, 40]))
+        raw[at : at + size] = draw(PIECES)
+    return bytes(raw)
+
+
+@given(mutated())
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+def test_mutated_messages_get_the_same_from_both(raw: bytes) -> None:
+    assert compiled(raw) == reference(raw, LIMITS)
+
+
+@given(mutated(), st.integers(1, 12), st.integers(10, 200), st.integers(60, 900), st.integers(1, 4))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_mutated_messages_meet_the_same_limits(raw: bytes, headers: int, line: int, section: int, vias: int) -> None:
+    limits = ParseLimits(header_bytes=section, line_bytes=line, headers=headers, vias=vias)
+    assert compiled(raw, limits) == reference(raw, limits)
