@@ -11,6 +11,8 @@ that is not younger than the floor counts as expired. The floor is committed bef
 
     worker 1: raises the floor to t, deletes records of nonces made before t      worker 2: checks a nonce made at t - 1
     any order of the two: worker 2 finds the record (and its count), or no record and the floor. Never neither.
+
+Once in the life of a table, when it is full and has no floor yet, one record has to make room for the floor itself.
 """
 
 from __future__ import annotations
@@ -129,15 +131,16 @@ class NonceUses:
             found = read(self._table, self._floor_key)
             version = 0 if found is None else found[0]
             value = pack([_VERSION, max(floor, self._floor())])
-            answer = without_waiting(
-                lambda v=version, data=value: self._table.commit(self._floor_key, v, data, owner=_FLOOR)  # type: ignore[misc]
-            )
+            answer = self._write_floor(version, value)
             if answer == FULL:
                 self._table.delete(first[0], first[1])
             elif answer > 0:
                 self._table.delete(first[0], first[1])
                 return True
         return False
+
+    def _write_floor(self, version: int, value: bytes) -> int:
+        return without_waiting(lambda: self._table.commit(self._floor_key, version, value, owner=_FLOOR))
 
     def _is_below_floor(self, made_at: int) -> bool:
         return made_at <= self._floor()

@@ -123,7 +123,7 @@ class Location:
             version, record = self._load(key, aor)
             if not version:
                 return ()
-            answer = without_waiting(lambda v=version: self._table.delete(key, v))  # type: ignore[misc]
+            answer = self._delete(key, version)
             if answer == 1:
                 return tuple((Event.DEREGISTERED, b) for b in record.live(wall)) if record else ()
             if answer == BUSY:
@@ -252,7 +252,7 @@ class Location:
 
     def _store(self, key: bytes, version: int, record: AddressRecord, wall: float, *, use_reserve: bool) -> int:
         if record.is_empty:
-            return 1 if not version else without_waiting(lambda: self._table.delete(key, version))
+            return self._delete(key, version) if version else 1
         last = max((b.expiry for b in record.bindings), default=wall + self._settings.max_expires)
         value = record.to_bytes()
         if len(value) > RECORD_LIMIT:
@@ -268,6 +268,9 @@ class Location:
                 use_reserve=use_reserve,
             )
         )
+
+    def _delete(self, key: bytes, version: int) -> int:
+        return without_waiting(lambda: self._table.delete(key, version))
 
     def _edit(self, uri: object, edit: Callable[[AddressRecord], AddressRecord], wall: float) -> None:
         aor = address_of_record_of(uri)
