@@ -1,7 +1,7 @@
 """The engine in a worker: what workers/application.py asks for, over shared memory and sockets.
 
-Made after fork, so that random generators, the outbox and the asyncio loop are this process's own. The timer helper runs
-the same engine without handlers: where one is due it leaves the claim for the next worker.
+Made after fork, so that random generators, the outbox and the asyncio loop are this process's own. The timer helper
+runs the same engine without handlers: where one is due it leaves the claim for the next worker.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from siphon.services.digest import DigestVerifier
 from siphon.services.location import Location
 from siphon.sip.message import ParseLimits
 from siphon.state.shm_store import ShmStore
-from siphon.state.store import Send
+from siphon.state.store import Send, Wait
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
 
@@ -51,7 +51,8 @@ class Engine:
         self.next_expiry = 0.0
         self.last_turn = 0.0
 
-    # -- workers.Application ----------------------------------------------------------------------------------------------
+    # -- workers.Application
+    # ----------------------------------------------------------------------------------------------
 
     def started(self, context: WorkerContext) -> None:
         """Build this process's engine and take up what a former generation of its slot has left."""
@@ -102,6 +103,9 @@ class Engine:
         """Deadlines of the rings: stale entries and those of other owners are dropped after a look at the header."""
         for key, version in entries:
             head = self.store.head(key)
+            if isinstance(head, Wait):
+                self.context.timers.arm(now + 0.002, key, version)
+                continue
             if head is None or head[0] != version:
                 continue
             if head[1] != self.context.slot and head[1] not in self.context.adopted and not self.context.is_helper:
@@ -145,13 +149,14 @@ class Engine:
         """Nothing to save: what matters is in shared memory."""
         self.runtime.close()
 
-    # -- parts ----------------------------------------------------------------------------------------------------------
+    # -- parts
+    # ----------------------------------------------------------------------------------------------------------
 
     def _services(self, keys: Keys) -> Services:
         digest = DigestVerifier(
             self.settings.auth, keys.nonce_secrets, self.shared.nonces, keys.table, is_local=self.identity.is_local
         )
-        location = Location(self.shared.location, self.identity, self.settings, keys.table, epoch=self.settings.server.instance_id)
+        location = Location(self.shared.location, self.identity, self.settings, keys.table)
         return Services(
             location=location,
             digest=digest,
@@ -219,7 +224,8 @@ class Engine:
         state = self.context.slots.read(slot)
         return bool(state.pid) and state.generation == generation
 
-    # -- Reporter, Watch --------------------------------------------------------------------------------------------------
+    # -- Reporter, Watch
+    # --------------------------------------------------------------------------------------------------
 
     def count(self, counter: Counter, number: int = 1) -> None:
         """Add to a counter of this slot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from siphon.engine.answers import answer
 from siphon.engine.cancelling import forwarded
 from siphon.engine.environment import Environment
 from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
@@ -12,7 +13,7 @@ from siphon.forwarding.branch import branch_token, loop_value
 from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, via_value
 from siphon.forwarding.next_hop import LocalFailure, next_hop, refused_address
 from siphon.forwarding.own_routes import record_routes
-from siphon.forwarding.targets import received_breadth, share_breadth
+from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, share_breadth
 from siphon.script.flow import split_address
 from siphon.sip.identity import Listener
 from siphon.sip.message import SipMessage, parse
@@ -44,12 +45,11 @@ def start_next(step: Step, env: Environment) -> None:
         return
     base = attempt_base(step)
     group = groups.pop(0)
-    free = received_breadth(base, env.settings.limits.breadth) if len(group) > 1 or base.has("Max-Breadth") else 0
-    shares = share_breadth(free, len(group)) if free else [env.settings.limits.breadth]
+    shares = share_breadth(received_breadth(base, env.settings.limits.breadth), len(group))
     now, later = group[: len(shares)], group[len(shares) :]
-    if later:
-        groups.insert(0, later)
-    r.targets = pack_plans(groups)
+    r.targets = pack_plans([later, *groups] if later and shares else groups if shares else [])
+    if not shares:
+        answer(step, env, *MAX_BREADTH_EXCEEDED)
     for plan, share in zip(now, shares, strict=True):
         start_branch(step, env, base, plan, share)
 

@@ -1,7 +1,7 @@
 """Load, decide, commit: one event of one record, on any store, in any process.
 
-The core knows no socket and no process: it is given a store, an environment, handlers, a way to arm deadlines and a clock.
-siphon/engine/application.py puts it into a worker, siphon/testing into the simulator.
+The core knows no socket and no process: it is given a store, an environment, handlers, a way to arm deadlines and a
+clock. siphon/engine/application.py puts it into a worker, siphon/testing into the simulator.
 
 A step that must wait (a store's answer, a held lock, a name, a handler that awaits) leaves nothing here but the event,
 which is taken up again from load. After a commit holds, what it claimed is run.

@@ -1,6 +1,7 @@
 """The events of one record: each knows its record's key and how to decide.
 
-`decide` gets a private copy of the record (None: there is none) and returns a Step to commit, None when nothing is to be
+`decide` gets a private copy of the record (None: there is none) and returns a Step to commit, None when nothing is
+to be
 done, or a Need: something that must be there before the decision can be made. It changes the record only when it
 returns a Step, and it may be called again with a newer record after a version conflict.
 """
@@ -16,7 +17,7 @@ from siphon.engine.attempts import names_to_resolve
 from siphon.engine.environment import Environment
 from siphon.engine.outcomes import failure_done, request_done
 from siphon.engine.plan import plan_fork, plan_relay
-from siphon.engine.requests import Arrival, acknowledged, begin, cancelled, is_over, repeated
+from siphon.engine.requests import Arrival, acknowledged, begin, cancelled, is_other_dialog, is_over, repeated
 from siphon.engine.responses import decide as decide_response
 from siphon.engine.responses import judge, match, needs_reply_handlers, unreachable
 from siphon.engine.timers import fire
@@ -65,7 +66,7 @@ class RequestEvent:
     repeat: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        self.new = record is None or is_over(record, now)
+        self.new = record is None or is_over(record, now) or is_other_dialog(record, self.arrival.message)
         if record is None or self.new:
             return begin(self.key, self.arrival, env, now)
         self.repeat = True

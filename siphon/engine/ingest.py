@@ -1,7 +1,7 @@
 """A datagram on its way in: parsed, classified, and made an event of the record it concerns (API 16.1).
 
-In: bytes and where they came from. Out: calls of the core, or a stateless answer. Whatever arrives is answered by rule or
-dropped; a fault of the peer is a PeerError here and nowhere else.
+In: bytes and where they came from. Out: calls of the core, or a stateless answer. Whatever arrives is answered by
+rule or dropped; a fault of the peer is a PeerError here and nowhere else.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Ingest:
         self.core.process(ResponseEvent(ours.transaction, ours, message))
 
     def unreachable(self, data: bytes) -> None:
-        """ICMP quotes a datagram of ours, perhaps cut: the branch is read from its top Via. A response is nobody's branch."""
+        """ICMP quotes a datagram of ours, perhaps cut; its branch is read. A response of ours is nobody's branch."""
         self.core.reporter.count(Counter.UNREACHABLE)
         found = None if data.startswith(b"SIP/") else _OUR_VIA.match(data)
         ours = None if found is None else parse_branch(found[1])
@@ -144,7 +144,8 @@ class Ingest:
     def _no_transaction(self, arrival: Arrival) -> None:
         self.stateless(arrival, 481)
 
-    # -- stateless answers ----------------------------------------------------------------------------------------------
+    # -- stateless answers
+    # ----------------------------------------------------------------------------------------------
 
     def refuse(self, event: Event, step: Step, why: str) -> None:
         """New work for which there is no room: 503 with Retry-After, or 513 (SHARED-35, SHARED-37)."""

@@ -23,7 +23,7 @@ NO_ACTION = (500, "No Action")
 
 
 def request_done(step: Step, env: Environment, outcome: Outcome) -> Step | None:
-    """The on_request handlers have returned; None when somebody has answered meanwhile (a CANCEL: the outcome is void)."""
+    """The on_request handlers have returned; None when the request was answered meanwhile (a CANCEL)."""
     r = step.record
     if r.claim(ClaimKind.REQUEST) is None or r.final_status:
         return None
@@ -166,7 +166,7 @@ def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step 
     action = outcome.action if outcome.error is None else None
     if isinstance(action, Answer) and outcome.request is not None:
         send_answer(step, env, outcome.request, action)
-    elif action is not None and outcome.request is not None and _may_retarget(step):
+    elif isinstance(action, Relay | Fork) and outcome.request is not None and _may_retarget(step):
         _compose(step, outcome.request)
         start_attempt(step, env, outcome.request, action)
     else:

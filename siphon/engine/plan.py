@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from siphon.forwarding.targets import Target, groups
 from siphon.forwarding.trim import clean_target
@@ -52,10 +52,10 @@ def plan_relay(relay: Relay, uri: bytes) -> list[list[Plan]]:
 
 def plan_fork(fork: Fork) -> list[list[Plan]]:
     """The groups of a fork by its strategy, equal targets once (PRX-30)."""
-    keyed = {_target(spec): spec for spec in reversed(fork.targets)}
-    return [
-        [_plan(keyed[target], target) for target in group] for group in groups(list(reversed(keyed)), fork.strategy)
-    ]
+    keyed: dict[Target, TargetSpec] = {}
+    for spec in fork.targets:
+        keyed.setdefault(_target(spec), spec)
+    return [[_plan(keyed[target], target) for target in group] for group in groups(list(keyed), fork.strategy)]
 
 
 def _target(spec: TargetSpec) -> Target:

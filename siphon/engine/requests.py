@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from siphon.engine.answers import answer
 from siphon.engine.cancelling import cancel_branches
 from siphon.engine.environment import Environment
-from siphon.forwarding.branch import loop_value, looped, to_tag
+from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules, to_tag
 from siphon.forwarding.next_hop import refused_address
 from siphon.forwarding.validate import Refusal, check_request
 from siphon.sip.message import SipMessage
@@ -86,6 +86,11 @@ def check(message: SipMessage, env: Environment) -> Refusal | None:
 def is_over(record: Record, now: float) -> bool:
     """The server transaction has ended: the same request again is a new one (TXN-13)."""
     return bool(record.final_status) and now >= record.end_at
+
+
+def is_other_dialog(record: Record, message: SipMessage) -> bool:
+    """Under the rules of RFC 2543 the To tag is not part of the id and is compared here (TXN-16)."""
+    return matched_by_2543_rules(message) and (message.to_tag or b"") != record.to_tag
 
 
 def repeated(step: Step) -> Step | None:

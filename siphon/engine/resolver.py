@@ -1,8 +1,8 @@
 """Names to addresses for next hops: a cache that decisions read, filled by the worker's asyncio loop.
 
 The system's resolver (files, DNS) is asked for A and AAAA in a thread of the loop, so that the worker serves others
-meanwhile. Answers, also negative ones, are kept for a bounded time. NAPTR, SRV and fail-over to further addresses are not
-part of this release.
+meanwhile. Answers, also negative ones, are kept for a bounded time. NAPTR, SRV and fail-over to further addresses
+are not part of this release.
 """
 
 from __future__ import annotations

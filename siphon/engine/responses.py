@@ -36,7 +36,7 @@ def match(record: Record, ours: OurBranch, response: SipMessage) -> Branch | Non
 
 
 def needs_reply_handlers(record: Record, branch: Branch, response: SipMessage, env: Environment) -> bool:
-    """Whether on_reply runs before the commit: a 1xx or 2xx that would go up (API 8.3). Failures are committed first."""
+    """Whether on_reply runs before the commit: a 1xx or 2xx that would go up. Failures are committed first."""
     status = response.status
     if response.cseq_method == "CANCEL" or not 100 < status < 300 or branch.dropped:
         return False

@@ -75,7 +75,7 @@ def origin_of(record: Record, branch: Branch) -> Origin:
 
 
 def send_best(step: Step, env: Environment, edited: bytes | None = None) -> None:
-    """Send the best failure; `edited` is what on_failure made of it. Without any failure: 487 after a CANCEL, else 500."""
+    """Send the best failure, or `edited`, what on_failure made of it. None at all: 487 after a CANCEL, else 500."""
     r = step.record
     best = best_branch(r)
     if best is None:

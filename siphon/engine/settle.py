@@ -1,4 +1,4 @@
-"""What follows when branches have ended: the next targets, on_failure, or the best failure (RFC 3261 §16.7, API 8.4)."""
+"""What follows when branches have ended: next targets, on_failure, or the best failure (RFC 3261 §16.7, API 8.4)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def finish_attempt(step: Step, env: Environment) -> None:
     r = step.record
     best = best_branch(r)
     if best is None:
-        answer(step, env, 487 if r.cancelled else 500)
+        dropped = any(b.dropped for b in r.branches)
+        answer(step, env, 487 if r.cancelled else 500, "Response Dropped" if dropped and not r.cancelled else None)
     elif r.cancelled or best.result == 487 or not env.script.has_failure(r):
         send_best(step, env)
     else:

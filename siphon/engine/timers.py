@@ -1,7 +1,7 @@
 """Deadlines that have come: each is fed to its machine once, whichever worker fires it.
 
-Several may be due at once, after a gap (a dead worker, a restart): each repeats its message once and starts its interval
-anew from now, so a gap never ends in a burst.
+Several may be due at once, after a gap (a dead worker, a restart): each repeats its message once and starts its
+interval anew from now, so a gap never ends in a burst.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Layout of an encoded record: the one place that says which bytes mean what.
 
-    fixed part | branches: fixed part each | claims | lengths of the variable parts | the variable parts, one after another
+    fixed part | branches: fixed part each | claims | lengths of the variable parts | the variable parts, one after
+    another
 
-All integers are little endian, times are IEEE doubles. A reader checks LAYOUT first: a record of another layout is never
-guessed at. The numbers of fields must agree with siphon/state/codec.py; a test encodes and decodes every field.
+All integers are little endian, times are IEEE doubles. A reader checks LAYOUT first: a record of another layout is
+never guessed at. The numbers of fields must agree with siphon/state/codec.py; a test encodes and decodes every field.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ RECORD_FLAGS = ("invite", "local_2xx", "record_route", "cancelled")
 
 # index, state, flags, cancel cause, last status, result, port, listener, target, order, cancel state
 BRANCH = struct.Struct("<HBBBHHHHHHB")
-# resend_at, interval, timeout_at, end_at, ring_at, timer_c_at, give_up_at, cancel: resend_at, interval, timeout_at, end_at
+# resend_at, interval, timeout_at, end_at, ring_at, timer_c_at, give_up_at, cancel: resend_at, interval, timeout_at,
+# end_at
 BRANCH_TIMES = struct.Struct("<11d")
 BRANCH_PARTS = ("ip", "local_ip", "uri", "splices", "response", "cancel_reason")
 BRANCH_TEXT = frozenset(("ip", "local_ip"))

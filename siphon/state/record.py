@@ -5,8 +5,8 @@ classes here are plain values: no clock, no socket, no behaviour. `encode` and `
 into bytes of fixed layout and back; the same bytes lie in shared memory, go to Redis and run in the simulator.
 
 Times are CLOCK_BOOTTIME seconds (float); 0.0 means "not armed". Statuses are SIP status codes; 0 means "none yet".
-What ends a state and needs no action (Timers D, I, J, K, L, M) is a time that readers compare; what must act (A, B, C, E,
-F, G, ring timeouts, claims) is a deadline that `next_deadline` sees.
+What ends a state and needs no action (Timers D, I, J, K, L, M) is a time that readers compare; what must act (A, B,
+C, E, F, G, ring timeouts, claims) is a deadline that `next_deadline` sees.
 """
 
 from __future__ import annotations

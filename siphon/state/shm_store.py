@@ -9,7 +9,6 @@ from __future__ import annotations
 from shm.table import BUSY as TABLE_BUSY
 from shm.table import CONFLICT as TABLE_CONFLICT
 from shm.table import Action, Table
-
 from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Wait
 from workers.net import Outbox
 
@@ -61,9 +60,11 @@ class ShmStore:
             return Busy()
         return CONFLICT if result == TABLE_CONFLICT else FULL
 
-    def head(self, key: bytes) -> tuple[int, int] | None:
+    def head(self, key: bytes) -> tuple[int, int] | None | Wait:
         """See Store.head."""
         head = self._table.head(key)
+        if isinstance(head, int):
+            return Busy()
         return None if head is None else (head.version, head.owner)
 
     def owned(self, owner: int) -> list[tuple[bytes, int, float]]:

@@ -92,7 +92,7 @@ class Store(Protocol):
     def commit(self, commit: Commit) -> int | Wait:
         """The new version (> 0), CONFLICT or FULL; the datagrams have left exactly when it is > 0."""
 
-    def head(self, key: bytes) -> tuple[int, int] | None:
+    def head(self, key: bytes) -> tuple[int, int] | None | Wait:
         """(version, owner) without copying the record; None when there is none. What a timer reads first."""
 
     def owned(self, owner: int) -> list[tuple[bytes, int, float]]:

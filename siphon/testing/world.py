@@ -101,7 +101,7 @@ class VirtualWorker:
         while self.timers and self.timers[0][0] <= now:
             _, key, version = heapq.heappop(self.timers)
             head = self.store.head(key)
-            if head is not None and head[0] == version:
+            if isinstance(head, tuple) and head[0] == version:
                 self.core.process(TimerEvent(key, self.world.is_alive))
 
 
@@ -145,7 +145,8 @@ class World:
         """Let go of the temporary directory."""
         self._directory.cleanup()
 
-    # -- workers --------------------------------------------------------------------------------------------------------
+    # -- workers
+    # --------------------------------------------------------------------------------------------------------
 
     def _worker(self, slot: int, generation: int = 1) -> VirtualWorker:
         worker = VirtualWorker(self, slot, generation)
@@ -231,7 +232,8 @@ class World:
         """A counter summed over the workers."""
         return sum(worker.counters[counter] for worker in self.workers)
 
-    # -- network --------------------------------------------------------------------------------------------------------
+    # -- network
+    # --------------------------------------------------------------------------------------------------------
 
     def agent(self, ip: str, port: int = 5060) -> Agent:
         """The user agent at an address, made when first asked for."""
@@ -272,7 +274,8 @@ class World:
         else:
             agent.receive(send.data)
 
-    # -- time -----------------------------------------------------------------------------------------------------------
+    # -- time
+    # -----------------------------------------------------------------------------------------------------------
 
     def advance(self, seconds: float) -> None:
         """Move time on; every deadline on the way fires at its own time."""

@@ -1,7 +1,7 @@
 """INVITE client transaction: RFC 3261 §17.1.1 with the Accepted state of RFC 6026 §7.2.
 
-The branch holds the machine. Timer A is `resend_at`/`interval`, Timer B `timeout_at`; Timers D and M are `end_at`, which
-readers compare. `data` is the INVITE to repeat where an action sends. The machine asks for an ACK by
+The branch holds the machine. Timer A is `resend_at`/`interval`, Timer B `timeout_at`; Timers D and M are `end_at`,
+which readers compare. `data` is the INVITE to repeat where an action sends. The machine asks for an ACK by
 `step.acknowledge` and passes a response on by `step.deliver`; who builds the ACK is the caller's business.
 """
 

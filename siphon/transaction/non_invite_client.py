@@ -1,7 +1,7 @@
 """Non-INVITE client transaction: RFC 3261 §17.1.2; also that of the CANCEL of a branch.
 
-The client (a branch, or its `cancel`) holds the machine. Timer E is `resend_at`/`interval`, Timer F `timeout_at`, Timer K
-`end_at`, which readers compare. The address is the branch's.
+The client (a branch, or its `cancel`) holds the machine. Timer E is `resend_at`/`interval`, Timer F `timeout_at`,
+Timer K `end_at`, which readers compare. The address is the branch's.
 """
 
 from __future__ import annotations

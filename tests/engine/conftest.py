@@ -1,6 +1,7 @@
 """Worlds for the engine's tests: real engine, virtual network and clock."""
 
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,12 +24,14 @@ def route(request):
 """
 
 
-@pytest.fixture
-def make_world() -> Iterator[Callable[..., World]]:
-    """`make_world(script=RELAY, **settings)`; closed at the end of the test."""
+@pytest.fixture(params=["at once", "late"])
+def make_world(request: pytest.FixtureRequest) -> Iterator[Callable[..., World]]:
+    """`make_world(script=RELAY, **settings)`; closed at the end. Each test runs on a store that answers at once, and on
+    one whose answers come late and out of order."""
     worlds: list[World] = []
 
     def make(script: str = RELAY, **options: Any) -> World:
+        options.setdefault("late", Random(7) if request.param == "late" else None)
         worlds.append(World(script, **options))
         return worlds[-1]
 
