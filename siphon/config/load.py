@@ -283,3 +283,21 @@ def _deep_copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _deep_copy(inner) for key, inner in value.items()}
     return [_deep_copy(inner) for inner in value] if isinstance(value, list) else value
+
+
+def shared_path(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Path, bool]:
+    """shared.path alone, also from a file with faults elsewhere, and whether the file names it (else it was derived).
+
+    Raises ValueError with a text when it cannot be told."""
+    loading = _Loading(path, os.environ if environ is None else environ)
+    document = loading.read(loading.path, loading.name)
+    if document is None:
+        raise ValueError("\n".join(map(str, loading.problems)))
+    content = loading.expand(document[0])
+    shared = content.get("shared")
+    named = isinstance(shared, dict) and "path" in shared
+    loading.fill_in(content)
+    found = content["shared"].get("path") if isinstance(content["shared"], dict) else None
+    if not isinstance(found, str) or not found:
+        raise ValueError(f"{loading.name}: shared.path: must be a text with a path")
+    return resolve_path(found, loading.path.parent), named

@@ -20,6 +20,7 @@ import re
 import select
 import stat
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
@@ -212,12 +213,23 @@ class Log:
 
     def exception(self, event: str, failure: BaseException, /, **fields: object) -> None:
         """An error line with the exception, then its traceback, a line each, so that no line stands alone."""
-        import traceback
-
         self.error(event, error=f"{type(failure).__name__}: {failure}", **fields)
-        for part in traceback.format_exception(failure):
-            for line in part.rstrip("\n").split("\n"):
-                self.error(f"  {line}")
+        self.lines(ERROR, "".join(traceback.format_exception(failure)))
+
+    def at(self, level: str, event: str, /, **fields: object) -> None:
+        """A line of a level given by name; the text of a field `traceback` follows in lines of its own."""
+        number = LEVELS.get(level, WARN)
+        if number >= self.threshold:
+            trace = fields.pop("traceback", None)
+            self.write(number, event, fields)
+            if trace:
+                self.lines(number, str(trace))
+
+    def lines(self, level: int, text: str) -> None:
+        """Text of several lines, each as a line of the log."""
+        if level >= self.threshold:
+            for line in text.rstrip("\n").split("\n"):
+                self.write(level, f"  {line}", {})
 
     def write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
         """One line, whatever the threshold is."""

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from siphon.config import later
@@ -43,7 +43,7 @@ from siphon.config.values import (
 )
 from siphon.config.version import PRODUCT
 
-MAX_WORKERS = 64
+MAX_WORKERS = 60
 DEFAULT_DSCP = 24  # CS3
 
 
@@ -162,7 +162,7 @@ class Shared(Section):
     max_transactions: Whole = Field(200000, ge=64, le=100000000, description="transactions at one time, two a call")
     max_dialogs: Whole = Field(100000, ge=16, le=100000000, description="dialogs remembered; the oldest go")
     max_nonces: Whole = Field(100000, ge=16, le=100000000, description="nonces remembered; the oldest go")
-    record_bytes: Whole = Field(16384, ge=4096, le=262144, description="largest record of one transaction, bytes")
+    record_bytes: Whole = Field(16384, ge=4096, le=245760, description="largest record of one transaction, bytes")
     vars_bytes: Whole = Field(4096, ge=256, le=65536, description="largest request.vars of one transaction, bytes")
     timeout_ms: Whole = Field(250, ge=1, le=10000, description="limit of one call on shared state")
 
@@ -276,7 +276,9 @@ class User(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, value: Any) -> Any:
+    def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, dict) and info.context.get("packed"):
+            return value
         if isinstance(value, dict) and "password" in value:
             raise PydanticCustomError(
                 "password_table", 'write NAME = "password"; a table holds ha1, ha1_sha256, ha1_sha512_256'

@@ -1,0 +1,230 @@
+"""One running siphond: joins settings, shared memory, sockets, engine and supervisor, and takes them apart again.
+
+Everything here runs in the supervisor before it forks, except `Worker`, which is made in each process. The order is
+that of what is cheapest to refuse: script, directories, room, tables, addresses. Nothing is left behind by a refused
+start but empty directories and the secret.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from shm.slots import Slots
+from shm.table import NoSpace, SharedMemoryError, Table
+from siphon.cli import directory
+from siphon.cli.exits import Exit, Refusal
+from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TableSize, megabytes, need, require_room
+from siphon.cli.place import with_workers
+from siphon.cli.scratch import one_line, try_script
+from siphon.cli.watch import ScriptWatch
+from siphon.config import reload
+from siphon.config.errors import ConfigurationError
+from siphon.config.load import load
+from siphon.config.log import Log
+from siphon.config.settings import Settings
+from siphon.config.version import VERSION
+from siphon.engine.application import Engine
+from siphon.engine.shared import Shared
+from workers.application import WorkerContext
+from workers.sockets import AddressInUse, CannotListen, open_listeners
+from workers.supervisor import Options, Supervisor
+
+
+def serve(path: Path, settings: Settings, fresh: bool = False, workers: int | None = None) -> int:
+    """Runs until it is told to stop; the exit status. Raises Refusal."""
+    return Instance(path, settings, make_log(settings), fresh, workers).run()
+
+
+def make_log(settings: Settings) -> Log:
+    try:
+        return Log(settings.log.level, settings.log.format, settings.log.file)
+    except OSError as error:
+        what = f"log.file: cannot open {settings.log.file}: {directory.reason(error)}"
+        raise Refusal(Exit.CONFIGURATION, what) from None
+
+
+class Worker(Engine):
+    """The engine with what belongs to a process of this program: its name in the log, the watch over the script."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
+        super().started(context)
+        if context.is_helper and self.settings.script.reload == "auto":
+            watch = ScriptWatch(self.settings.script.path, self.settings.script.include_paths)
+            supervisor = os.getppid()
+            self.watching = context.aio.loop.create_task(watch.run(supervisor))
+
+    def reload(self, payload: bytes) -> None:
+        settings, version = reload.unpack(payload)
+        self.log.configure(settings.log.level, settings.log.format)
+        super().reload(str(version).encode())
+        self.shared.slots.script_version = version
+
+
+class Instance:
+    """The supervisor's side."""
+
+    def __init__(
+        self, path: Path, settings: Settings, log: Log, fresh: bool = False, workers: int | None = None
+    ) -> None:
+        self.path = path
+        self.settings = settings
+        self.log = log
+        self.fresh = fresh
+        self.workers = workers
+
+    def run(self) -> int:
+        """See serve()."""
+        for problem in self.settings.warnings:
+            self.log.warn(f"configuration: {problem}")
+        self.require_script()
+        with ExitStack() as stack:
+            shared = stack.enter_context(self.shared_state())
+            listeners = self.listeners()
+            for sock in (sock for group in listeners for sock in group):
+                stack.callback(sock.close)
+            self.shared = shared
+            shared.slots.started_wall = time.time()
+            shared.slots.script_version += 1
+            supervisor = Supervisor(listeners, shared.slots, self.make_application, self.options())
+            self.log.info(
+                "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
+            )
+            status = supervisor.run()
+            self.log.info("stopped", status=status)
+        return status
+
+    def require_script(self) -> None:
+        fault = try_script(self.settings)
+        if fault is not None:
+            self.log.error(f"script.failed {fault.line}")
+            if fault.traceback:
+                self.log.at("error", "script.traceback", traceback=fault.traceback)
+            raise Refusal(Exit.CONFIGURATION, fault.line)
+
+    @contextmanager
+    def shared_state(self) -> Iterator[Shared]:
+        """The directories, held, and the tables in them."""
+        settings = self.settings
+        directory.make_private(settings.shared.path, "shared.path")
+        lock = directory.hold(settings.shared.path)
+        try:
+            directory.make_private(settings.server.state_dir, "server.state_dir")
+            secret = directory.instance_secret(settings.server.state_dir)
+            boot = directory.boot_id()
+            fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
+            require_room(settings)
+            shared = self.tables(boot, fresh, secret)
+            directory.describe(lock, self.facts())
+            yield shared
+        finally:
+            directory.release(lock)
+
+    def facts(self) -> dict[str, object]:
+        """What siphonctl shows beside the slots and the tables."""
+        return {
+            "version": VERSION,
+            "instance": self.settings.server.instance_id,
+            "configuration": str(self.path.absolute()),
+            "listen": [address.address for address in self.settings.listen.udp],
+            "workers": self.settings.workers.count,
+        }
+
+    def tables(self, boot: bytes, fresh: bool, secret: bytes) -> Shared:
+        place = self.settings.shared.path
+        sizes = need(self.settings)
+        if fresh and not self.fresh:
+            self.log.info("tables.of_another_boot", begins="empty")
+        try:
+            slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
+            made = {size.name: create(place, size, boot, fresh) for size in sizes}
+            directory.note_boot(place, boot)
+        except NoSpace as error:
+            raise Refusal(Exit.NO_SHARED_MEMORY, f"no shared memory: {error}") from None
+        except SharedMemoryError as error:
+            raise Refusal(Exit.CONFIGURATION, f"shared memory does not fit: {error}") from None
+        except OSError as error:
+            raise Refusal(Exit.NO_SHARED_MEMORY, f"no shared memory: {error}") from None
+        total = megabytes(sum(size.size for size in sizes))
+        records = {name: table.stats().records for name, table in made.items()}
+        self.log.info("tables", size=total, **records)
+        return Shared(slots, made["transactions"], made["location"], made["nonces"], made["dialogs"], secret)
+
+    def listeners(self) -> list[list[socket.socket]]:
+        settings = self.settings
+        addresses = [(address.ip, address.port, address.dscp) for address in settings.listen.udp]
+        try:
+            opened = open_listeners(
+                addresses,
+                settings.workers.count,
+                settings.listen.rcvbuf,
+                settings.workers.steering,
+                lambda text: self.log.warn(f"listen.rcvbuf: {text}"),
+            )
+        except AddressInUse as error:
+            raise Refusal(Exit.IN_USE, f"listen.udp: {error}") from None
+        except CannotListen as error:
+            raise Refusal(Exit.CONFIGURATION, f"listen.udp: {error}") from None
+        for address in settings.listen.udp:
+            self.log.info("listening", address=address.address, workers=settings.workers.count)
+        return opened
+
+    def make_application(self) -> Engine:
+        return Worker(self.settings, self.shared, self.log, self.shared.slots.script_version)
+
+    def options(self) -> Options:
+        settings = self.settings
+        return Options(
+            count=settings.workers.count,
+            slot_count=SLOTS,
+            drain_secs=settings.server.drain_secs,
+            handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
+            validate=self.validate,
+            log=self.note,
+        )
+
+    def note(self, level: str, event: str, **fields: object) -> None:
+        """The log as the process model wants it."""
+        self.log.at(level, event, **fields)
+
+    def validate(self) -> bytes:
+        """Runs in a scratch process: what all processes are to switch to. The text of an exception goes to the log."""
+        try:
+            fresh = with_workers(load(self.path), self.workers)
+        except ConfigurationError as error:
+            raise reload.Refused(str(error)) from None
+        fixed = reload.fixed_changes(self.settings, fresh)
+        if fixed:
+            raise reload.Refused(f"{self.path}: needs a restart: {', '.join(fixed)}")
+        for problem in fresh.warnings:
+            self.log.warn(f"configuration: {problem}")
+        self.load_script(fresh)
+        return reload.pack(fresh, self.shared.slots.script_version + 1)
+
+    def load_script(self, settings: Settings) -> None:
+        from siphon.script.context import Services
+        from siphon.script.loader import ScriptLoadError
+        from siphon.script.runtime import Runtime
+
+        try:
+            Runtime(settings, Services(), None, self.log).load()
+        except ScriptLoadError as error:
+            self.log.at("error", "script.traceback", traceback=error.traceback)
+            raise reload.Refused(one_line(settings.script.path, error.what)) from None
+
+
+def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:
+    """Makes one table, or goes on with the one that is there."""
+    return Table.create(
+        place / size.name,
+        records=size.records,
+        blocks=size.blocks,
+        slots=SLOTS,
+        boot_id=boot,
+        fresh=fresh,
+        reserve_blocks=size.reserve_blocks,
+        wall_expiry=size.wall_expiry,
+    )

@@ -1,0 +1,103 @@
+"""How large the shared tables are, and whether there is room for them.
+
+Sizes follow from the settings alone, so that a restart finds its tables fitting. What a record takes on average is
+estimated here: a table that runs out of blocks before records refuses new work in the same way.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shm.table import BLOCK_BYTES, file_size
+from siphon.cli.exits import Exit, Refusal
+from siphon.config.settings import Settings
+
+SLOTS = 64
+COUNTERS = 128
+"""Rows and columns of the slot table: the same for every configuration, workers.count must fit."""
+
+SLOTS_FILE = "slots"
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """One table. `key` is the setting that its size comes from; `wall_expiry`: its records expire by wall time."""
+
+    name: str
+    key: str
+    records: int
+    blocks: int
+    reserve_blocks: int
+    wall_expiry: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of its file."""
+        return file_size(records=self.records, blocks=self.blocks, slots=SLOTS)
+
+
+def need(settings: Settings) -> list[TableSize]:
+    """The tables of an instance, in the order of Shared."""
+    shared = settings.shared
+    largest = -(-shared.record_bytes // BLOCK_BYTES)
+    reserve = max(settings.workers.count * largest, shared.max_transactions * 3 // 16)
+    return [
+        # An INVITE takes four to six blocks while it is set up, one or two afterwards; any other request one.
+        _table(
+            "transactions", "max_transactions", shared.max_transactions, 3 * shared.max_transactions + reserve, reserve
+        ),
+        # A binding is found by address of record, by contact and by token: one record each, of a block mostly.
+        _table("location", "max_bindings", 3 * shared.max_bindings, 3 * shared.max_bindings, -1, wall=True),
+        _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
+        _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
+    ]
+
+
+def _table(name: str, key: str, records: int, blocks: int, reserve: int, wall: bool = False) -> TableSize:
+    at_hand = 64 * SLOTS if blocks > 64 * SLOTS else 0  # what the processes keep at hand is not lost to others
+    return TableSize(name, f"shared.{key}", records, blocks + at_hand, reserve, wall)
+
+
+def require_room(settings: Settings) -> None:
+    """Refusal NO_SHARED_MEMORY where the tables do not fit; what they take already counts as room."""
+    place = nearest_directory(settings.shared.path)
+    tables = need(settings)
+    wanted = sum(table.size for table in tables)
+    there = sum(_allocated(settings.shared.path / table.name) for table in tables)
+    free = free_bytes(place) + there
+    if wanted > free:
+        largest = max(tables, key=lambda table: table.size)
+        value = getattr(settings.shared, largest.key.removeprefix("shared."))
+        raise Refusal(
+            Exit.NO_SHARED_MEMORY,
+            f"no shared memory: the tables need {megabytes(wanted)}, {place} has {megabytes(free)} free; "
+            f"lower {largest.key} (now {value}), or give {place} more (docker: --shm-size)",
+        )
+
+
+def _allocated(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * 512
+    except OSError:
+        return 0
+
+
+def free_bytes(place: Path) -> int:
+    """What a file system has left for us."""
+    facts = os.statvfs(place)
+    return facts.f_bavail * facts.f_frsize
+
+
+def nearest_directory(path: Path) -> Path:
+    """The directory itself, or the nearest one above it that exists."""
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def megabytes(size: int) -> str:
+    """A size for people, never rounded down to nothing."""
+    for unit, scale in (("GB", 1 << 30), ("MB", 1 << 20)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1024:.1f} kB"

@@ -1,0 +1,149 @@
+"""The command `siphonctl`: looks at an instance, and tells it to reload or to stop."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from shm.table import SharedMemoryError
+from siphon.cli import directory, show, status
+from siphon.cli.exits import Exit, Refusal
+from siphon.cli.place import configuration_file
+from siphon.cli.siphond import say
+from siphon.config.load import shared_path
+from siphon.config.version import VERSION
+
+HELP = """Look at a running siphond, or tell it something.
+
+Without -c the configuration is /etc/siphon/siphon.cfg, else ./etc/siphon.cfg. It is read for the place of the shared
+tables only; root finds the instances of other users as well.
+"""
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(help=HELP, context_settings=SETTINGS)
+@click.option("-c", "--config", metavar="FILE", help="The configuration file.")
+@click.version_option(VERSION, prog_name="siphonctl", message="%(prog)s %(version)s")
+@click.pass_context
+def command(context: click.Context, config: str | None) -> None:
+    context.obj = config
+
+
+@command.command("status", context_settings=SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def status_command(config: str | None, as_json: bool) -> None:
+    """Workers, tables and counters.
+
+    Takes no lock and writes nothing. Exit status: 0 all workers beat, 1 not all, 3 no instance, 2 wrong command line
+    or configuration.
+    """
+
+    def run() -> int:
+        found = read_status(instance(config))
+        if as_json:
+            click.echo(json.dumps(found.to_json(), indent=2))
+        else:
+            click.echo("\n".join(show.lines(found)))
+        return Exit.OK if found.all_beat else Exit.NOT_ALL_BEAT
+
+    end(run)
+
+
+@command.command(context_settings=SETTINGS)
+@click.pass_obj
+def reload(config: str | None) -> None:
+    """Read configuration and script again. What came of it stands in the log."""
+    end(lambda: signal_to(instance(config), signal.SIGHUP))
+
+
+@command.command(context_settings=SETTINGS)
+@click.option("--now", is_flag=True, help="Do not wait for running calls.")
+@click.pass_obj
+def stop(config: str | None, now: bool) -> None:
+    """Finish running calls (at most server.drain_secs), then stop. Returns when it has stopped."""
+
+    def run() -> int:
+        path = instance(config)
+        pid = directory.holder(path)
+        signal_to(path, signal.SIGINT if now else signal.SIGTERM)
+        while directory.holder(path) == pid:
+            time.sleep(0.05)
+        return Exit.OK
+
+    end(run)
+
+
+def end(run: Callable[[], int]) -> None:
+    """Leaves the program with the status of `run`; everything that can go wrong is one line."""
+    try:
+        sys.exit(run())
+    except Refusal as refusal:
+        say(str(refusal))
+        sys.exit(refusal.status)
+    except (OSError, SharedMemoryError) as error:
+        say(f"siphonctl: {error}")
+        sys.exit(Exit.NO_INSTANCE)
+
+
+def instance(config: str | None) -> Path:
+    """The shared directory of a running instance. As root, the program goes on as the instance's user."""
+    try:
+        path, certain = shared_path(configuration_file(config))
+    except ValueError as error:
+        raise Refusal(Exit.USAGE, str(error)) from None
+    except Refusal as refusal:
+        raise Refusal(Exit.USAGE, str(refusal)) from None
+    places = [path] if certain else [path, *others(path)]
+    for place in places:
+        try:
+            if directory.holder(place) is not None:
+                become_owner(place)
+                return place
+        except PermissionError:
+            raise Refusal(Exit.NO_INSTANCE, f"{place}: permission denied; it belongs to another user") from None
+    raise Refusal(Exit.NO_INSTANCE, f"no siphond runs with {path}")
+
+
+def others(path: Path) -> list[Path]:
+    """Where instances of the same name would be that other users run: .../siphond-<uid>-<name>."""
+    name = path.name.split("-", 2)[2]
+    return sorted(place for place in path.parent.glob(f"siphond-*-{name}") if place.name.split("-", 2)[2] == name)
+
+
+def become_owner(place: Path) -> None:
+    """The tables are opened by their owner only, and root's rights are not needed any more."""
+    if os.geteuid() == 0:
+        facts = place.stat()
+        os.setegid(facts.st_gid)
+        os.seteuid(facts.st_uid)
+
+
+def read_status(place: Path) -> status.Status:
+    """Refusal NO_INSTANCE where it has ended meanwhile, or has only begun to start."""
+    found = status.read(place)
+    if found is None:
+        raise Refusal(Exit.NO_INSTANCE, f"no siphond runs with {place}, or it is starting")
+    return found
+
+
+def signal_to(place: Path, number: signal.Signals) -> int:
+    pid = directory.holder(place)
+    if pid is None:
+        raise Refusal(Exit.NO_INSTANCE, f"no siphond runs with {place}")
+    os.kill(pid, number)
+    return Exit.OK
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    command.main(prog_name="siphonctl")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The command `siphond`: reads its arguments, then checks or runs an instance in the foreground."""
+
+import sys
+
+import click
+
+from siphon.cli.exits import Refusal
+from siphon.cli.place import configuration_file, read, with_workers
+from siphon.config.settings import MAX_WORKERS
+from siphon.config.version import VERSION
+
+HELP = """Serve SIP as the configuration says, in the foreground.
+
+Without -c the configuration is /etc/siphon/siphon.cfg, else ./etc/siphon.cfg. One supervisor process starts the
+workers and replaces those that die.
+
+\b
+Signals to the supervisor:
+  TERM       finish running calls (at most server.drain_secs), then stop
+  TERM, INT  the second TERM, or INT, stops at once; all state is kept
+  HUP        read configuration and script again; refused whole if anything is wrong
+
+\b
+Exit status:
+  0   stopped as asked, or --check found nothing wrong
+  2   wrong command line
+  71  no shared memory
+  75  address or shared.path in use
+  78  configuration or script is wrong
+"""
+
+
+@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-c", "--config", metavar="FILE", help="The configuration file.")
+@click.option("--check", is_flag=True, help="Load configuration and script, say what is wrong, and end.")
+@click.option("--fresh", is_flag=True, help="Start with empty tables: calls and registrations are forgotten.")
+@click.option(
+    "--workers", type=click.IntRange(1, MAX_WORKERS), metavar="N", help="Worker processes, instead of workers.count."
+)
+@click.version_option(VERSION, prog_name="siphond", message="%(prog)s %(version)s")
+def command(config: str | None, check: bool, fresh: bool, workers: int | None) -> None:
+    try:
+        path = configuration_file(config)
+        settings = with_workers(read(path), workers)
+        if check:
+            from siphon.cli.check import check as check_instance
+
+            check_instance(path, settings)
+        else:
+            from siphon.cli.instance import serve
+
+            sys.exit(serve(path, settings, fresh=fresh, workers=workers))
+    except Refusal as refusal:
+        say(str(refusal))
+        sys.exit(refusal.status)
+
+
+def say(text: str) -> None:
+    """Lines for the administrator, on standard error."""
+    for line in text.splitlines():
+        click.echo(line, err=True)
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    command.main(prog_name="siphond")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What `siphonctl status` tells: read from the files of the shared directory, without a lock and without writing.
+
+So it works while workers are stuck or dead and while the supervisor restarts them. Numbers are those of one moment
+each; they need not fit together to the last one.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shm.slots import SlotCondition, Slots
+from shm.table import SharedMemoryError, Table
+from siphon.cli import directory
+from siphon.cli.memory import SLOTS_FILE
+from siphon.engine.counters import Counter
+from siphon.services.location.location import OWNER as ADDRESSES_OF_RECORD
+from workers.application import Counter as ProcessCounter
+from workers.application import Flag
+from workers.net import boottime
+from workers.watch import SILENCE_SECS, STALL_SECS
+
+TABLES = ("transactions", "location", "nonces", "dialogs")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A worker or helper. Ages are seconds; None where there is no process, or it is not in a handler."""
+
+    name: str
+    slot: int
+    pid: int | None
+    state: str
+    beats: bool
+    heartbeat_age: float | None
+    in_handler: float | None
+    restarts: int
+    datagrams: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An instance at one moment."""
+
+    instance: str
+    version: str
+    pid: int
+    state: str
+    uptime_secs: float
+    configuration: str
+    listen: list[str]
+    script_version: int
+    all_beat: bool
+    processes: list[Process]
+    transactions: int
+    addresses_of_record: int
+    tables: dict[str, dict[str, int] | None]
+    counters: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; names are only ever added."""
+        found = asdict(self)
+        processes = found.pop("processes")
+        found["workers"] = [p for p in processes if p["name"].startswith("worker")]
+        found["helpers"] = [p for p in processes if not p["name"].startswith("worker")]
+        return found
+
+
+def read(path: Path) -> Status | None:
+    """The instance that holds a shared directory; None where none does. Raises OSError, SharedMemoryError."""
+    facts = directory.description(path)
+    if "workers" not in facts:
+        return None
+    slots = Slots.attach(path / SLOTS_FILE)
+    now = boottime()
+    processes = [
+        process(slots, index, f"worker {index + 1}", now) for index in range(min(facts["workers"], len(slots)))
+    ]
+    workers_beat = all(p.beats for p in processes)
+    processes.append(process(slots, len(slots) - 1, "timer", now))
+    tables = {name: view(path / name) for name in TABLES}
+    return Status(
+        instance=facts["instance"],
+        version=facts["version"],
+        pid=facts["pid"],
+        state="draining" if slots.flags & Flag.DRAINING else "running",
+        uptime_secs=round(max(0.0, time.time() - slots.started_wall), 1),
+        configuration=facts["configuration"],
+        listen=facts["listen"],
+        script_version=slots.script_version,
+        all_beat=workers_beat,
+        processes=processes,
+        transactions=records(tables["transactions"]),
+        addresses_of_record=registered(tables["location"]),
+        tables={name: facts_of(table) for name, table in tables.items()},
+        counters=dict(counters(slots)),
+    )
+
+
+def process(slots: Slots, index: int, name: str, now: float) -> Process:
+    """One row: an idle process may be silent for long, a busy one may not."""
+    row = slots.read(index)
+    counted = slots.row(index)
+    restarts, datagrams = counted[ProcessCounter.RESTARTS], counted[ProcessCounter.DATAGRAMS]
+    if row.state is not SlotCondition.TAKEN or not alive(row.pid):
+        state = "damaged" if row.state is SlotCondition.DAMAGED else "dead"
+        return Process(name, index, None, state, False, None, None, restarts, datagrams)
+    age = max(0.0, now - row.heartbeat) if row.heartbeat else None
+    handler = max(0.0, now - row.in_handler_since) if row.in_handler_since else None
+    beats = age is not None and age <= (STALL_SECS if row.busy else SILENCE_SECS)
+    state = "starting" if age is None else "stuck" if not beats else "busy" if row.busy else "idle"
+    if handler is not None and not beats:
+        state = "in handler"
+    return Process(name, index, row.pid, state, beats, rounded(age), rounded(handler), restarts, datagrams)
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def alive(pid: int) -> bool:
+    """Also true of a process that we may not signal."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return directory.start_time(pid) != 0
+
+
+def view(path: Path) -> Table | None:
+    """A table for looking on; None where it is missing or damaged: the rest is worth showing."""
+    try:
+        return Table.view(path)
+    except (OSError, SharedMemoryError):
+        return None
+
+
+def records(table: Table | None) -> int:
+    return table.stats().records if table else 0
+
+
+def registered(table: Table | None) -> int:
+    """Addresses of record with a live binding: their records carry the end of the last one as deadline."""
+    wall = time.time()
+    return sum(until > wall for _, _, until in table.owned(ADDRESSES_OF_RECORD)) if table else 0
+
+
+def facts_of(table: Table | None) -> dict[str, int] | None:
+    return dict(table.stats()._asdict()) if table else None
+
+
+def counters(slots: Slots) -> Iterator[tuple[str, int]]:
+    """Sums over all slots, by name."""
+    for name, column in (*ProcessCounter.__members__.items(), *Counter.__members__.items()):
+        if name != "FIRST_FREE":
+            yield name.lower(), slots.total(column)

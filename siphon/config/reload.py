@@ -1,0 +1,38 @@
+"""A reload: which changes need a restart, and the settings as bytes on their way to the processes.
+
+The bytes go from a process of ours to processes of ours and hold secrets: they are never written to disk or shared
+memory.
+"""
+
+import json
+
+from siphon.config.settings import Settings
+
+FIXED = (("listen",), ("workers",), ("shared",), ("server", "state_dir"))
+"""What the supervisor has built on: sockets, processes, tables. A reload that changes one of these is refused."""
+
+
+class Refused(Exception):
+    """The reload is refused as a whole; the old settings and the old script stay."""
+
+
+def fixed_changes(old: Settings, new: Settings) -> list[str]:
+    """Names of settings that differ and need a restart."""
+    changed: list[str] = []
+    for path in FIXED:
+        section = path[0]
+        before, after = getattr(old, section), getattr(new, section)
+        names = path[1:] or tuple(type(before).model_fields)
+        changed += [f"{section}.{name}" for name in names if getattr(before, name) != getattr(after, name)]
+    return changed
+
+
+def pack(settings: Settings, script_version: int) -> bytes:
+    """Settings and the number of the script version that goes with them."""
+    return json.dumps({"script_version": script_version, "settings": settings.model_dump(mode="json")}).encode()
+
+
+def unpack(payload: bytes) -> tuple[Settings, int]:
+    """What pack() was given."""
+    content = json.loads(payload)
+    return Settings.model_validate(content["settings"], context={"packed": True}), int(content["script_version"])
