@@ -112,7 +112,7 @@ class _Run:
         try:
             pool = self._driver._pool
             if pool is not None and not inspect.iscoroutinefunction(function):
-                result: Any = self._in_pool(pool, context, function, args)
+                result: Any = self._in_pool(pool, function, args)
             else:
                 result = context.run(function, *args)
             if result is None or not inspect.isawaitable(result):
@@ -126,11 +126,9 @@ class _Run:
         except BaseException as error:  # SystemExit of a script must not end the worker
             return None, error
 
-    async def _in_pool(
-        self, pool: ThreadPoolExecutor, context: Context, function: Callable[..., Any], args: tuple[Any, ...]
-    ) -> None:
+    async def _in_pool(self, pool: ThreadPoolExecutor, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(pool, context.run, function, *args)
+        result = await loop.run_in_executor(pool, self._context.copy().run, function, *args)
         if inspect.isawaitable(result):
             await result
 

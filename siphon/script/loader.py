@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from siphon.script.registry import Handler, _siphon_registry
@@ -93,7 +93,7 @@ class Script:
         """ "module:qualname" of a module-level function; ValueError when that would not lead back to it."""
         module = getattr(function, "__module__", None)
         qualname = getattr(function, "__qualname__", None)
-        if isinstance(module, str) and isinstance(qualname, str) and callable(function):
+        if isinstance(module, str) and isinstance(qualname, str):
             name = f"{module}:{qualname}"
             if self._find(module, qualname) is function:
                 return name
@@ -109,15 +109,15 @@ class Script:
         found = self._find(module, qualname)
         if found is None and module not in sys.modules and self._import_late(module):
             found = self._find(module, qualname)
-        return found if callable(found) else None
+        return found
 
-    def _find(self, module: str, qualname: str) -> Any:
+    def _find(self, module: str, qualname: str) -> FunctionType | None:
         found: Any = self.modules.get(module) or sys.modules.get(module)
         for part in qualname.split("."):
             if found is None or part.startswith("__"):
                 return None
             found = getattr(found, part, None)
-        return found
+        return found if isinstance(found, FunctionType) else None
 
     def _import_late(self, name: str) -> bool:
         """Import a module of the script's directories that a handler of another worker had imported."""
