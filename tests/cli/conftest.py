@@ -1,0 +1,135 @@
+"""A siphond and siphonctl as commands: configuration, port and directories of the test's own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+CONFIGURATION = """
+[listen]
+udp = ["127.0.0.1:{port}"]
+[domain]
+local = ["example.com"]
+[workers]
+count = 2
+[shared]
+path = "{shared}"
+max_transactions = 256
+max_bindings = 64
+max_dialogs = 64
+max_nonces = 64
+[script]
+path = "script.py"
+reload = "sighup"
+[server]
+state_dir = "state"
+"""
+SCRIPT = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.reply(200, "OK")
+"""
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Site:
+    """A directory with siphon.cfg and script.py, and what was started from it."""
+
+    def __init__(self, place: Path, shared: Path) -> None:
+        self.place = place
+        self.shared = shared
+        self.port = free_port()
+        self.file = place / "siphon.cfg"
+        self.script = place / "script.py"
+        self.output = place / "output"
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.configure()
+        self.script.write_text(SCRIPT)
+
+    def configure(self, *replacements: tuple[str, str], more: str = "") -> None:
+        text = CONFIGURATION.format(port=self.port, shared=self.shared)
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        self.file.write_text(text + more)
+
+    def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", f"siphon.cli.{program}", *map(str, arguments)]
+        return subprocess.run(
+            line, capture_output=True, text=True, timeout=60, cwd=self.place, stdin=subprocess.DEVNULL
+        )
+
+    def siphond(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return self.run("siphond", "-c", self.file, *arguments)
+
+    def siphonctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("siphonctl", "-c", self.file, *arguments)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Returns once it is ready."""
+        seen = self.text().count(" ready ")
+        with self.output.open("ab") as output:
+            line = [sys.executable, "-W", "error", "-m", "siphon.cli.siphond", "-c", str(self.file), *arguments]
+            process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.place)
+        self.running.append(process)
+        self.until(lambda: self.text().count(" ready ") > seen or process.poll() is not None)
+        assert process.poll() is None, self.text()
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> int:
+        if process.poll() is None:
+            process.send_signal(number)
+        return process.wait(15)
+
+    def text(self) -> str:
+        return self.output.read_text() if self.output.exists() else ""
+
+    def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.01)
+
+    def ask(self) -> bytes:
+        """The first line of the answer to an OPTIONS."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.bind(("127.0.0.1", 0))
+            phone.settimeout(5)
+            branch, port = f"z9hG4bK{os.urandom(6).hex()}", phone.getsockname()[1]
+            request = (
+                f"OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch={branch}\r\n"
+                f"From: <sip:a@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n"
+                "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            )
+            phone.sendto(request.encode(), ("127.0.0.1", self.port))
+            return phone.recv(4096).split(b"\r\n")[0]
+
+    def close(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.shared, ignore_errors=True)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path, Path(tempfile.mkdtemp(prefix="siphond-test-", dir="/dev/shm")))
+    yield made
+    made.close()

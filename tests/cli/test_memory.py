@@ -1,0 +1,60 @@
+import pytest
+
+from siphon.cli import memory
+from siphon.cli.exits import Exit, Refusal
+from siphon.config.settings import MAX_WORKERS
+from siphon.config.testing import settings_for_tests
+
+
+def sizes(**shared):
+    return {table.name: table for table in memory.need(settings_for_tests(shared=shared))}
+
+
+def test_tables_follow_from_the_settings_alone():
+    assert sizes() == sizes()
+    assert sizes(max_transactions=2048)["transactions"].size > sizes()["transactions"].size
+    assert sizes(max_transactions=2048)["location"] == sizes()["location"]
+
+
+def test_the_reserve_holds_a_largest_record_for_every_worker():
+    settings = settings_for_tests(workers={"count": 8}, shared={"max_transactions": 64, "record_bytes": 65536})
+    transactions = memory.need(settings)[0]
+    assert transactions.reserve_blocks >= 8 * 65536 // 512
+    assert transactions.blocks >= transactions.reserve_blocks + 64 * 3
+
+
+def test_bindings_and_nonces_live_by_the_wall_clock_transactions_do_not():
+    assert {name: table.wall_expiry for name, table in sizes().items()} == {
+        "transactions": False,
+        "location": True,
+        "nonces": True,
+        "dialogs": True,
+    }
+
+
+def test_every_allowed_number_of_workers_has_a_slot():
+    assert MAX_WORKERS + 1 <= memory.SLOTS
+
+
+def test_too_little_shared_memory_is_said_before_anything_is_made(tmp_path, monkeypatch):
+    settings = settings_for_tests(shared={"path": str(tmp_path / "none" / "shared")})
+    memory.require_room(settings)
+    monkeypatch.setattr(memory, "free_bytes", lambda place: 1 << 20)
+    with pytest.raises(Refusal) as caught:
+        memory.require_room(settings)
+    assert caught.value.status == Exit.NO_SHARED_MEMORY
+    assert "no shared memory: the tables need" in str(caught.value)
+    assert f"{tmp_path} has 1.0 MB free; lower shared.max_transactions (now 1024)" in str(caught.value)
+
+
+def test_tables_that_are_there_already_count_as_room(tmp_path, monkeypatch):
+    settings = settings_for_tests(shared={"path": str(tmp_path)})
+    for table in memory.need(settings):
+        (tmp_path / table.name).write_bytes(bytes(table.size))
+    monkeypatch.setattr(memory, "free_bytes", lambda place: 1 << 20)
+    memory.require_room(settings)
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0.0 kB"), (1536, "1.5 kB"), (3 << 20, "3.0 MB"), (5 << 30, "5.0 GB")])
+def test_sizes_are_written_for_people(size, text):
+    assert memory.megabytes(size) == text

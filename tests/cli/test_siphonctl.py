@@ -1,0 +1,100 @@
+import json
+import os
+import signal
+import stat
+
+import pytest
+
+
+def status(site):
+    done = site.siphonctl("status", "--json")
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_without_an_instance_it_is_3(site):
+    done = site.siphonctl("status")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"no siphond runs with {site.shared}\n"
+    assert list(site.shared.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["status", "--nonsense"], ["nonsense"]])
+def test_a_wrong_command_line_is_2(site, arguments):
+    assert site.siphonctl(*arguments).returncode == 2
+
+
+def test_a_configuration_that_cannot_be_read_is_2(site):
+    site.file.write_text("x = ")
+    done = site.siphonctl("status")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{site.file}:1: not valid TOML")
+
+
+def test_status_of_a_running_instance_for_people_and_programs(site):
+    process = site.start()
+    site.ask()
+    site.until(lambda: sum(worker["datagrams"] for worker in status(site)[1]["workers"]) == 1)
+    code, found = status(site)
+    assert code == 0
+    assert (found["pid"], found["state"], found["all_beat"]) == (process.pid, "running", True)
+    assert [worker["name"] for worker in found["workers"]] == ["worker 1", "worker 2"]
+    assert [helper["name"] for helper in found["helpers"]] == ["timer"]
+    assert all(worker["beats"] and worker["heartbeat_age"] < 5 for worker in found["workers"])
+    assert found["transactions"] == 1 and found["tables"]["transactions"]["records_max"] == 256
+    assert found["counters"]["requests"] == 1
+    done = site.siphonctl("status")
+    assert done.returncode == 0
+    for text in (f"pid {process.pid}, running", "PROCESS", "worker 1", "timer", "transactions", "requests 1"):
+        assert text in done.stdout
+
+
+def test_status_works_while_workers_are_stopped_and_killed(site):
+    process = site.start()
+    stuck = status(site)[1]["workers"][0]["pid"]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        os.kill(stuck, signal.SIGKILL)
+        site.until(lambda: status(site)[0] == 1)
+        code, found = status(site)
+        assert [worker["state"] for worker in found["workers"]] == ["dead", "idle"]
+        assert "not all workers beat" in site.siphonctl("status").stdout
+    finally:
+        process.send_signal(signal.SIGCONT)
+    site.until(lambda: status(site)[0] == 0)
+    assert status(site)[1]["workers"][0]["restarts"] == 1
+
+
+def test_status_writes_nothing(site):
+    site.start()
+    site.siphonctl("status")
+    files = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in site.shared.iterdir()}
+    for path in site.shared.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    site.siphonctl("status", "--json")
+    after = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in site.shared.iterdir()}
+    assert after.keys() == files.keys()
+    assert after[site.shared / "lock"] == files[site.shared / "lock"]
+
+
+def test_status_shows_the_other_tables_when_one_is_unreadable(site):
+    site.start()
+    (site.shared / "nonces").unlink()
+    code, found = status(site)
+    assert code == 0 and found["tables"]["nonces"] is None
+    assert "nonces" in site.siphonctl("status").stdout and "unreadable" in site.siphonctl("status").stdout
+
+
+def test_status_needs_only_the_place_of_the_tables_from_a_faulty_file(site):
+    site.start()
+    site.configure(("count = 2", "cuont = 2"))
+    assert site.siphonctl("status").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["stop"], ["stop", "--now"]])
+def test_stop_returns_when_it_has_stopped(site, arguments):
+    process = site.start()
+    done = site.siphonctl(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert process.wait(5) == 0
+    assert site.siphonctl("stop").returncode == 3
+    assert site.siphonctl("reload").returncode == 3

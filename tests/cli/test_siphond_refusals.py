@@ -1,0 +1,147 @@
+"""Everything that keeps siphond from starting: one clear line, the right exit status, nothing left behind."""
+
+import pytest
+
+from siphon.config.version import VERSION
+
+
+def test_help_names_the_signals_and_the_exit_statuses(site):
+    done = site.run("siphond", "--help")
+    assert done.returncode == 0
+    for text in ("--check", "--fresh", "--workers N", "HUP", "71  no shared memory", "78  configuration or script"):
+        assert text in done.stdout
+
+
+def test_version(site):
+    done = site.run("siphond", "--version")
+    assert (done.returncode, done.stdout) == (0, f"siphond {VERSION}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--workers", "0"], ["--workers", "x"], ["extra"], ["-c"]])
+def test_a_wrong_command_line_is_2(site, arguments):
+    done = site.run("siphond", *arguments)
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+
+
+def test_without_a_configuration_it_says_where_it_looked(site):
+    done = site.run("siphond")
+    if done.returncode == 78:  # this machine has no /etc/siphon/siphon.cfg
+        assert done.stderr == (
+            "no configuration: neither /etc/siphon/siphon.cfg nor etc/siphon.cfg exists; name one with -c FILE\n"
+        )
+
+
+def test_the_working_directory_is_searched(site):
+    (site.place / "etc").mkdir()
+    (site.place / "etc/siphon.cfg").write_text("x = 1\n")
+    done = site.run("siphond", "--check")
+    assert done.returncode == 78
+    assert "siphon.cfg:1: x: unknown key" in done.stderr or "/etc/siphon/siphon.cfg" in done.stderr
+
+
+@pytest.mark.parametrize("check", [["--check"], []])
+def test_faults_of_the_configuration_are_78_a_line_each(site, check):
+    site.configure(("count = 2", "cuont = 2"), ("max_nonces = 64", "max_nonces = -1"))
+    done = site.siphond(*check)
+    assert done.returncode == 78
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"{site.file}:7: workers.cuont: unknown key; did you mean workers.count\n"
+        f"{site.file}:13: shared.max_nonces: must be at least 16, not -1\n"
+    )
+
+
+@pytest.mark.parametrize("name", [".", "none", "binary"])
+def test_a_file_that_is_no_configuration_is_78(site, name):
+    (site.place / "binary").write_bytes(b"\x7fELF\x00\x01\x02\xff")
+    done = site.run("siphond", "-c", site.place / name)
+    assert done.returncode == 78
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+SCRIPTS = {
+    "def f(:\n": "1: script.path: SyntaxError: ",
+    "x = 1\n  y = 2\n": "2: script.path: IndentationError: ",
+    "import nothing_of_that_name\n": "1: script.path: ModuleNotFoundError: No module named 'nothing_of_that_name'",
+    "\n\nraise ValueError('two\\nlines')\n": "3: script.path: ValueError: two lines",
+    "from siphon import prxoy\n": "1: script.path: ImportError: ",
+    "import sys\nsys.exit(0)\n": "2: script.path: SystemExit: 0",
+    "import os\nos._exit(0)\n": " the script did not load: the checking process died",
+    "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n": " the script did not load: the checking process died",
+    "\0": "",
+}
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_a_script_that_does_not_load_is_78_with_its_line(site, text):
+    site.script.write_text(text)
+    done = site.siphond("--check")
+    assert done.returncode == 78
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{site.script}:{SCRIPTS[text]}")
+    assert done.stdout == ""
+
+
+def test_a_missing_script_is_78(site):
+    site.script.unlink()
+    done = site.siphond("--check")
+    assert done.returncode == 78
+    assert done.stderr == f"{site.script}: script.path: cannot be read: No such file or directory\n"
+
+
+def test_a_start_with_a_broken_script_logs_the_traceback_and_makes_no_tables(site):
+    site.script.write_text("def f():\n    raise KeyError('gone')\n\nf()\n")
+    done = site.siphond()
+    assert done.returncode == 78
+    assert "error main -   KeyError: 'gone'" in done.stdout
+    assert done.stderr.splitlines()[-1] == f"{site.script}:2: script.path: KeyError: 'gone'"
+    assert list(site.shared.iterdir()) == []
+
+
+def test_check_prints_what_the_tables_need_and_what_there_is(site):
+    site.script.write_text("print('hello')\n")
+    done = site.siphond("--check")
+    assert done.returncode == 0, done.stderr
+    first, need, free = done.stdout.splitlines()
+    assert first == f"{site.file}: ok"
+    assert need.startswith("shared memory needed: ") and "transactions " in need
+    assert free.startswith(f"free in {site.shared}: ")
+    assert list(site.shared.iterdir()) == []
+
+
+def test_check_prints_warnings_and_is_content(site):
+    site.configure(more="[transaction]\ntimer_c = 100\n[b2bua]\nx = 1\n")
+    done = site.siphond("--check")
+    assert done.returncode == 0
+    assert "transaction.timer_c: RFC 3261" in done.stderr
+    assert "b2bua: this section is not offered; it is skipped (warning)" in done.stderr
+
+
+def test_more_tables_than_memory_is_71_with_a_way_out(site):
+    site.configure(("max_transactions = 256", "max_transactions = 100000000"))
+    done = site.siphond()
+    assert done.returncode == 71
+    assert "no shared memory: the tables need" in done.stderr
+    assert "lower shared.max_transactions (now 100000000)" in done.stderr
+
+
+def test_an_address_that_is_not_ours_is_said_plainly(site):
+    site.configure((f"127.0.0.1:{site.port}", f"192.0.2.1:{site.port}"))
+    done = site.siphond()
+    assert done.returncode == 78
+    assert done.stderr.startswith(f"listen.udp: cannot listen on 192.0.2.1:{site.port}: ")
+
+
+def test_a_log_that_cannot_be_opened_is_said_plainly(site):
+    site.configure(more='[log]\nfile = "none/siphond.log"\n')
+    done = site.siphond()
+    assert done.returncode == 78
+    assert done.stderr == f"log.file: cannot open {site.place}/none/siphond.log: no such file or directory\n"
+
+
+def test_a_state_directory_that_is_a_file_is_said_plainly(site):
+    (site.place / "state").touch()
+    done = site.siphond()
+    assert done.returncode == 78
+    assert done.stderr.startswith("server.state_dir: ")

@@ -1,0 +1,157 @@
+"""A siphond that runs: second starts, reloads, restarts, status, stops."""
+
+import json
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+
+def pids(site):
+    found = json.loads(site.siphonctl("status", "--json").stdout)
+    return [worker["pid"] for worker in found["workers"]]
+
+
+def test_it_serves_says_so_and_stops_as_asked(site):
+    process = site.start()
+    assert site.ask() == b"SIP/2.0 200 OK"
+    assert site.stop(process, signal.SIGTERM) == 0
+    lines = site.text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info \w+ - \S", line) for line in lines), lines
+    assert "starting version=" in site.text() and "stopped status=0" in lines[-1]
+
+
+def test_a_second_start_names_the_pid_that_holds_directory_or_address(site):
+    process = site.start()
+    second = site.siphond()
+    assert second.returncode == 75
+    assert f"{site.shared} is in use by siphond, process {process.pid}" in second.stderr
+    site.configure((f'path = "{site.shared}"', f'path = "{site.shared}/inner"'))
+    third = site.siphond()
+    assert third.returncode == 75
+    assert third.stderr == (
+        f"listen.udp: cannot listen on 127.0.0.1:{site.port}: address in use by process {process.pid}\n"
+    )
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_an_address_held_by_another_program_is_75(site):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", site.port))
+        done = site.siphond()
+    assert done.returncode == 75
+    assert f"address in use by process {os.getpid()}" in done.stderr
+
+
+def test_workers_on_the_command_line_go_before_the_file(site):
+    site.start("--workers", "1")
+    assert len(pids(site)) == 1
+    assert site.siphonctl("status").returncode == 0
+
+
+def test_tables_of_another_size_are_refused_until_fresh_is_said(site):
+    site.stop(site.start())
+    site.configure(("max_bindings = 64", "max_bindings = 128"))
+    done = site.siphond()
+    assert done.returncode == 78
+    assert "shared memory does not fit" in done.stderr and "siphond --fresh" in done.stderr
+    site.start("--fresh")
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_a_damaged_table_is_refused_until_fresh_is_said(site):
+    site.stop(site.start())
+    (site.shared / "transactions").write_bytes(b"\xff" * 8192)
+    done = site.siphond()
+    assert done.returncode == 78 and "siphond --fresh" in done.stderr
+    site.stop(site.start("--fresh"))
+
+
+def test_after_a_reboot_tables_on_a_disk_begin_empty(site):
+    site.stop(site.start())
+    (site.shared / "boot").write_text("0" * 32 + "\n")
+    site.start()
+    assert "tables.of_another_boot" in site.text()
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_a_killed_supervisor_leaves_nothing_that_a_new_one_must_fear(site):
+    process = site.start()
+    process.kill()
+    process.wait()
+    site.start()
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_a_reload_takes_the_new_script_and_log_level(site):
+    site.start()
+    site.script.write_text(site.script.read_text().replace('200, "OK"', '486, "Busy"'))
+    site.configure(more='[log]\nformat = "json"\n')
+    assert site.siphonctl("reload").returncode == 0
+    site.until(lambda: site.text().count("script.loaded") == 3)
+    assert site.ask() == b"SIP/2.0 486 Busy"
+    loaded = [line for line in site.text().splitlines() if "script.loaded" in line]
+    assert {json.loads(line)["process"] for line in loaded} == {"w1", "w2", "timer"}
+    assert json.loads(site.siphonctl("status", "--json").stdout)["script_version"] == json.loads(loaded[0])["version"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda site: site.script.write_text("def f(:\n"), "script.py:1: script.path: SyntaxError"),
+        (lambda site: site.file.write_text("x = "), "siphon.cfg:1: not valid TOML"),
+        (lambda site: site.configure(("count = 2", "count = 3")), "needs a restart: workers.count"),
+    ],
+)
+def test_a_reload_with_a_fault_changes_nothing(site, break_it, message):
+    site.start()
+    before = pids(site)
+    good = site.file.read_text()
+    break_it(site)
+    site.running[0].send_signal(signal.SIGHUP)
+    site.until(lambda: "reload refused" in site.text())
+    assert message in site.text()
+    assert site.ask() == b"SIP/2.0 200 OK"
+    site.file.write_text(good)
+    assert pids(site) == before
+
+
+def test_a_script_that_changes_is_loaded_by_itself(site):
+    site.configure(('reload = "sighup"', 'reload = "auto"'))
+    site.start()
+    site.script.write_text(site.script.read_text().replace('200, "OK"', '486, "Busy"'))
+    site.until(lambda: site.text().count("script.loaded") == 3)
+    assert site.ask() == b"SIP/2.0 486 Busy"
+
+
+def test_the_demo_password_beyond_loopback_warns_at_start(site):
+    site.configure(("127.0.0.1:", "0.0.0.0:"), more='[auth.users]\nalice = "secret"\n')
+    site.start()
+    assert f"alice: the demo password is served on 0.0.0.0:{site.port}; change it" in site.text()
+    assert " warn main - configuration: " in site.text()
+
+
+def test_the_log_file_is_opened_again_after_logrotate(site):
+    site.configure(("127.0.0.1:", "127.0.0.1:"), more='[log]\nfile = "siphond.log"\n')
+    log = site.place / "siphond.log"
+    site.output = log
+    process = site.start()
+    log.rename(site.place / "siphond.log.1")
+    site.until(lambda: process.send_signal(signal.SIGHUP) or (log.exists() and "reloaded" in log.read_text()))
+
+
+def test_under_systemd_lines_carry_priorities(site):
+    import subprocess
+    import sys
+
+    reading, writing = os.pipe()
+    status = os.fstat(writing)
+    environ = os.environ | {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+    site.script.write_text("raise ValueError\n")
+    line = [sys.executable, "-m", "siphon.cli.siphond", "-c", site.file]
+    subprocess.run(line, stdout=writing, stderr=subprocess.DEVNULL, env=environ, timeout=60)
+    os.close(writing)
+    with os.fdopen(reading) as journal:
+        assert all(re.match(r"<3>\d{4}-\d\d-\d\dT\S+ error main - ", text) for text in journal)

@@ -1,0 +1,73 @@
+import asyncio
+import os
+import signal
+
+import pytest
+
+from siphon.cli import watch
+from siphon.cli.watch import ScriptWatch
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "routes.script"
+    path.write_text("x = 1\n")
+    (tmp_path / "helper.py").write_text("")
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "more.py").write_text("")
+    return path
+
+
+def replaced(path, text):
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
+CHANGES = {
+    "the script is edited in place": lambda place: (place / "routes.script").write_text("x = 22\n"),
+    "the script is replaced": lambda place: replaced(place / "routes.script", "x = 1\n"),
+    "the script is gone": lambda place: (place / "routes.script").unlink(),
+    "a module beside it is edited": lambda place: (place / "helper.py").write_text("y = 1\n"),
+    "a module appears": lambda place: (place / "fresh.py").touch(),
+    "a module of an include path is edited": lambda place: (place / "include" / "more.py").write_text("z = 1\n"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_is_noticed_once(script, what):
+    watching = ScriptWatch(script, [script.parent / "include"])
+    assert not watching.changed()
+    CHANGES[what](script.parent)
+    assert watching.changed()
+    assert not watching.changed()
+
+
+def test_other_files_are_no_change(script):
+    watching = ScriptWatch(script, [script.parent / "none"])
+    (script.parent / "notes.txt").touch()
+    (script.parent / "include" / "more.py").write_text("z = 1\n")
+    assert not watching.changed()
+
+
+def test_a_settled_change_is_one_signal_to_the_supervisor(script, monkeypatch):
+    sent = []
+    looks = iter([False, True, True, True, False])
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    def changed():
+        try:
+            return next(looks)
+        except StopIteration:
+            raise asyncio.CancelledError from None
+
+    watching = ScriptWatch(script, [])
+    monkeypatch.setattr(watching, "changed", changed)
+    monkeypatch.setattr(watch.asyncio, "sleep", sleep)
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watching.run(4242))
+    assert sent == [(4242, signal.SIGHUP)]
+    assert pauses == [watch.LOOK_SECS, watch.LOOK_SECS, *[watch.SETTLE_SECS] * 3, watch.LOOK_SECS]
