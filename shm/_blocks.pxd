@@ -130,29 +130,46 @@ cdef inline int allocator_lock(Region *r) noexcept nogil:
 
 
 cdef inline void allocator_unlock(Region *r) noexcept nogil:
-    release(&r.control.allocator)
+    release(r, &r.control.allocator)
 
 
 cdef inline uint32_t pop_block_locked(Region *r) noexcept nogil:
     """A block, now in transit in our slot, or 0. A damaged list is rebuilt once."""
     cdef uint64_t word
-    cdef uint32_t b
+    cdef uint32_t b, following
     cdef int attempt
     for attempt in range(2):
         word = r.control.free_blocks
         b = list_head(word)
         if b == 0 and list_count(word) == 0:
             return 0
-        if 1 <= b <= r.blocks and list_count(word) > 0 and r.states[b].state == state_free(b) \
-                and r.states[b].next <= r.blocks and (r.states[b].next != 0 or list_count(word) == 1):
+        if 1 <= b <= r.blocks and list_count(word) > 0 and r.states[b].state == state_free(b):
+            following = load32(&r.states[b].next)
+            if following > r.blocks or (following == 0 and list_count(word) > 1):
+                relist_blocks(r)
+                continue
             store32(&r.control.moving, b)
-            store64(&r.control.free_blocks, <uint64_t>(list_count(word) - 1) << 32 | r.states[b].next)
+            store64(&r.control.free_blocks, <uint64_t>(list_count(word) - 1) << 32 | following)
             point(AT_ALLOCATOR_POP)
             store64(&r.states[b].state, state_transit(b, r.slot, r.generation))
             store32(&r.control.moving, 0)
             return b
         relist_blocks(r)
     return 0
+
+
+cdef inline void keep_header(Region *r, uint32_t n) noexcept nogil:
+    """Note n among the spares. Its state becomes BUILDING | slot right before or after."""
+    r.spare[r.spares] = n
+    r.note.spare[r.spares] = n
+    r.spares += 1
+    store32(&r.note.spares, r.spares)
+
+
+cdef inline void drop_header(Region *r) noexcept nogil:
+    """The last spare is one no more."""
+    r.spares -= 1
+    store32(&r.note.spares, r.spares)
 
 
 cdef inline uint32_t pop_header_locked(Region *r) noexcept nogil:
@@ -168,8 +185,7 @@ cdef inline uint32_t pop_header_locked(Region *r) noexcept nogil:
         if 1 <= n <= r.records and list_count(word) > 0 and r.headers[n].state == FREE:
             link = r.headers[n].link
             if link_valid(r, link, n, LISTED) and (<uint32_t>link != 0 or list_count(word) == 1):
-                r.note.spare[r.note.spares] = n
-                store32(&r.note.spares, r.note.spares + 1)
+                keep_header(r, n)
                 store32(&r.control.moving, n | MOVING_HEADER)
                 store64(&r.control.free_headers, <uint64_t>(list_count(word) - 1) << 32 | <uint32_t>link)
                 point(AT_ALLOCATOR_POP)
@@ -192,15 +208,16 @@ cdef inline void keep_block(Region *r, uint32_t b) noexcept nogil:
 
 
 cdef inline uint32_t block_at_hand(Region *r) noexcept nogil:
-    cdef uint32_t b = r.spare_head
+    cdef uint32_t b = r.spare_head, following
     if b == 0:
         return 0
-    if b > r.blocks or r.states[b].state != state_transit(b, r.slot, r.generation) or r.states[b].next > r.blocks:
+    following = load32(&r.states[b].next)
+    if r.states[b].state != state_transit(b, r.slot, r.generation) or following > r.blocks:
         add64(&r.control.corrupt, 1)            # the rest of the list comes back at the slot's next recovery
         r.spare_head = 0
         r.spare_count = 0
         return 0
-    r.spare_head = r.states[b].next
+    r.spare_head = following
     r.spare_count -= 1
     r.note.spare_blocks = r.spare_count
     return b
@@ -250,40 +267,34 @@ cdef inline void blocks_settle(Region *r, bint everything) noexcept nogil:
 cdef inline int headers_fetch(Region *r, uint32_t leave) noexcept nogil:
     """Have a header at hand while `leave` stay free for others: LOCKED, FULL or BUSY."""
     cdef uint32_t count = list_count(load64(&r.control.free_headers)), pull
-    if r.note.spares > SPARES:
-        r.note.spares = 0
-        add64(&r.control.corrupt, 1)
-    if r.note.spares and count + r.note.spares > leave:
+    if r.spares and count + r.spares > leave:
         return LOCKED
     if allocator_lock(r) == BUSY:
         return BUSY
     count = list_count(r.control.free_headers)
-    if count + r.note.spares <= leave:
+    if count + r.spares <= leave:
         allocator_unlock(r)
         return FULL
-    pull = 0 if r.note.spares else 1
+    pull = 0 if r.spares else 1
     if pull and count > r.identity.reserve_records + 2 * r.spares_limit:
         pull += r.spares_limit // 2
     while pull and pop_header_locked(r):
         pull -= 1
     allocator_unlock(r)
-    return LOCKED if r.note.spares else FULL
+    return LOCKED if r.spares else FULL
 
 
 cdef inline int headers_settle(Region *r, uint32_t keep) noexcept nogil:
     """Give back spare headers until `keep` are left: LOCKED or BUSY."""
     cdef uint32_t n
-    if r.note.spares > SPARES:
-        r.note.spares = 0
-        add64(&r.control.corrupt, 1)
-    if r.note.spares <= keep:
+    if r.spares <= keep:
         return LOCKED
     if allocator_lock(r) == BUSY:
         return BUSY
-    while r.note.spares > keep:
-        n = r.note.spare[r.note.spares - 1]
-        if 1 <= n <= r.records and r.headers[n].state == (BUILDING | <uint32_t>r.slot):
+    while r.spares > keep:
+        n = r.spare[r.spares - 1]
+        if r.headers[n].state == (BUILDING | <uint32_t>r.slot):
             push_header_locked(r, n)
-        store32(&r.note.spares, r.note.spares - 1)
+        drop_header(r)
     allocator_unlock(r)
     return LOCKED

@@ -39,7 +39,9 @@ cdef inline uint32_t descriptor_check(const Descriptor *d, uint64_t tag, uint64_
     return checksum(rest, 24, checksum(d, 52, 0xD35C))
 
 
-cdef inline bint descriptor_sound(Header *h, const Descriptor *d, uint32_t n) noexcept nogil:
+cdef inline bint describe_to(Header *h, uint32_t n, uint32_t state, Descriptor *d) noexcept nogil:
+    """Copy the descriptor that the state selects; False when it is damaged. Only checked copies are acted upon."""
+    memcpy(d, chosen(h, state), sizeof(Descriptor))
     return d.check == descriptor_check(d, h.tag, h.key_high, n) and d.length <= VALUE_MAX
 
 
@@ -65,7 +67,7 @@ cdef inline int stripe_lock(Region *r, uint32_t bucket) noexcept nogil:
 
 
 cdef inline void stripe_unlock(Region *r, uint32_t bucket) noexcept nogil:
-    release(&r.stripes[bucket & r.stripe_mask].mutex)
+    release(r, &r.stripes[bucket & r.stripe_mask].mutex)
 
 
 cdef inline void restring_locked(Region *r, uint32_t bucket) noexcept nogil:
@@ -81,8 +83,7 @@ cdef inline void restring_locked(Region *r, uint32_t bucket) noexcept nogil:
         if not link_valid(r, load64(&h.link), n, bucket):
             if not is_live(state) or bucket_of(r, h.tag) != bucket:
                 continue
-            memcpy(&d, chosen(h, state), sizeof(Descriptor))
-            if not descriptor_sound(h, &d, n):
+            if not describe_to(h, n, state, &d):
                 continue
         elif not is_live(state) and not is_building(state):
             store64(&h.link, 0)
@@ -134,9 +135,11 @@ cdef inline int64_t find(Region *r, uint64_t tag, uint64_t high, bint building) 
 
 
 cdef inline void link_locked(Region *r, uint32_t bucket, uint32_t n) noexcept nogil:
-    if not link_valid(r, load64(&r.buckets[bucket]), 0, bucket):
+    cdef uint64_t first = load64(&r.buckets[bucket])
+    if not link_valid(r, first, 0, bucket):
         restring_locked(r, bucket)
-    store64(&r.headers[n].link, sealed_link(<uint32_t>load64(&r.buckets[bucket]), n, bucket))
+        first = load64(&r.buckets[bucket])
+    store64(&r.headers[n].link, sealed_link(<uint32_t>first, n, bucket))
     store64(&r.buckets[bucket], sealed_link(n, 0, bucket))
     point(AT_LINKED)
 
@@ -180,7 +183,7 @@ cdef inline int header_lock(Region *r, uint32_t n) noexcept nogil:
 
 
 cdef inline void header_unlock(Region *r, uint32_t n) noexcept nogil:
-    release(&r.headers[n].mutex)
+    release(r, &r.headers[n].mutex)
 
 
 cdef inline void quarantine(Region *r, uint32_t n, uint32_t bucket) noexcept nogil:
@@ -195,8 +198,9 @@ cdef inline void quarantine(Region *r, uint32_t n, uint32_t bucket) noexcept nog
         stripe_unlock(r, bucket)
 
 
-cdef inline int open_record(Region *r, uint64_t tag, uint64_t high, uint32_t *found, uint32_t *state) noexcept nogil:
-    """Find and lock: LOCKED (state is live, its descriptor sound), ABSENT or BUSY. Damage reads as ABSENT."""
+cdef inline int open_record(Region *r, uint64_t tag, uint64_t high, uint32_t *found, uint32_t *state,
+                            Descriptor *d) noexcept nogil:
+    """Find and lock: LOCKED (state is live, d a sound copy of its descriptor), ABSENT or BUSY. Damage reads as ABSENT."""
     cdef int64_t n
     cdef int got, attempt
     cdef Header *h
@@ -213,7 +217,7 @@ cdef inline int open_record(Region *r, uint64_t tag, uint64_t high, uint32_t *fo
             continue
         state[0] = load32(&h.state)
         if is_live(state[0]) and h.tag == tag and h.key_high == high:
-            if descriptor_sound(h, chosen(h, state[0]), <uint32_t>n):
+            if describe_to(h, <uint32_t>n, state[0], d):
                 found[0] = <uint32_t>n
                 return LOCKED
             quarantine(r, <uint32_t>n, bucket_of(r, tag))

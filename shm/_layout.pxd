@@ -195,7 +195,13 @@ cdef struct Facts:              # what a commit writes beside the value
     double expiry
 
 
-cdef struct Region:             # process-local: where things are, who we are
+cdef struct Held:               # a mutex that we hold, as it was right after locking
+    void *next
+    void *previous
+    uint32_t tid
+
+
+cdef struct Region:             # process-local: where things are, who we are. What we act by is here; the note only mirrors it
     char *base
     size_t size
     Identity *identity
@@ -222,6 +228,13 @@ cdef struct Region:             # process-local: where things are, who we are
     uint32_t spare_count
     uint32_t spare_limit
     uint32_t spares_limit
-    int kind                    # what a sound mutex has as its kind
+    uint32_t spares             # headers at hand, in `spare`
+    uint32_t spare[SPARES]
+    uint32_t old_count
+    uint32_t new_count
+    uint32_t old[CHAIN]         # the chains of the operation under way
+    uint32_t fresh[CHAIN]
+    Held held[8]
+    uint32_t depth
     int waiting                 # the deadline of this operation's waits is set
     timespec deadline

@@ -42,9 +42,8 @@ cdef inline int64_t look(Region *r, const unsigned char *key, Descriptor *out) n
     cdef int got
     key_words(key, &tag, &high)
     critical_enter(r)
-    got = open_record(r, tag, high, &n, &state)
+    got = open_record(r, tag, high, &n, &state, out)
     if got == LOCKED:
-        memcpy(out, chosen(&r.headers[n], state), sizeof(Descriptor))
         header_unlock(r, n)
         if expired(r, out):
             got = ABSENT
@@ -55,8 +54,9 @@ cdef inline int64_t look(Region *r, const unsigned char *key, Descriptor *out) n
 cdef inline void value_damaged(Region *r, uint64_t tag, uint64_t high, uint64_t version) noexcept nogil:
     """Quarantine the record if it still has this version."""
     cdef uint32_t n = 0, state = 0
-    if open_record(r, tag, high, &n, &state) == LOCKED:
-        if chosen(&r.headers[n], state).version == version:
+    cdef Descriptor d
+    if open_record(r, tag, high, &n, &state, &d) == LOCKED:
+        if d.version == version:
             quarantine(r, n, bucket_of(r, tag))
         header_unlock(r, n)
 
@@ -68,9 +68,8 @@ cdef inline int64_t fetch(Region *r, const unsigned char *key, unsigned char *to
     cdef int64_t got
     key_words(key, &tag, &high)
     critical_enter(r)
-    got = open_record(r, tag, high, &n, &state)
+    got = open_record(r, tag, high, &n, &state, out)
     if got == LOCKED:
-        memcpy(out, chosen(&r.headers[n], state), sizeof(Descriptor))
         if expired(r, out):
             got = ABSENT
         elif out.length > room:
@@ -105,7 +104,9 @@ cdef inline int take_fresh(Region *r, size_t length, uint32_t leave) noexcept no
         b = block_at_hand(r)
         if b == 0:                                  # damaged list: those taken come back at recovery
             return BUSY
-        r.note.fresh[i] = b
+        r.fresh[i] = b
+    memcpy(r.note.fresh, r.fresh, need * sizeof(uint32_t))
+    r.new_count = need
     store32(&r.note.new_count, need)
     point(AT_BLOCKS_TAKEN)
     return LOCKED
@@ -114,20 +115,22 @@ cdef inline int take_fresh(Region *r, size_t length, uint32_t leave) noexcept no
 cdef inline void fill_fresh(Region *r, const unsigned char *value, size_t length) noexcept nogil:
     cdef uint32_t i
     cdef size_t part
-    for i in range(r.note.new_count):
+    for i in range(r.new_count):
         part = length if length < BLOCK else BLOCK
-        memcpy(r.values + <size_t>r.note.fresh[i] * BLOCK, value, part)
+        memcpy(r.values + <size_t>r.fresh[i] * BLOCK, value, part)
         value += part
         length -= part
     point(AT_BLOCKS_COPIED)
 
 
 cdef inline void mark_fresh(Region *r, uint32_t n) noexcept nogil:
-    cdef uint32_t i, b, count = r.note.new_count
+    cdef uint32_t i, b, count = r.new_count
     for i in range(count):
-        b = r.note.fresh[i]
-        r.states[b].next = r.note.fresh[i + 1] if i + 1 < count else 0
+        b = r.fresh[i]
+        r.states[b].next = r.fresh[i + 1] if i + 1 < count else 0
         store64(&r.states[b].state, state_of(b, n))
+        if i == 0:
+            point(AT_HALF_MARKED)
     point(AT_BEFORE_SWITCH)
 
 
@@ -138,17 +141,17 @@ cdef inline void describe(Region *r, Header *h, Descriptor *d, uint32_t n, uint6
     d.next_deadline = facts.next_deadline
     d.claim_deadline = facts.claim_deadline
     d.expiry = facts.expiry
-    d.first = r.note.fresh[0] if r.note.new_count else 0
+    d.first = r.fresh[0] if r.new_count else 0
     d.length = <uint32_t>length
     d.value_check = value_check(value, length, version)
     d.check = descriptor_check(d, h.tag, h.key_high, n)
 
 
-cdef inline void free_noted(Region *r, uint32_t *blocks, uint32_t count, uint32_t n) noexcept nogil:
+cdef inline void free_old(Region *r, uint32_t n) noexcept nogil:
     """Take back what is still marked as the record's."""
     cdef uint32_t i, b
-    for i in range(count):
-        b = blocks[i]
+    for i in range(r.old_count):
+        b = r.old[i]
         if r.states[b].state == state_of(b, n):
             store64(&r.states[b].state, state_transit(b, r.slot, r.generation))
             keep_block(r, b)
@@ -159,12 +162,16 @@ cdef inline void free_noted(Region *r, uint32_t *blocks, uint32_t count, uint32_
 cdef inline void keep_fresh(Region *r) noexcept nogil:
     """The commit is not to be: what was taken for it lies at hand again."""
     cdef uint32_t i
-    for i in range(r.note.new_count):
-        keep_block(r, r.note.fresh[i])
+    for i in range(r.new_count):
+        keep_block(r, r.fresh[i])
+    r.new_count = 0
     store32(&r.note.new_count, 0)
 
 
 cdef inline void note_open(Region *r, uint32_t n, uint32_t operation) noexcept nogil:
+    r.new_count = 0
+    r.note.old_count = r.old_count
+    memcpy(r.note.old, r.old, r.old_count * sizeof(uint32_t))
     store32(&r.note.new_count, 0)
     store32(&r.note.record, n)
     store32(&r.note.operation, operation)
@@ -178,11 +185,10 @@ cdef inline void note_close(Region *r) noexcept nogil:
 
 cdef inline void note_old(Region *r, uint32_t n, const Descriptor *d) noexcept nogil:
     """The old chain, as far as it is sound: what is damaged stays behind until the next exclusive start."""
-    cdef uint32_t count = blocks_for(d.length)
-    if not walk_value(r, n, d, r.note.old):
+    r.old_count = blocks_for(d.length)
+    if not walk_value(r, n, d, r.old):
         add64(&r.control.corrupt, 1)
-        count = 0
-    store32(&r.note.old_count, count)
+        r.old_count = 0
 
 
 cdef inline int act(action_t action, void *argument) noexcept nogil:
@@ -193,18 +199,17 @@ cdef inline int act(action_t action, void *argument) noexcept nogil:
     return 0
 
 
-cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const unsigned char *value, size_t length,
+cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const Descriptor *old, const unsigned char *value, size_t length,
                                    const Facts *facts, bint use_reserve, action_t action, void *argument) noexcept nogil:
     cdef Header *h = &r.headers[n]
-    cdef Descriptor *old = chosen(h, state)
-    cdef uint64_t version
+    cdef uint64_t version = 0
     cdef uint32_t leave = 0, i
     cdef int got
     note_old(r, n, old)
     note_open(r, n, REPLACE)
     if not use_reserve:
         leave = r.identity.reserve_blocks
-    elif blocks_for(length) > r.note.old_count:
+    elif blocks_for(length) > r.old_count:
         leave = r.identity.reserve_blocks // 2
     got = take_fresh(r, length, leave)
     if got == LOCKED:
@@ -214,7 +219,7 @@ cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const 
         mark_fresh(r, n)
         store32(&h.state, LIVE_A if state == LIVE_B else LIVE_B)
         act(action, argument)
-        free_noted(r, r.note.old, r.note.old_count, n)
+        free_old(r, n)
     note_close(r)
     return <int64_t>version if got == LOCKED else got
 
@@ -222,13 +227,14 @@ cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const 
 cdef inline int64_t replace(Region *r, uint64_t tag, uint64_t high, uint64_t expected, const unsigned char *value, size_t length,
                             const Facts *facts, bint use_reserve, action_t action, void *argument) noexcept nogil:
     cdef uint32_t n = 0, state = 0
-    cdef int64_t got = open_record(r, tag, high, &n, &state)
+    cdef Descriptor old
+    cdef int64_t got = open_record(r, tag, high, &n, &state, &old)
     if got != LOCKED:
         return BUSY if got == BUSY else CONFLICT
-    if chosen(&r.headers[n], state).version != expected:
+    if old.version != expected:
         got = CONFLICT
     else:
-        got = replace_locked(r, n, state, value, length, facts, use_reserve, action, argument)
+        got = replace_locked(r, n, state, &old, value, length, facts, use_reserve, action, argument)
     header_unlock(r, n)
     return got
 
@@ -238,6 +244,7 @@ cdef inline int64_t insert_over(Region *r, uint32_t n, uint64_t tag, uint64_t hi
     """An insert found header n with its key. ABSENT: it is not there after all (a dead inserter's remains were unlinked), try again."""
     cdef Header *h = &r.headers[n]
     cdef uint32_t state
+    cdef Descriptor old
     cdef int64_t result = ABSENT
     cdef int got = header_lock(r, n)
     if got == BUSY:
@@ -248,10 +255,10 @@ cdef inline int64_t insert_over(Region *r, uint32_t n, uint64_t tag, uint64_t hi
     state = load32(&h.state)
     if h.tag == tag and h.key_high == high:
         if is_live(state):
-            if not descriptor_sound(h, chosen(h, state), n):
+            if not describe_to(h, n, state, &old):
                 quarantine(r, n, bucket_of(r, tag))
-            elif expired(r, chosen(h, state)):
-                result = replace_locked(r, n, state, value, length, facts, use_reserve, action, argument)
+            elif expired(r, &old):
+                result = replace_locked(r, n, state, &old, value, length, facts, use_reserve, action, argument)
             else:
                 result = CONFLICT
         elif is_building(state):                    # its builder held this mutex until its death
@@ -271,13 +278,13 @@ cdef inline int64_t insert_fresh(Region *r, uint64_t tag, uint64_t high, const u
     cdef uint32_t bucket = bucket_of(r, tag), n
     cdef Header *h
     cdef int64_t got, found
-    cdef uint64_t version
+    cdef uint64_t version = 0
     got = headers_fetch(r, 0 if use_reserve else r.identity.reserve_records)
     if got != LOCKED:
         return got
-    n = r.note.spare[r.note.spares - 1]
-    if n == 0 or n > r.records or r.headers[n].state != (BUILDING | <uint32_t>r.slot):
-        store32(&r.note.spares, r.note.spares - 1)
+    n = r.spare[r.spares - 1]
+    if r.headers[n].state != (BUILDING | <uint32_t>r.slot):
+        drop_header(r)
         add64(&r.control.corrupt, 1)
         return ABSENT
     h = &r.headers[n]
@@ -285,12 +292,12 @@ cdef inline int64_t insert_fresh(Region *r, uint64_t tag, uint64_t high, const u
     if got == BUSY:
         return BUSY
     if got == CORRUPT:
-        store32(&r.note.spares, r.note.spares - 1)
+        drop_header(r)
         quarantine(r, n, bucket)
         return ABSENT
-    store32(&r.note.old_count, 0)
+    r.old_count = 0
     note_open(r, n, INSERT)
-    store32(&r.note.spares, r.note.spares - 1)
+    drop_header(r)
     h.tag = tag
     h.key_high = high
     point(AT_HEADER_TAKEN)
@@ -313,8 +320,7 @@ cdef inline int64_t insert_fresh(Region *r, uint64_t tag, uint64_t high, const u
         act(action, argument)
     else:
         keep_fresh(r)
-        r.note.spare[r.note.spares] = n
-        store32(&r.note.spares, r.note.spares + 1)
+        keep_header(r, n)
     note_close(r)
     header_unlock(r, n)
     return <int64_t>version if got == LOCKED else got
@@ -359,10 +365,10 @@ cdef inline int64_t store(Region *r, const unsigned char *key, uint64_t expected
     return got
 
 
-cdef inline int64_t erase_locked(Region *r, uint32_t n, uint32_t state, uint32_t bucket, action_t action, void *argument) noexcept nogil:
+cdef inline int64_t erase_locked(Region *r, uint32_t n, const Descriptor *old, uint32_t bucket, action_t action, void *argument) noexcept nogil:
     """1 or BUSY. Room for the header among the spares was made before."""
     cdef Header *h = &r.headers[n]
-    note_old(r, n, chosen(h, state))
+    note_old(r, n, old)
     note_open(r, n, DELETE)
     if stripe_lock(r, bucket) == BUSY:
         note_close(r)
@@ -372,9 +378,8 @@ cdef inline int64_t erase_locked(Region *r, uint32_t n, uint32_t state, uint32_t
     take_out_locked(r, bucket, n)
     stripe_unlock(r, bucket)
     act(action, argument)
-    free_noted(r, r.note.old, r.note.old_count, n)
-    r.note.spare[r.note.spares] = n
-    store32(&r.note.spares, r.note.spares + 1)
+    free_old(r, n)
+    keep_header(r, n)
     store32(&h.state, BUILDING | <uint32_t>r.slot)
     note_close(r)
     return 1
@@ -385,20 +390,19 @@ cdef inline int64_t erase(Region *r, const unsigned char *key, uint64_t expected
     """1, CONFLICT or BUSY. expected 0 takes any version; `expiring` > 0 only a record whose expiry lies before it."""
     cdef uint64_t tag, high
     cdef uint32_t n = 0, state = 0
-    cdef const Descriptor *d
+    cdef Descriptor d
     cdef int64_t got = BUSY
     key_words(key, &tag, &high)
     critical_enter(r)
     if headers_settle(r, SPARES - 1) == LOCKED:
-        got = open_record(r, tag, high, &n, &state)
+        got = open_record(r, tag, high, &n, &state, &d)
         if got == ABSENT:
             got = CONFLICT
         elif got == LOCKED:
-            d = chosen(&r.headers[n], state)
             if (expected and d.version != expected) or (expiring > 0.0 and not 0.0 < d.expiry <= expiring):
                 got = CONFLICT
             else:
-                got = erase_locked(r, n, state, bucket_of(r, tag), action, argument)
+                got = erase_locked(r, n, &d, bucket_of(r, tag), action, argument)
             header_unlock(r, n)
         headers_settle(r, r.spares_limit)
         blocks_settle(r, False)

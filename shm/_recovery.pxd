@@ -85,8 +85,8 @@ cdef inline uint32_t recall(Region *r, uint32_t *noted, uint32_t count, uint32_t
                             uint32_t slot) noexcept nogil:
     """Noted blocks that are marked as the record's but not in its present chain go into transit of the dead slot."""
     cdef uint32_t i, b, moved = 0
-    for i in range(count):
-        b = noted[i]
+    for i in range(count if count <= CHAIN else 0):
+        b = load32(&noted[i])
         if 1 <= b <= r.blocks and r.states[b].state == state_of(b, n) and not among(b, present, held):
             store64(&r.states[b].state, state_transit(b, slot, r.notes[slot].generation))
             moved += 1
@@ -104,14 +104,15 @@ cdef inline bint return_header(Region *r, uint32_t n) noexcept nogil:
 cdef inline bint settle_record(Region *r, uint32_t slot, uint32_t n, Recovered *out, uint32_t *present) noexcept nogil:
     """The record of the note, its mutex held. False: a lock was not to be had."""
     cdef Note *note = &r.notes[slot]
+    cdef Descriptor d
     cdef Header *h = &r.headers[n]
     cdef uint32_t state = load32(&h.state), held = 0
     cdef uint32_t bucket = bucket_of(r, h.tag)
     if is_live(state):
-        if not descriptor_sound(h, chosen(h, state), n) or not walk_value(r, n, chosen(h, state), present):
+        if not describe_to(h, n, state, &d) or not walk_value(r, n, &d, present):
             quarantine(r, n, bucket)
             return True
-        held = blocks_for(chosen(h, state).length)
+        held = blocks_for(d.length)
     elif state == QUARANTINED:
         return True
     elif state == DEAD or state == (BUILDING | slot):
@@ -120,8 +121,8 @@ cdef inline bint settle_record(Region *r, uint32_t slot, uint32_t n, Recovered *
         store32(&h.state, DEAD)
         take_out_locked(r, bucket, n)
         stripe_unlock(r, bucket)
-    recall(r, note.old, note.old_count if note.old_count <= CHAIN else 0, n, present, held, slot)
-    recall(r, note.fresh, note.new_count if note.new_count <= CHAIN else 0, n, present, held, slot)
+    recall(r, note.old, load32(&note.old_count), n, present, held, slot)
+    recall(r, note.fresh, load32(&note.new_count), n, present, held, slot)
     if load32(&h.state) == DEAD:
         if not return_header(r, n):
             return False
@@ -134,10 +135,10 @@ cdef inline bint recover_note(Region *r, uint32_t slot, Recovered *out, uint32_t
     cdef uint32_t i, n, count
     cdef int got
     cdef bint done
-    n = note.record
-    out.operation = note.operation
+    n = load32(&note.record)
+    out.operation = load32(&note.operation)
     out.record = n
-    if note.operation != IDLE and 1 <= n <= r.records:
+    if out.operation != IDLE and 1 <= n <= r.records:
         got = patiently(r, n)
         if got == BUSY:
             return False
@@ -150,9 +151,9 @@ cdef inline bint recover_note(Region *r, uint32_t slot, Recovered *out, uint32_t
                 return False
     store32(&note.operation, IDLE)
     point(AT_RECOVERY_SETTLED)
-    count = note.spares if note.spares <= SPARES else SPARES
-    for i in range(count):
-        n = note.spare[i]
+    count = load32(&note.spares)
+    for i in range(count if count <= SPARES else SPARES):
+        n = load32(&note.spare[i])
         if 1 <= n <= r.records and load32(&r.headers[n].state) == (BUILDING | slot):
             if not return_header(r, n):
                 return False
@@ -226,7 +227,7 @@ cdef inline void verify_record(Region *r, uint32_t n, unsigned char *seen, uint3
     """One header under its mutex; marks its blocks in `seen`."""
     cdef Header *h = &r.headers[n]
     cdef uint32_t state = load32(&h.state), i
-    cdef Descriptor *d
+    cdef Descriptor d
     cdef int got
     cdef int64_t found
     if state == FREE:
@@ -247,8 +248,7 @@ cdef inline void verify_record(Region *r, uint32_t n, unsigned char *seen, uint3
         return
     state = load32(&h.state)
     if is_live(state):
-        d = chosen(h, state)
-        if not descriptor_sound(h, d, n) or not walk_value(r, n, d, chain) or not value_sound(r, n, d, scratch):
+        if not describe_to(h, n, state, &d) or not walk_value(r, n, &d, chain) or not value_sound(r, n, &d, scratch):
             out.bad_records += 1
         else:
             out.records += 1
@@ -289,14 +289,15 @@ cdef inline void verify_bucket(Region *r, uint32_t bucket, Verified *out) noexce
 cdef inline bint lost(Region *r, uint32_t b, uint32_t n, uint32_t *chain) noexcept nogil:
     """A block of record n that no walk came by: looked at again, under the record's mutex."""
     cdef uint32_t state
+    cdef Descriptor d
     cdef bint result = False
     if n < 1 or n > r.records or patiently(r, n) < 0:
         return True
     if load64(&r.states[b].state) == state_of(b, n):
         state = load32(&r.headers[n].state)
         result = True
-        if is_live(state) and walk_value(r, n, chosen(&r.headers[n], state), chain):
-            result = not among(b, chain, blocks_for(chosen(&r.headers[n], state).length))
+        if is_live(state) and describe_to(&r.headers[n], n, state, &d) and walk_value(r, n, &d, chain):
+            result = not among(b, chain, blocks_for(d.length))
     header_unlock(r, n)
     return result
 
@@ -396,11 +397,11 @@ cdef inline void make_mutexes(Region *r) noexcept nogil:
         r.headers[i].guard = guard_of(<uint32_t>0x20000000 + i)
 
 
-cdef inline bint keepable(Region *r, uint32_t n, unsigned char *seen, uint32_t *chain, unsigned char *scratch) noexcept nogil:
+cdef inline bint keepable(Region *r, uint32_t n, Descriptor *d, unsigned char *seen, uint32_t *chain,
+                          unsigned char *scratch) noexcept nogil:
     cdef Header *h = &r.headers[n]
-    cdef Descriptor *d = chosen(h, h.state)
     cdef uint32_t i
-    if not descriptor_sound(h, d, n) or not walk_value(r, n, d, chain) or not value_sound(r, n, d, scratch):
+    if not describe_to(h, n, h.state, d) or not walk_value(r, n, d, chain) or not value_sound(r, n, d, scratch):
         return False
     for i in range(blocks_for(d.length)):
         if seen[chain[i]]:
@@ -413,6 +414,7 @@ cdef inline int rebuild(Region *r, uint32_t *dropped) noexcept nogil:
     cdef uint32_t n, i, b, bucket
     cdef int64_t twin
     cdef Header *h
+    cdef Descriptor d
     cdef uint64_t version = r.control.version
     cdef unsigned char *seen = <unsigned char *>calloc(r.blocks + 1, 1)
     cdef unsigned char *scratch = <unsigned char *>malloc(VALUE_MAX)
@@ -431,14 +433,14 @@ cdef inline int rebuild(Region *r, uint32_t *dropped) noexcept nogil:
         h = &r.headers[n]
         h.link = 0
         if is_live(h.state):
-            if keepable(r, n, seen, chain, scratch):
+            if keepable(r, n, &d, seen, chain, scratch):
                 bucket = bucket_of(r, h.tag)
                 twin = walk_locked(r, bucket, h.tag, h.key_high, False)
                 if twin == ABSENT:
-                    for i in range(blocks_for(chosen(h, h.state).length)):
+                    for i in range(blocks_for(d.length)):
                         seen[chain[i]] = 1
-                    if chosen(h, h.state).version > version:
-                        version = chosen(h, h.state).version
+                    if d.version > version:
+                        version = d.version
                     link_locked(r, bucket, n)
                     continue
             dropped[0] += 1

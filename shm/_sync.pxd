@@ -58,6 +58,7 @@ cdef extern from * nogil:
     #endif
     #define shm_lock_word(m) __atomic_load_n((unsigned *)&(m)->__data.__lock, __ATOMIC_ACQUIRE)
     #define shm_kind(m) ((m)->__data.__kind)
+    #define SHM_KIND 144                        /* glibc: robust, process-shared */
 
     static int shm_mutex_make(pthread_mutex_t *m)
     {
@@ -70,6 +71,15 @@ cdef extern from * nogil:
         pthread_mutexattr_destroy(&a);
         return r;
     }
+
+    /* What unlocking will follow, kept aside: random bytes in a mutex that is held must not become a wild write. Locks nest like brackets. */
+    #define shm_held_save(m, h) do { (h)->next = (m)->__data.__list.__next; (h)->previous = (m)->__data.__list.__prev; \\
+                                     (h)->tid = shm_lock_word(m) & 0x3fffffff; } while (0)
+    #define shm_held_sound(m, h) ((h)->next == (m)->__data.__list.__next && (h)->previous == (m)->__data.__list.__prev \\
+                                  && (h)->tid == (shm_lock_word(m) & 0x3fffffff) && shm_kind(m) == SHM_KIND)
+    #define shm_held_restore(m, h) do { (m)->__data.__list.__next = (h)->next; (m)->__data.__list.__prev = (h)->previous; \\
+                                        (m)->__data.__kind = SHM_KIND; (m)->__data.__owner = (int)(h)->tid; \\
+                                        __atomic_store_n(&(m)->__data.__lock, (int)((h)->tid | 0x80000000u), __ATOMIC_RELEASE); } while (0)
 
     static int shm_holder_missing(pthread_mutex_t *m)
     {
@@ -103,7 +113,11 @@ cdef extern from * nogil:
     void pause "shm_pause"()
     uint32_t lock_word "shm_lock_word"(pthread_mutex_t *)
     int kind_of "shm_kind"(pthread_mutex_t *)
+    const int SOUND_KIND "SHM_KIND"
     int mutex_make "shm_mutex_make"(pthread_mutex_t *)
+    void held_save "shm_held_save"(pthread_mutex_t *, Held *)
+    bint held_sound "shm_held_sound"(pthread_mutex_t *, Held *)
+    void held_restore "shm_held_restore"(pthread_mutex_t *, Held *)
     int holder_missing "shm_holder_missing"(pthread_mutex_t *)
     double clock_read "shm_clock"(int)
     int CLOCK_BOOTTIME, CLOCK_REALTIME, CLOCK_MONOTONIC
@@ -121,6 +135,7 @@ cdef enum:                                  # where a test build may stop; the o
     AT_RECORD_LOCKED
     AT_BLOCKS_TAKEN
     AT_BLOCKS_COPIED
+    AT_HALF_MARKED
     AT_BEFORE_SWITCH
     AT_AFTER_SWITCH                         # ... and before the send
     AT_SENT
@@ -152,6 +167,7 @@ cdef inline uint32_t guard_of(uint32_t position) noexcept nogil:
 
 cdef inline void critical_enter(Region *r) noexcept nogil:
     r.waiting = 0
+    r.depth = 0
     r.now = clock_read(CLOCK_BOOTTIME)
     r.critical[0] = r.now
 
@@ -179,27 +195,38 @@ cdef inline int wait_for(Region *r, pthread_mutex_t *m) noexcept nogil:
     return pthread_mutex_clocklock(m, CLOCK_MONOTONIC, &r.deadline)
 
 
+cdef inline void hold(Region *r, pthread_mutex_t *m) noexcept nogil:
+    held_save(m, &r.held[r.depth & 7])
+    r.depth += 1
+
+
+cdef inline void release(Region *r, pthread_mutex_t *m) noexcept nogil:
+    r.depth -= 1
+    if not held_sound(m, &r.held[r.depth & 7]):
+        held_restore(m, &r.held[r.depth & 7])
+        add64(&r.control.corrupt, 1)
+    pthread_mutex_unlock(m)
+
+
 cdef inline int acquire(Region *r, pthread_mutex_t *m, uint32_t *guard, uint32_t position) noexcept nogil:
     cdef int got
-    if load32(guard) != guard_of(position) or kind_of(m) != r.kind:
+    if load32(guard) != guard_of(position) or kind_of(m) != SOUND_KIND:
         return CORRUPT
     got = pthread_mutex_trylock(m)
     if got == EBUSY:
         got = wait_for(r, m)
     if got == 0:
+        hold(r, m)
         return LOCKED
     if got == EOWNERDEAD:
         pthread_mutex_consistent(m)
+        hold(r, m)
         add64(&r.control.inherited, 1)
         return INHERITED
     if got == ETIMEDOUT and not holder_missing(m):
         add64(&r.control.busy, 1)
         return BUSY
     return CORRUPT
-
-
-cdef inline void release(pthread_mutex_t *m) noexcept nogil:
-    pthread_mutex_unlock(m)
 
 
 cdef inline void mend(Region *r, pthread_mutex_t *m, uint32_t *guard, uint32_t position) noexcept nogil:
@@ -218,14 +245,14 @@ cdef inline void mend(Region *r, pthread_mutex_t *m, uint32_t *guard, uint32_t p
         return
     if got == BUSY:
         return
-    if load32(guard) != guard_of(position) or kind_of(m) != r.kind or holder_missing(m):
+    if load32(guard) != guard_of(position) or kind_of(m) != SOUND_KIND or holder_missing(m):
         store32(guard, 0)
         nanosleep(&nap, NULL)
         mutex_make(m)
         store32(guard, guard_of(position))
         add64(&r.control.corrupt, 1)
         add64(&r.control.mended, 1)
-    release(&r.control.mender)
+    release(r, &r.control.mender)
 
 
 cdef inline int acquire_mended(Region *r, pthread_mutex_t *m, uint32_t *guard, uint32_t position) noexcept nogil:

@@ -109,7 +109,7 @@ BLOCK_BYTES = BLOCK
 MAGIC = b"siphshm\n"
 OPERATIONS = ("none", "insert", "replace", "delete")
 POINTS = (
-    "nowhere", "record locked", "blocks taken", "blocks copied", "before the switch", "after the switch, before the send", "sent",
+    "nowhere", "record locked", "blocks taken", "blocks copied", "half marked", "before the switch", "after the switch, before the send", "sent",
     "old blocks half freed", "before unlock", "header taken", "stripe locked", "linked", "dead", "unlinked", "allocator pop",
     "allocator push", "recovery started", "recovery settled", "recovery swept",
 )
@@ -338,7 +338,8 @@ cdef class Table:
         r.spare_limit = min(<uint32_t>SPARE_BLOCKS, r.blocks // (r.slots * 8))
         r.spares_limit = min(<uint32_t>SPARES // 2, r.records // (r.slots * 8))
         mutex_make(&sample)
-        r.kind = kind_of(&sample)
+        if kind_of(&sample) != SOUND_KIND:
+            raise OSError("this C library makes robust mutexes in another way than siphond knows")
         return 0
 
     # The slot
@@ -365,14 +366,14 @@ cdef class Table:
             headers_settle(r, 0)
             blocks_settle(r, True)
             critical_leave(r)
-            if r.note.spares == 0 and r.spare_count == 0:
+            if r.spares == 0 and r.spare_count == 0:
                 store32(&r.note.clean, 1)
             shm_let_go(self.slot_file)
         r.slot = -1
         self.slot_file = -1
         r.note = NULL
         r.critical = &r.unnoted
-        r.spare_head = r.spare_count = 0
+        r.spare_head = r.spare_count = r.spares = 0
         self.watched = None
         return 0
 
@@ -403,7 +404,7 @@ cdef class Table:
         store32(&r.note.clean, 0)
         r.slot = slot
         r.generation = generation
-        r.spare_head = r.spare_count = 0
+        r.spare_head = r.spare_count = r.spares = 0
         r.critical = &r.note.critical_since
         return 0
 
@@ -532,9 +533,7 @@ cdef class Table:
             state = load32(&h.state)
             if not is_live(state):
                 return False
-            memcpy(d, chosen(h, state), sizeof(Descriptor))
-            fence()
-            if descriptor_sound(h, d, n) and load32(&h.state) == state:
+            if describe_to(h, n, state, d) and load32(&h.state) == state:
                 return True
         return False
 
@@ -619,10 +618,11 @@ cdef class Table:
         """Quarantine header n if it is live and damaged."""
         cdef Region *r = &self.region
         cdef Header *h = &r.headers[n]
+        cdef Descriptor d
         cdef int got
         critical_enter(r)
         got = header_lock(r, n)
-        if got == CORRUPT or (got >= 0 and is_live(h.state) and not descriptor_sound(h, chosen(h, h.state), n)):
+        if got == CORRUPT or (got >= 0 and is_live(h.state) and not describe_to(h, n, h.state, &d)):
             quarantine(r, n, bucket_of(r, h.tag))
         if got >= 0:
             header_unlock(r, n)

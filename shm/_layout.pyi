@@ -1,0 +1,3 @@
+VERSION: int
+
+def structures() -> dict[str, tuple[int, dict[str, int]]]: ...
