@@ -2,12 +2,16 @@
 
 import mmap
 import os
+import signal
+import socket
 import struct
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable
@@ -18,6 +22,8 @@ ROW = struct.Struct("=IIdddIi")  # pid, generation, heartbeat, critical, handler
 COUNTERS = 32
 ROW_BYTES = ROW.size + 8 * COUNTERS
 SLOTS = 8
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -197,16 +203,18 @@ class Instance:
 
     def __init__(
         self, log: Path, count: int = 2, steering: str = "flow", make: Callable[[], Echo] = Echo, **options: object
-    ):
+    ) -> None:
         self.slots = FakeSlots()
         self.count = count
         self.log = log
         self.listeners = open_listeners([("127.0.0.1", 0, None)], count, 0, steering)
         self.address = self.listeners[0][0].getsockname()
-        sys.stdout.flush()
+        self.client = self.new_client()
         self.pid = os.fork()
         if self.pid == 0:
             self.supervise(make, options)
+        for sock in self.listeners[0]:
+            sock.close()
 
     def supervise(self, make: Callable[[], Echo], options: dict[str, object]) -> None:
         status = 99
@@ -215,5 +223,73 @@ class Instance:
             os.dup2(descriptor, 2)
             settings = Options(count=self.count, slot_count=SLOTS, **options)  # type: ignore[arg-type]
             status = Supervisor(self.listeners, self.slots, make, settings).run()
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(status)
+
+    def new_client(self) -> socket.socket:
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.connect(self.address)
+        client.settimeout(5)
+        return client
+
+    def ask(self, text: str) -> str:
+        self.client.send(text.encode())
+        return self.client.recv(2000).decode()
+
+    def ask_from_new_port(self, text: str) -> str:
+        with self.new_client() as client:
+            client.send(text.encode())
+            return client.recv(2000).decode()
+
+    def worker_pids(self) -> list[int]:
+        return [self.slots.read(index).pid for index in range(self.count)]
+
+    def noted(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def until_noted(self, text: str, times: int = 1) -> None:
+        until(lambda: self.noted().count(text) >= times, f"{text!r} in the log")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """The exit status of the supervisor."""
+        until(self.has_ended, "the end of the supervisor")
+        status = os.waitpid(self.pid, 0)[1]
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def close(self) -> None:
+        self.client.close()
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+
+def until(ask: Callable[[], T | None], what: str, secs: float = 10.0) -> T:
+    """Asks again until the answer is true, and returns it; fails after `secs`."""
+    deadline = time.monotonic() + secs
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"no {what} within {secs} s"
+        time.sleep(0.002)
+
+
+def is_running(pid: int) -> bool:
+    """False for a zombie, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def title_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()

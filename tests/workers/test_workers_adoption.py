@@ -1,0 +1,57 @@
+"""Who serves whom."""
+
+from worker_fakes import FakeSlot, FakeSlots
+
+from workers.adoption import Crew, crew_of, is_live
+
+NOW = 100.0
+IDLE = FakeSlot(pid=1, heartbeat=1.0, busy=False)
+BEATING = FakeSlot(pid=2, heartbeat=NOW - 0.04, busy=True)
+BLOCKED = FakeSlot(pid=3, heartbeat=NOW - 0.06, busy=True)
+EMPTY = FakeSlot(pid=0, heartbeat=NOW, busy=False)
+
+
+def adopters(*workers: FakeSlot, helper: FakeSlot | None = None, orphaned: tuple[int, ...] = ()) -> dict[int, int]:
+    crew = Crew(len(workers), 7 if helper else None, orphaned)
+    states = dict(enumerate(workers)) | ({7: helper} if helper else {})
+    return crew.adopters(states, NOW)
+
+
+def test_a_slot_is_live_while_idle_or_beating() -> None:
+    assert [is_live(state, NOW) for state in (IDLE, BEATING, BLOCKED, EMPTY)] == [True, True, False, False]
+
+
+def test_nobody_is_adopted_while_all_live() -> None:
+    assert adopters(IDLE, BEATING, IDLE, helper=IDLE) == {}
+
+
+def test_the_next_live_worker_adopts_cyclically() -> None:
+    assert adopters(EMPTY, IDLE, IDLE) == {0: 1}
+    assert adopters(IDLE, IDLE, BLOCKED) == {2: 0}
+    assert adopters(IDLE, BLOCKED, EMPTY) == {1: 0, 2: 0}
+    assert adopters(BLOCKED, BEATING, EMPTY, IDLE) == {0: 1, 2: 3}
+
+
+def test_the_helper_adopts_when_no_worker_lives() -> None:
+    assert adopters(BLOCKED, EMPTY, helper=IDLE) == {0: 7, 1: 7}
+    assert adopters(BLOCKED, EMPTY, helper=EMPTY) == {}
+    assert adopters(BLOCKED, EMPTY) == {}
+
+
+def test_a_dead_helper_is_adopted_by_a_worker() -> None:
+    assert adopters(IDLE, IDLE, helper=EMPTY) == {7: 0}
+    assert adopters(BLOCKED, IDLE, helper=BLOCKED) == {0: 1, 7: 1}
+
+
+def test_slots_of_an_earlier_run_are_always_adopted() -> None:
+    assert adopters(IDLE, IDLE, orphaned=(4, 5)) == {4: 1, 5: 0}
+    assert adopters(EMPTY, IDLE, orphaned=(5,)) == {0: 1, 5: 1}
+
+
+def test_the_crew_knows_which_slots_an_earlier_run_has_used() -> None:
+    slots = FakeSlots()
+    for index in (0, 1, 4, 7):
+        slots.enter(index, 1)
+        slots.leave(index)
+    assert crew_of(slots, 8, 2, True) == Crew(2, 7, (4,))
+    assert crew_of(slots, 8, 2, False) == Crew(2, None, (4, 7))
