@@ -385,8 +385,8 @@ def address_of_record(uri) -> str:
         else:
             try:
                 found = Uri.parse(text)
-                if found.opaque is not None and not text.partition(":")[0].isalpha():
-                    raise ValueError(text)
+                if found.opaque is not None and (not found.scheme.isalpha() or found.opaque.isdigit()):
+                    raise ValueError(text)  # host:port, not scheme:rest
             except ValueError:
                 found = Uri.parse("sip:" + text)
     if found.opaque is not None:

@@ -1,7 +1,7 @@
-"""The scanner once more, in plain Python: slow, made of find, split and regular expressions, and the oracle of the tests.
+"""The scanner once more, in plain Python: slow, made of find, split and regular expressions, the oracle of the tests.
 
-`reference(raw, limits)` gives what `siphon.sip.message.parse` must give: a dict of every field and span of the message, or
-`verdict` with status and reason when it is refused. It shares no code with the compiled scanner.
+`reference(raw, limits)` gives what `siphon.sip.message.parse` must give: a dict of every field and span of the message,
+or `verdict` with status and reason when it is refused. It shares no code with the compiled scanner.
 """
 
 import re
@@ -12,9 +12,28 @@ WS = b" \t\r\n"
 LONG = dict(
     zip(
         "abcdefijklmnorstuvxy",
-        "accept-contact referred-by content-type request-disposition content-encoding from call-id reject-contact "
-        "supported content-length contact identity-info event refer-to subject to allow-events via session-expires "
-        "identity".split(),
+        [
+            "accept-contact",
+            "referred-by",
+            "content-type",
+            "request-disposition",
+            "content-encoding",
+            "from",
+            "call-id",
+            "reject-contact",
+            "supported",
+            "content-length",
+            "contact",
+            "identity-info",
+            "event",
+            "refer-to",
+            "subject",
+            "to",
+            "allow-events",
+            "via",
+            "session-expires",
+            "identity",
+        ],
         strict=False,
     )
 )

@@ -1,6 +1,5 @@
-"""Every file of tests/messages runs: verdict, fields, byte-identical printing, and the same as the plain-Python reference."""
+"""Every file of tests/messages runs: verdict, fields, byte-identical printing, the same as the reference."""
 
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,20 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference import reference
 
+from siphon.sip.build import response
 from siphon.sip.draft import Draft
-from siphon.sip.message import BadResponse, NotSip, ParseLimits, PeerError, SipMessage, parse
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reference import reference  # noqa: E402
+from siphon.sip.message import (
+    BadResponse,
+    NotSip,
+    ParseLimits,
+    PeerError,
+    SipMessage,
+    parse,
+    stamp_source,
+    strip_top_via,
+)
 
 MESSAGES = Path(__file__).resolve().parents[1] / "messages"
 LIMITS = ParseLimits()
@@ -35,7 +42,7 @@ def via_facts(m: SipMessage) -> dict[str, Any]:
 
 
 def spans(m: SipMessage) -> list[tuple[int, ...]]:
-    found = []
+    found: list[tuple[int, ...]] = []
     for i in range(m.lines):
         start, value, value_end, end = m.span(i)
         found.append((start, start + len(m.line(i)[0]), value, value_end, end))
@@ -56,10 +63,27 @@ def compiled(raw: bytes, limits: ParseLimits = LIMITS) -> dict[str, Any]:
         return {"verdict": (error.status, error.reason), "usable_via": usable, "method": error.partial.method}
     facts = {"verdict": "ok", "usable_via": m.usable_via, "via": via_facts(m), "spans": spans(m)}
     facts.update(call_id_value=m.call_id, lines=[m.line(i) for i in range(m.lines)])
-    for (
-        key
-    ) in """is_request method uri status reason from_tag to_tag from_uri to_uri from_value to_value cseq cseq_method
-                  max_forwards content_length via_count body body_start raw""".split():
+    for key in [
+        "is_request",
+        "method",
+        "uri",
+        "status",
+        "reason",
+        "from_tag",
+        "to_tag",
+        "from_uri",
+        "to_uri",
+        "from_value",
+        "to_value",
+        "cseq",
+        "cseq_method",
+        "max_forwards",
+        "content_length",
+        "via_count",
+        "body",
+        "body_start",
+        "raw",
+    ]:
         facts[key] = getattr(m, key)
     return facts
 
@@ -141,3 +165,32 @@ def test_mutated_messages_get_the_same_from_both(raw: bytes) -> None:
 def test_mutated_messages_meet_the_same_limits(raw: bytes, headers: int, line: int, section: int, vias: int) -> None:
     limits = ParseLimits(header_bytes=section, line_bytes=line, headers=headers, vias=vias)
     assert compiled(raw, limits) == reference(raw, limits)
+
+
+@given(mutated())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_refused_request_can_be_answered_in_clean_lines(raw: bytes) -> None:
+    try:
+        parse(raw)
+    except PeerError as error:
+        assert error.partial is not None
+        answer = response(stamp_source(error.partial, "2001:db8::7", 5), error.status, error.reason, b"t")
+        head = answer.removesuffix(b"\r\n\r\n").replace(b"\r\n", b"\n")
+        assert not set(head) & {0, 13} and all(b": " in line for line in head.split(b"\n")[1:])
+    except (BadResponse, NotSip):
+        pass
+
+
+@given(mutated())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_stamped_message_and_one_without_its_via_are_what_parsing_gives(raw: bytes) -> None:
+    try:
+        m = parse(raw)
+    except (PeerError, BadResponse, NotSip):
+        return
+    stamped = stamp_source(m, "192.0.2.77", 7777, True)
+    assert compiled(stamped.raw, ParseLimits(65535, 65535, 1024, 1024))["verdict"] == "ok"
+    assert spans(stamped) == spans(parse(stamped.raw)) and stamped.body == m.body and stamped.to_tag == m.to_tag
+    assert strip_top_via(stamped) == strip_top_via(m)
+    if m.via_count > 1:
+        assert parse(strip_top_via(m)).via_count == m.via_count - 1
