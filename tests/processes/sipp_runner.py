@@ -69,7 +69,20 @@ class Sipp:
         self.statistics_file = directory / f"{self.name}.csv"
         self.errors_file = directory / f"{self.name}.errors"
         self.output_file = directory / f"{self.name}.out"
-        line = ["sipp", "-sf", str(file), "-i", "127.0.0.1", "-mi", "127.0.0.1", "-ci", "127.0.0.1", "-nostdin"]
+        line = [
+            "sipp",
+            "-sf",
+            str(file),
+            "-i",
+            "127.0.0.1",
+            "-mi",
+            "127.0.0.1",
+            "-ci",
+            "127.0.0.1",
+            "-nostdin",
+            "-deadcall_wait",
+            "0",
+        ]
         line += ["-trace_stat", "-stf", str(self.statistics_file), "-fd", "1"]
         line += ["-trace_err", "-error_file", str(self.errors_file), *arguments]
         with self.output_file.open("wb") as output:

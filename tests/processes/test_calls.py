@@ -3,6 +3,7 @@
 import pytest
 from proxy_process import free_port
 
+PHONES = (("alice", 40001), ("bob", 40002))
 FAST_TIMERS = "\n[transaction]\nt1 = 0.05\nt2 = 0.4\nt4 = 0.5\n"
 
 
@@ -89,7 +90,8 @@ def test_prx_55_a_phone_that_rings_for_ever_is_cancelled_by_timer_c(siphond, age
 def register_by_sipp(proxy, sipp, tmp_path, *, again):
     """Both phones of SIPp's file, each twice: the second time with Expires `again`."""
     users = tmp_path / "users.csv"
-    users.write_text("SEQUENTIAL\nalice;40001;secret\nbob;40002;secret\n")
+    lines = [f"{user};{port};[authentication username={user} password=secret]" for user, port in PHONES]
+    users.write_text("\n".join(["SEQUENTIAL", *lines, ""]))
     arguments = ("-inf", str(users), "-auth_uri", "example.com")
     phones = sipp.caller("register", proxy.address, *arguments, calls=2, again=again)
     assert phones.wait(30).successful == 2, phones.report()
