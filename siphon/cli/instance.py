@@ -16,7 +16,8 @@ from shm.slots import Slots
 from shm.table import NoSpace, SharedMemoryError, Table
 from siphon.cli import directory
 from siphon.cli.exits import Exit, Refusal
-from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TableSize, megabytes, need, require_room
+from siphon.cli.idle import Idle
+from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TRANSACTIONS, TableSize, megabytes, need, require_room
 from siphon.cli.place import with_workers
 from siphon.cli.scratch import one_line, try_script
 from siphon.cli.watch import ScriptWatch
@@ -151,7 +152,7 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        return Shared(slots, made["transactions"], made["location"], made["nonces"], made["dialogs"], secret)
+        return Shared(slots, made[TRANSACTIONS], made["location"], made["nonces"], made["dialogs"], secret)
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings
@@ -183,6 +184,7 @@ class Instance:
             drain_secs=settings.server.drain_secs,
             handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
             validate=self.validate,
+            idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
             log=self.note,
         )
 

@@ -17,6 +17,7 @@ COUNTERS = 128
 """Rows and columns of the slot table: the same for every configuration, workers.count must fit."""
 
 SLOTS_FILE = "slots"
+TRANSACTIONS = "transactions"
 
 
 @dataclass(frozen=True, slots=True)
