@@ -49,12 +49,11 @@ def _put_vars(outcome: Outcome, context: RequestContext) -> None:
 
 
 def _put_message(outcome: Outcome, request: Request) -> None:
-    draft = request._draft
-    if draft is None or not draft.changed:
-        outcome.message = request._message.raw
-    else:
-        outcome.edited, outcome.splices = True, draft.splices()
-        outcome.message = apply_splices(request._message.raw, outcome.splices)
+    outcome.message = request._message.raw
+    outcome.splices = request._splices()
+    if outcome.splices:
+        outcome.edited = True
+        outcome.message = apply_splices(outcome.message, outcome.splices)
 
 
 def _complete(answer: Answer, request: Request, allow: list[str]) -> None:

@@ -21,7 +21,9 @@ from siphon.script.context import RequestContext
 from siphon.script.flow import Flow, udp_flow
 from siphon.script.phase import Phase
 from siphon.script.uri import SipUri
+from siphon.sip.draft import Draft
 from siphon.sip.message import SipMessage, parse
+from siphon.sip.splices import Splices
 
 Network = IPv4Network | IPv6Network
 
@@ -47,6 +49,7 @@ class Request(Answering):
         "_consumed",
         "_loose",
         "_nat_register",
+        "_pending",
         "_ruri",
         "_uri",
         "_uri_set",
@@ -70,6 +73,7 @@ class Request(Answering):
         self._consumed: list[str] | None = None
         self._loose: LooseRoute | None = None
         self._nat_register = False
+        self._pending: LooseRoute | None = None  # found by loose_route(), not yet in the draft
         self._ruri: SipUri | None = None
         self._uri: bytes | None = None
         self._uri_set = False
@@ -325,13 +329,49 @@ class Request(Answering):
             found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
             if found.consumed:
                 self._consumed = list(found.consumed)
-            if found.uri is not None or found.routes is not None:
-                found.apply(self._edit())
+            if self._draft is not None:
+                found.apply(self._draft)
+            elif found.uri is not None or found.routes is not None:
+                self._pending = found
             if found.uri is not None:
                 self._uri, self._ruri = found.uri, None
         return self._loose.accepted
 
     # -- for the runtime
+
+    def _edit(self) -> Draft:
+        draft = super()._edit()
+        if self._pending is not None:
+            self._pending.apply(draft)
+            self._pending = None
+        return draft
+
+    def _first(self, name: str) -> bytes | None:
+        if self._pending is not None and name.lower() == "route":
+            self._edit()
+        return super()._first(name)
+
+    def _splices(self) -> Splices:
+        """What the handlers changed, as edits of the message's bytes; [] when nothing.
+
+        Consumed routes alone, which every request in a dialog has, need no draft.
+        """
+        if self._draft is not None:
+            return self._draft.splices() if self._draft.changed else []
+        found, message = self._pending, self._message
+        splices: Splices = []
+        if found is None:
+            return splices
+        if found.uri is not None:
+            splices.append((message.uri_start, message.uri_end, found.uri))
+        if found.routes is not None:
+            kept = b"".join([b"Route: %b\r\n" % value for value in found.routes])
+            line = message.find("Route")
+            while line >= 0:
+                start, _, _, end = message.span(line)
+                splices.append((start, end, kept))
+                kept, line = b"", message.find("Route", line + 1)
+        return splices
 
     def _copy(self, phase: Phase) -> Request:
         """A fresh request for the next call of reply-time handlers: same message and facts, no edits."""

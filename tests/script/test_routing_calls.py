@@ -5,6 +5,8 @@ from script_kit import Bench, sip
 
 from siphon import Destination, Flow, SipUri
 from siphon.script.outcome import Answer, FlowSpec, Fork, Relay, ViaOverride
+from siphon.sip.message import parse
+from siphon.sip.splices import apply_splices
 
 ROUTE = "from siphon import proxy, SipUri, Destination, Flow\n{}\n@proxy.on_request\ndef route(request):\n    {}\n"
 CALLBACKS = """
@@ -183,7 +185,7 @@ def test_prx_17_both_own_routes_go_in_one_pass_and_a_foreign_one_stays(bench):
 def test_without_a_route_of_ours_loose_route_is_false_and_changes_nothing(bench, routes):
     request = routed(bench, *routes)
     assert not request.loose_route()
-    assert request._draft is None
+    assert request._splices() == []
 
 
 def test_an_unsigned_preset_route_is_removed_from_a_request_without_to_tag(tmp_path):
@@ -213,6 +215,27 @@ def test_routes_that_the_script_put_on_top_are_seen(bench):
     request = routed(bench, ours(bench))
     request.prepend_route("sip:other")
     assert not request.loose_route()
+
+
+def test_edits_after_loose_route_see_the_routes_that_are_left(bench):
+    request = routed(bench, f"{ours(bench)}, <sip:next;lr>", "<sip:last;lr>", uri="sip:bob@192.0.2.9")
+    assert request.loose_route()
+    plain = apply_splices(request._message.raw, request._splices())
+    assert plain.count(b"\r\nRoute: ") == 2
+    request.set_header("X", "1")
+    assert request._edit().get_all("Route") == [b"<sip:next;lr>", b"<sip:last;lr>"]
+    assert request.route_user is None
+    edited = apply_splices(request._message.raw, request._splices())
+    assert parse(edited).values("Route") == parse(plain).values("Route")
+    assert parse(edited).first("X") == b"1"
+
+
+def test_the_strict_router_case_reaches_the_outcome(tmp_path):
+    b = Bench(tmp_path, ROUTE.format("", "assert request.loose_route()\n    request.relay()"))
+    raw = sip("BYE", ours(b)[1:-1], "Route: <sip:bob@192.0.2.9;x=1>", to="<sip:b@h>;tag=b1")
+    outcome = b.route(raw)
+    assert outcome.message.startswith(b"BYE sip:bob@192.0.2.9;x=1 SIP/2.0\r\n")
+    assert (b"Route:" in outcome.message, outcome.edited, outcome.uri_set) == (False, True, False)
 
 
 def test_values_that_scripts_build(bench):
