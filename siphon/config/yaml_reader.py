@@ -5,6 +5,9 @@ from typing import Any
 
 from siphon.config.locate import Path
 
+MAX_DEPTH = 20
+MAX_KEYS = 100_000
+
 
 class Unreadable(Exception):
     """The text is not YAML, or there is no reader for it."""
@@ -38,6 +41,9 @@ def parse(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
 
 
 def _walk(node: Any, path: Path, found: dict[Path, int]) -> None:
+    """Aliases are followed: one that leads back to itself, or doubles without end, ends here."""
+    if len(path) > MAX_DEPTH or len(found) > MAX_KEYS:
+        raise Unreadable("nested too deeply", node.start_mark.line + 1)
     found.setdefault(path, node.start_mark.line + 1)
     if node.id == "mapping":
         for key, value in node.value:

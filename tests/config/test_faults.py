@@ -270,3 +270,25 @@ def test_yaml_without_its_reader_is_a_start_error(tmp_path, monkeypatch):
     path.write_text("listen: {}\n")
     with pytest.raises(ConfigurationError, match="the YAML reader is not installed"):
         load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            "listen:\n  udp:\n    - 127.0.0.1:5060\n    - 127.0.0.1:5060\n",
+            ":4: listen.udp[1]: 127.0.0.1:5060 stands here",
+        ),
+        ("workers:\n  count: '2'\n", ':2: workers.count: must be a whole number, not "2"'),
+        ("a: [1\nb: 2\n", ":2: not valid YAML: "),
+        ("- a\n", ":1: must be a table of sections"),
+        ("listen: &a\n  udp: *a\n", ":1: nested too deeply"),
+    ],
+)
+def test_yaml_has_the_same_schema_and_lines(tmp_path, text, what):
+    pytest.importorskip("yaml")
+    path = tmp_path / "siphon.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, {})
+    assert f"{path}{what}" in str(caught.value)
