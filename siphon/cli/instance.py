@@ -61,7 +61,7 @@ class Worker(Engine):
     def reload(self, payload: bytes) -> None:
         settings, version = reload.unpack(payload)
         self.log.configure(settings.log.level, settings.log.format)
-        super().reload(str(version).encode())
+        self.switch(settings, version)
         self.shared.slots.script_version = version
 
 

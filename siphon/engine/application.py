@@ -6,6 +6,7 @@ runs the same engine without handlers: where one is due it leaves the claim for 
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -60,17 +61,16 @@ class Engine:
         self.shared.attach(context.slot)
         self.identity = identity_of(self.settings)
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
-        self.signer = RouteSigner(keys.route_secrets) if self.settings.proxy.sign_record_route else None
+        self.signer = signer_of(self.settings, keys)
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version)
         self.resolver = SystemResolver(context.aio.loop, boottime, self.settings.dns.timeout_ms / 1000)
         self.store = ShmStore(self.shared.transactions, context.outbox)
-        handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
-        self.env = self._environment(keys)
-        handlers.env = self.env
+        self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
+        self.env = self.handlers.env = self._environment(keys)
         self.core = Core(
-            self.store, self.env, handlers, self.resolver, self, boottime, context.timers.arm, self._refuse
+            self.store, self.env, self.handlers, self.resolver, self, boottime, context.timers.arm, self._refuse
         )
         self.ingest = Ingest(
             self.core,
@@ -85,6 +85,8 @@ class Engine:
         if not context.is_helper:
             self.shared.recover(context.slot)
             self._arm_owned(context.slot)
+        gc.collect()
+        gc.freeze()
 
     def receive(self, batch: Sequence[Received], now: float) -> None:
         """Serve datagrams in their order."""
@@ -139,11 +141,27 @@ class Engine:
         return self.next_expiry if self.context.is_helper else None
 
     def reload(self, payload: bytes) -> None:
-        """Load the script anew as the version that the supervisor names."""
-        self.script_version = int(payload)
-        if hasattr(self, "runtime") and self.runtime.version != self.script_version:
-            self.runtime.load(version=self.script_version)
-            self.log.info("script.loaded", version=self.script_version)
+        """Switch to the script version that the supervisor names; who also has new settings overrides this."""
+        self.switch(self.settings, int(payload))
+
+    def switch(self, settings: Settings, version: int) -> None:
+        """Serve by these settings and this script version from the next event on. Records keep the version they began
+        with, and the runtime keeps the last two."""
+        self.settings, self.script_version = settings, version
+        keys = Keys(self.shared.secret, settings.auth.nonce_secret)
+        self.identity = identity_of(settings)
+        self.signer = signer_of(settings, keys)
+        self.services = self._services(keys)
+        self.runtime.configure(settings, self.services)
+        if self.runtime.version != version:
+            self.runtime.load(settings.script.path, version)
+            gc.freeze()
+        self.handlers.configure(settings, self.services)
+        fresh = self._environment(keys)
+        for name in Environment.__slots__:
+            setattr(self.env, name, getattr(fresh, name))
+        self.ingest.limits = self._limits()
+        self.log.info("script.loaded", version=version)
 
     def stopping(self) -> None:
         """Nothing to save: what matters is in shared memory."""
@@ -242,6 +260,11 @@ class Engine:
     def leave(self) -> None:
         """A handler has returned (or awaits)."""
         self.context.leave_handler()
+
+
+def signer_of(settings: Settings, keys: Keys) -> RouteSigner | None:
+    """Signs our Record-Route; None when the configuration switches that off."""
+    return RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
 
 
 def route_source(ip: str) -> str:

@@ -47,6 +47,10 @@ class ScriptHandlers:
         self._clock = clock
         self.env: Environment | None = None
 
+    def configure(self, settings: Settings, services: Services) -> None:
+        """Settings and services after a reload."""
+        self._settings, self._services = settings, services
+
     def run_request(self, record: Record, message: SipMessage | None, done: Callable[[Outcome], None]) -> None:
         """The on_request handlers, on the request as received."""
         if not self._runtime.handles(record.method, record.script_version):
