@@ -512,13 +512,13 @@ def via_param(p: cython.p_const_uchar, param: cython.pointer(Param), out: cython
         out.maddr_end = param.value_end
         return param.value_start >= 0 and skip_host(p, param.value_start, param.value_end) == param.value_end
     if same_text(p, s, e, b"rport", 5):
+        if param.value_start >= 0 and (
+            number(p, param.value_start, param.value_end, 5, cython.address(value)) != 1 or value > 65535
+        ):
+            return False
         out.rport_start = s
         out.rport_end = param.end
-        out.rport = -1
-        if param.value_start >= 0:
-            if number(p, param.value_start, param.value_end, 5, cython.address(value)) != 1 or value > 65535:
-                return False
-            out.rport = value
+        out.rport = -1 if param.value_start < 0 else value
     return True
 
 

@@ -530,7 +530,11 @@ def with_via(m: SipMessage, edits: cython.pointer(Edit), count: cython.int) -> S
     via_start: cython.int = m.s.via.start
     size: cython.int = PyBytes_GET_SIZE(m.raw)
     for i in range(count):
+        if edits[i].start < at or edits[i].end < edits[i].start or edits[i].end > size:
+            raise AssertionError("edits of a Via out of order")
+        at = edits[i].end
         delta += edits[i].size - (edits[i].end - edits[i].start)
+    at = 0
     if m.s.body_start + delta > 65535:
         return m
     new: SipMessage = SipMessage.__new__(SipMessage)

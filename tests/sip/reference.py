@@ -255,11 +255,9 @@ def read_via(value: bytes) -> tuple[dict[str, Any], int, bool]:
 
 def via_param(via: dict[str, Any], name: str, value: bytes | None) -> bool:
     if name == "rport":
-        via["rport"] = -1
-        if value is not None:
-            if not re.match(rb"[0-9]+\Z", value) or len(value.lstrip(b"0")) > 5 or int(value) > 65535:
-                return False
-            via["rport"] = int(value)
+        if value is not None and (not re.match(rb"0*[0-9]{1,5}\Z", value) or int(value) > 65535):
+            return False
+        via["rport"] = -1 if value is None else int(value)
     elif name in ("branch", "received", "maddr"):
         if value is None:
             return False

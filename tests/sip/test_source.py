@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siphon.sip.message import SipMessage, parse, stamp_source, strip_top_via
+from siphon.sip.message import PeerError, SipMessage, parse, stamp_source, strip_top_via
 
 REQUEST = (
     "OPTIONS sip:b@example.com SIP/2.0\r\nTo: <sip:b@example.com>\r\n{via}From: <sip:a@x>;tag=1\r\n"
@@ -105,6 +105,14 @@ def test_nat_11_received_has_no_brackets() -> None:
 
 def test_v6_mapped_a_mapped_source_is_the_ipv4_peer() -> None:
     assert stamped("SIP/2.0/UDP h", "::ffff:192.0.2.7") == "SIP/2.0/UDP h;received=192.0.2.7"
+
+
+def test_a_request_refused_for_its_rport_is_stamped_all_the_same() -> None:
+    with pytest.raises(PeerError) as raised:
+        request("SIP/2.0/UDP h;received=1.1.1.1;rport=70000;branch=b")
+    assert raised.value.message is not None
+    m = stamp_source(raised.value.message, "192.0.2.7", 40000, True)
+    assert m.first("Via") == b"SIP/2.0/UDP h;received=192.0.2.7;rport=40000;rport=70000;branch=b"
 
 
 def test_a_response_is_not_stamped() -> None:
