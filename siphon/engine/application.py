@@ -50,7 +50,8 @@ class Engine:
         self.script_version = script_version
         self.routes: dict[tuple[int, str], str] = {}
         self.next_expiry = 0.0
-        self.last_turn = 0.0
+        self.stalled = False
+        """This process was away so long that others may have served its records (a handler that blocks, SIGSTOP)."""
 
     # -- workers.Application
     # ----------------------------------------------------------------------------------------------
@@ -95,6 +96,11 @@ class Engine:
             self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
             if self.store.failed:
                 self._failed_sends()
+        self._note_stall(now)
+
+    def _note_stall(self, began: float) -> None:
+        if boottime() - began > STALLED_SECS and not self.context.is_helper:
+            self.stalled = True
 
     def unreachable(self, errors: list[Unreachable], now: float) -> None:
         """ICMP errors: each concerns the branch whose datagram it quotes."""
@@ -110,12 +116,15 @@ class Engine:
                 continue
             if head is None or head[0] != version:
                 continue
-            if head[1] != self.context.slot and head[1] not in self.context.adopted and not self.context.is_helper:
+            if head[1] != self.context.slot and head[1] not in self.context.adopted:
                 continue
             self.count(Counter.TIMERS)
+            if self.context.is_helper:
+                self.env.owner = head[1]  # a helper acts for the owner: its claims are the owner's to find
             self.core.process(TimerEvent(key, self.alive))
             if self.store.failed:
                 self._failed_sends()
+        self._note_stall(now)
 
     def adopt(self, slot: int, generation_dead: bool, now: float) -> None:
         """A sibling does not beat: its deadlines are armed here; what a dead one left half done is put right."""
@@ -128,9 +137,9 @@ class Engine:
 
     def tick(self, now: float) -> float | None:
         """Once a turn: what found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
-        if self.last_turn and now - self.last_turn > STALLED_SECS and not self.context.is_helper:
+        if self.stalled:
+            self.stalled = False
             self._arm_owned(self.context.slot)
-        self.last_turn = now
         if self.core.retry:
             self.core.retry_parked()
         if self.context.is_helper and now >= self.next_expiry:
@@ -196,6 +205,7 @@ class Engine:
             resolve=self.resolver.cached,
             local_ip=self.local_ip,
             slot=self.context.slot,
+            owner=self.context.slot,
             generation=self.context.generation,
             runs_handlers=not self.context.is_helper,
             server=self.settings.server.server_header or None,

@@ -181,7 +181,7 @@ class Core:
             r.key,
             expected,
             encode(r),
-            owner=self.env.slot,
+            owner=self.env.owner,
             next_deadline=next_deadline(r),
             expiry=expiry(r, self.env.timing.linger, self.env.timing.long),
             sends=step.sends,

@@ -46,6 +46,8 @@ class Environment:
     local_ip: Callable[[int, str], str]
     """Local address from which the wildcard listener of that index reaches an address; '' for others."""
     slot: int = 0
+    owner: int = 0
+    """Who owns the deadlines of what this process commits: itself, or the slot that a helper acts for."""
     generation: int = 0
     runs_handlers: bool = True
     server: str | None = None
