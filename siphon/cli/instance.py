@@ -90,6 +90,7 @@ class Instance:
             self.shared = shared
             shared.slots.started_wall = time.time()
             shared.slots.script_version += 1
+            self.script_version = shared.slots.script_version
             supervisor = Supervisor(listeners, shared.slots, self.make_application, self.options())
             self.log.info(
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
@@ -174,7 +175,8 @@ class Instance:
         return opened
 
     def make_application(self) -> Engine:
-        return Worker(self.settings, self.shared, self.log, self.shared.slots.script_version)
+        """In a new process: as at the start. What was reloaded since is sent to it afterwards."""
+        return Worker(self.settings, self.shared, self.log, self.script_version)
 
     def options(self) -> Options:
         settings = self.settings

@@ -106,8 +106,8 @@ class Site:
             assert time.monotonic() < deadline, self.text()
             time.sleep(0.01)
 
-    def ask(self) -> bytes:
-        """The first line of the answer to an OPTIONS."""
+    def ask(self, whole: bool = False) -> bytes:
+        """The first line of the answer to an OPTIONS, or all of it."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
             phone.bind(("127.0.0.1", 0))
             phone.settimeout(5)
@@ -118,7 +118,8 @@ class Site:
                 "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
             )
             phone.sendto(request.encode(), ("127.0.0.1", self.port))
-            return phone.recv(4096).split(b"\r\n")[0]
+            answer = phone.recv(4096)
+            return answer if whole else answer.split(b"\r\n")[0]
 
     def close(self) -> None:
         for process in self.running:

@@ -97,6 +97,21 @@ def test_a_reload_takes_the_new_script_and_log_level(site):
     assert json.loads(site.siphonctl("status", "--json").stdout)["script_version"] == json.loads(loaded[0])["version"]
 
 
+def test_a_reload_takes_settings_also_for_a_worker_that_starts_later(site):
+    site.start()
+    (site.place / "second.py").write_text(site.script.read_text().replace('200, "OK"', '486, "Busy"'))
+    site.configure(("[server]", '[server]\nserver_header = "renamed"'), ('"script.py"', '"second.py"'))
+    site.siphonctl("reload")
+    site.until(lambda: "reloaded" in site.text())
+    site.until(lambda: b"Server: renamed" in site.ask(whole=True))
+    old = pids(site)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    site.until(lambda: not set(old) & set(pids(site)) and site.siphonctl("status").returncode == 0)
+    answers = [site.ask(whole=True) for _ in range(8)]
+    assert all(answer.startswith(b"SIP/2.0 486 Busy") and b"Server: renamed" in answer for answer in answers)
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
