@@ -1,7 +1,10 @@
 """The Store over an in-memory table: the simulator and the engine's tests.
 
-`send` is called for each datagram inside the commit, after the switch, as the outbox is over shared memory. LateStore
-wraps a store so that its answers come late and out of order, as those of a store on another machine do.
+`send` is called for each datagram inside the commit, after the switch, as the outbox is over shared memory. `gate` is
+called at each point of a commit at which a process may die: "load", "commit" (nothing has happened), "switched" (the
+new record stands, nothing is sent), "sent" (after each datagram) and "committed". What it raises reaches the caller.
+
+LateStore wraps a store so that its answers come late and out of order, as those of a store on another machine do.
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Send, Wait
 class MemoryStore:
     """A store over a MemoryTable that several engines of one process may share."""
 
-    def __init__(self, table: MemoryTable, send: Callable[[Send], None]) -> None:
+    def __init__(
+        self, table: MemoryTable, send: Callable[[Send], None], gate: Callable[[str], None] = lambda point: None
+    ) -> None:
         self._table = table
         self._send = send
+        self._gate = gate
 
     def load(self, key: bytes) -> Loaded | None | Wait:
         """See Store.load."""
+        self._gate("load")
         found = self._table.get(key)
         if found is None:
             return None
@@ -32,6 +39,7 @@ class MemoryStore:
 
     def commit(self, commit: Commit) -> int | Wait:
         """See Store.commit."""
+        self._gate("commit")
         if commit.value is None:
             result = self._table.delete(commit.key, commit.expected)
         else:
@@ -48,8 +56,11 @@ class MemoryStore:
             return Busy()
         if result <= 0:
             return CONFLICT if result == TABLE_CONFLICT else FULL
+        self._gate("switched")
         for send in commit.sends:
             self._send(send)
+            self._gate("sent")
+        self._gate("committed")
         return result
 
     def head(self, key: bytes) -> tuple[int, int] | None:
@@ -95,6 +106,10 @@ class LateStore:
     def waiting(self) -> int:
         """Answers that have not been given yet."""
         return len(self._waiting)
+
+    def forget(self) -> None:
+        """Its process is gone: what it has asked for is never done."""
+        self._waiting.clear()
 
     def deliver(self) -> None:
         """Give one of the waiting answers, drawn at random."""

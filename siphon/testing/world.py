@@ -7,43 +7,35 @@
 
 A datagram is delivered at once unless `world.hold` is set. Time moves only by `advance`, which fires every deadline on
 its way in order. Nothing here is simulated of the engine itself: Core, Ingest, records and decisions are the real ones.
+siphon/testing/simulated.py makes a world with a bad network and mortal workers of it.
 """
 
 from __future__ import annotations
 
-import heapq
 import tempfile
-from collections import Counter as Tally
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from siphon.config.settings import Settings
 from siphon.config.testing import settings_for_tests
-from siphon.engine.core import Core
+from siphon.engine.core import Handlers, Resolver
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
-from siphon.engine.events import TimerEvent
-from siphon.engine.facts import ScriptFacts, identity_of, timing_of
+from siphon.engine.facts import identity_of
 from siphon.engine.handlers import ScriptHandlers
-from siphon.engine.ingest import Ingest
-from siphon.engine.keys import Keys
-from siphon.forwarding.signer import RouteSigner
-from siphon.script.context import Services
-from siphon.script.runtime import Runtime
-from siphon.services.digest import DigestVerifier
-from siphon.services.location import Location
 from siphon.state.codec import decode
 from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import LateStore, MemoryStore
 from siphon.state.record import Record
-from siphon.state.store import Send
+from siphon.state.store import Send, Store
 from siphon.testing.agent import Agent
 from siphon.testing.clock import VirtualClock
+from siphon.testing.schedule import Schedule
+from siphon.testing.worker import VirtualWorker, WorkerDied
 
-SECRET = b"a secret that all virtual workers share"
+Gate = Callable[[VirtualWorker, str], None]
 
 
 class NoResolver:
@@ -56,53 +48,9 @@ class NoResolver:
         """Every name is known at once; unknown ones have no address."""
         return self.names.get(name.lower(), [])
 
-    def look_up(self, names: set[str], done: Any) -> None:
+    def look_up(self, names: set[str], done: Callable[[], None]) -> None:
         """Nothing is ever missing from the cache."""
         done()
-
-
-@dataclass(slots=True)
-class VirtualWorker:
-    """One worker: its engine, its timers, its counters."""
-
-    world: World
-    slot: int
-    generation: int
-    timers: list[tuple[float, bytes, int]] = field(default_factory=list)
-    counters: Tally[Counter] = field(default_factory=Tally)
-    errors: list[str] = field(default_factory=list)
-    alive: bool = True
-    draining: bool = False
-    core: Core = field(init=False)
-    ingest: Ingest = field(init=False)
-    runtime: Runtime = field(init=False)
-    store: MemoryStore | LateStore = field(init=False)
-
-    def arm(self, deadline: float, key: bytes, version: int) -> None:
-        """As TimerRings.arm."""
-        heapq.heappush(self.timers, (deadline, key, version))
-
-    def count(self, counter: Counter, number: int = 1) -> None:
-        """As Reporter.count."""
-        self.counters[counter] += number
-
-    def error(self, event: str, record_key: bytes, **facts: object) -> None:
-        """As Reporter.error."""
-        self.errors.append(f"{event} {facts}")
-
-    def enter(self) -> None:
-        """As Watch.enter."""
-
-    def leave(self) -> None:
-        """As Watch.leave."""
-
-    def fire_due(self, now: float) -> None:
-        """Fire the entries that have come."""
-        while self.timers and self.timers[0][0] <= now:
-            _, key, version = heapq.heappop(self.timers)
-            head = self.store.head(key)
-            if isinstance(head, tuple) and head[0] == version:
-                self.core.process(TimerEvent(key, self.world.is_alive))
 
 
 class World:
@@ -114,10 +62,12 @@ class World:
         workers: int = 2,
         late: Random | None = None,
         settings: Settings | None = None,
+        helper: bool = False,
         **overrides: Any,
     ) -> None:
         self.clock = VirtualClock()
-        self._directory = tempfile.TemporaryDirectory(prefix="siphon-world-")
+        self.schedule = Schedule()
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
         path = script if isinstance(script, Path) else self._write(script)
         self.settings = settings or settings_for_tests(**{"script": {"path": str(path)}, **overrides})
         self.random = Random(1)
@@ -133,95 +83,82 @@ class World:
         self.unreachable: set[tuple[str, int]] = set()
         self.hold = False
         self.held: list[tuple[int, Send]] = []
-        self.workers = [self._worker(slot) for slot in range(workers)]
+        self.gate: Gate | None = None
         self.next_worker = 0
+        self.count_of_workers = workers
+        self.workers: list[VirtualWorker] = []
+        for slot in range(workers + helper):
+            self.workers.append(self.new_worker(slot, 1))
 
     def _write(self, text: str) -> Path:
+        self._directory = tempfile.TemporaryDirectory(prefix="siphon-world-")
         path = Path(self._directory.name) / "script.py"
         path.write_text(text)
         return path
 
     def close(self) -> None:
-        """Let go of the temporary directory."""
-        self._directory.cleanup()
+        """Let go of the temporary directory and the loops."""
+        for worker in self.workers:
+            if not worker.aio.is_closed():
+                worker.aio.abandon()
+        if self._directory is not None:
+            self._directory.cleanup()
 
-    # -- workers
-    # --------------------------------------------------------------------------------------------------------
+    # -- what workers are made of -------------------------------------------------------------------------------------
 
-    def _worker(self, slot: int, generation: int = 1) -> VirtualWorker:
-        worker = VirtualWorker(self, slot, generation)
-        keys = Keys(SECRET, [])
-        signer = RouteSigner(keys.route_secrets) if self.settings.proxy.sign_record_route else None
-        services = self._services(keys, signer)
-        worker.runtime = Runtime(self.settings, services)
-        worker.runtime.load(version=1)
-        inner = MemoryStore(self.transactions, lambda send: self.transmit(slot, send))
-        worker.store = LateStore(inner, self.late) if self.late is not None else inner
-        handlers = ScriptHandlers(worker.runtime, self.settings, services, worker, self.clock)
-        env = self._environment(worker, keys, signer)
-        handlers.env = env
-        worker.core = Core(
-            worker.store,
-            env,
-            handlers,
-            self.resolver,
-            worker,
-            self.clock,
-            worker.arm,
-            lambda event, step, why: worker.ingest.refuse(event, step, why),
-        )
-        worker.ingest = Ingest(
-            worker.core,
-            lambda send: self.transmit(slot, send),
-            self.clock.wall,
-            self.random.getrandbits,
-            lambda: worker.runtime.version,
-            lambda: worker.draining,
-            lambda: False,
-        )
+    def new_worker(self, slot: int, generation: int) -> VirtualWorker:
+        """A worker that takes up what a former generation of its slot has left; beyond the count it is the helper."""
+        worker = VirtualWorker(self, slot, generation, is_helper=slot >= self.count_of_workers)
+        worker.build()
+        worker.arm_owned(slot)
         return worker
 
-    def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:
-        digest = DigestVerifier(
-            self.settings.auth, keys.nonce_secrets, self.nonces, keys.table, is_local=self.identity.is_local
+    def store_of(self, worker: VirtualWorker) -> Store:
+        """A worker's way to the transactions; `gate` is asked at each point where it may die."""
+        inner = MemoryStore(
+            self.transactions,
+            lambda send: self.transmit(worker.slot, send),
+            lambda point: self.gate(worker, point) if self.gate is not None else None,
         )
-        return Services(
-            location=Location(self.location_table, self.identity, self.settings, keys.table),
-            digest=digest,
-            signer=signer,
-            identity=self.identity,
-            wall=self.clock.wall,
-        )
+        return inner if self.late is None else LateStore(inner, self.late)
 
-    def _environment(self, worker: VirtualWorker, keys: Keys, signer: RouteSigner | None) -> Environment:
-        return Environment(
-            settings=self.settings,
-            identity=self.identity,
-            signer=signer,
-            timing=timing_of(self.settings),
-            id_key=keys.transaction,
-            tag_key=keys.tag,
-            loop_key=keys.loop,
-            script=ScriptFacts(worker.runtime),
-            resolve=self.resolver.cached,
-            local_ip=lambda listener, ip: "",
-            slot=worker.slot,
-            generation=worker.generation,
-        )
+    def resolver_of(self, worker: VirtualWorker) -> Resolver:
+        """How a worker looks names up."""
+        return self.resolver
+
+    def handlers_of(self, worker: VirtualWorker, handlers: ScriptHandlers, env: Environment) -> Handlers:
+        """The script's handlers as the worker's core gets them."""
+        handlers.env = env
+        return handlers
+
+    # -- life and death -----------------------------------------------------------------------------------------------
 
     def kill(self, slot: int) -> None:
         """The worker is gone with all it had not committed; a sibling adopts its records."""
-        self.workers[slot].alive = False
-        heir = next(worker for worker in self.workers if worker.alive)
-        for key, version, deadline in heir.store.owned(slot):
-            heir.arm(deadline, key, version)
+        self.bury(slot)
+        heir = next((worker for worker in self.workers if worker.alive), None)
+        if heir is not None:
+            heir.adopted.add(slot)
+            heir.arm_owned(slot)
+
+    def bury(self, slot: int) -> None:
+        """The worker is gone; nobody has noticed yet."""
+        worker = self.workers[slot]
+        worker.alive = False
+        worker.aio.abandon()
+        if isinstance(worker.store, LateStore):
+            worker.store.forget()
+
+    def die(self, worker: VirtualWorker) -> None:
+        """Kill the worker from within, at the point where it is; a sibling adopts."""
+        self.kill(worker.slot)
+        raise WorkerDied
 
     def replace(self, slot: int) -> None:
         """A new worker in the slot, as the supervisor starts one."""
-        fresh = self._worker(slot, self.workers[slot].generation + 1)
-        self.workers[slot] = fresh
-        for key, version, deadline in fresh.store.owned(slot):
-            fresh.arm(deadline, key, version)
+        for worker in self.workers:
+            worker.adopted.discard(slot)
+        self.workers[slot] = self.new_worker(slot, self.workers[slot].generation + 1)
 
     def is_alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot."""
@@ -232,8 +169,7 @@ class World:
         """A counter summed over the workers."""
         return sum(worker.counters[counter] for worker in self.workers)
 
-    # -- network
-    # --------------------------------------------------------------------------------------------------------
+    # -- network ------------------------------------------------------------------------------------------------------
 
     def agent(self, ip: str, port: int = 5060) -> Agent:
         """The user agent at an address, made when first asked for."""
@@ -241,23 +177,26 @@ class World:
 
     def deliver(self, data: bytes, source: tuple[str, int], worker: int | None = None, listener: int = 0) -> None:
         """A datagram reaches a worker: the one named, else the next live one in turn."""
-        self._turn(worker).ingest.datagram(data, source, listener, "", self.clock())
+        chosen = self._turn(worker)
+        chosen.turn(chosen.ingest.datagram, data, source, listener, "", self.clock())
         self.settle()
 
     def _turn(self, worker: int | None) -> VirtualWorker:
         if worker is not None:
             return self.workers[worker]
-        live = [w for w in self.workers if w.alive]
+        live = [w for w in self.workers if w.alive and not w.is_helper]
         self.next_worker += 1
         return live[self.next_worker % len(live)]
 
     def settle(self) -> None:
         """Late answers are given and parked events taken up until nothing is left to do."""
         for _ in range(10_000):
-            stores = [w.store for w in self.workers if isinstance(w.store, LateStore) and w.store.waiting]
-            if not stores:
+            late = [w for w in self.workers if isinstance(w.store, LateStore) and w.store.waiting]
+            if not late:
                 return
-            self.random.choice(stores).deliver()
+            chosen = self.random.choice(late)
+            assert isinstance(chosen.store, LateStore)
+            chosen.turn(chosen.store.deliver)
         raise AssertionError("late answers without end")
 
     def transmit(self, slot: int, send: Send) -> None:
@@ -274,23 +213,32 @@ class World:
         else:
             agent.receive(send.data)
 
-    # -- time
-    # -----------------------------------------------------------------------------------------------------------
+    # -- time ---------------------------------------------------------------------------------------------------------
 
     def advance(self, seconds: float) -> None:
         """Move time on; every deadline on the way fires at its own time."""
         end = self.clock.now + seconds
-        while True:
-            due = [w.timers[0][0] for w in self.workers if w.alive and w.timers]
-            if not due or min(due) > end:
-                break
-            self.clock.now = max(self.clock.now, min(due))
-            for worker in self.workers:
-                if worker.alive:
-                    worker.fire_due(self.clock.now)
-            self.settle()
+        while (when := self.next_when()) is not None and when <= end:
+            self.clock.now = max(self.clock.now, when)
+            self.run_due()
         self.clock.now = end
         self.transactions.expire(end, 100_000)
+
+    def next_when(self) -> float | None:
+        """When something happens by itself."""
+        times = [when for worker in self.workers if (when := worker.next_when()) is not None]
+        if (when := self.schedule.next()) is not None:
+            times.append(when)
+        return min(times, default=None)
+
+    def run_due(self) -> None:
+        """All that happens at this moment."""
+        while self.schedule.run_due(self.clock.now):
+            pass
+        for worker in list(self.workers):
+            if worker.alive and not worker.paused:
+                worker.run_due(self.clock.now)
+        self.settle()
 
     def records(self) -> Iterable[Record]:
         """All transaction records that are stored."""

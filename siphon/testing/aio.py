@@ -1,0 +1,57 @@
+"""An asyncio loop on the virtual clock: handlers sleep in virtual time. It has no selector and no sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class _Nothing:
+    """A selector over nothing that never waits."""
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """Nothing is ever readable."""
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """The loop of one virtual worker; stepped by the world, as a real worker steps its own."""
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._selector = _Nothing()
+
+    def time(self) -> float:
+        """Virtual seconds."""
+        return self._clock()
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps."""
+
+    def next_when(self) -> float | None:
+        """When it wants to run: 0.0 for at once, None for never."""
+        if self._ready:
+            return 0.0
+        return self._scheduled[0].when() if self._scheduled else None
+
+    def step(self) -> None:
+        """Run what is ready."""
+        self.stop()
+        self.run_forever()
+
+    def abandon(self) -> None:
+        """Its process is gone: what awaits never wakes, and nobody warns of it."""
+        for task in asyncio.all_tasks(self):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self._ready.clear()
+        self._scheduled.clear()
+        self.close()

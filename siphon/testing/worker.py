@@ -1,0 +1,196 @@
+"""One virtual worker: the real engine over the world's tables, with its own timers, counters and asyncio loop."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter as Tally
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siphon.engine.core import Core
+from siphon.engine.counters import Counter
+from siphon.engine.environment import Environment
+from siphon.engine.events import TimerEvent
+from siphon.engine.facts import ScriptFacts, timing_of
+from siphon.engine.handlers import ScriptHandlers
+from siphon.engine.ingest import Ingest
+from siphon.engine.keys import Keys
+from siphon.forwarding.signer import RouteSigner
+from siphon.script.context import Services
+from siphon.script.loader import Script, load_script
+from siphon.script.runtime import Runtime
+from siphon.services.digest import DigestVerifier
+from siphon.services.location import Location
+from siphon.state.store import Store
+from siphon.testing.aio import VirtualLoop
+
+if TYPE_CHECKING:
+    from siphon.testing.world import World
+
+SECRET = b"a secret that all virtual workers share"
+
+
+class WorkerDied(BaseException):
+    """Raised at the point where a virtual worker is killed; unwinds the engine like nothing that it may catch."""
+
+
+@dataclass(slots=True)
+class VirtualWorker:
+    """One worker: its engine, its timers, its counters. `is_helper`: it has no sockets and runs no handlers."""
+
+    world: World
+    slot: int
+    generation: int
+    is_helper: bool = False
+    timers: list[tuple[float, bytes, int]] = field(default_factory=list)
+    counters: Tally[Counter] = field(default_factory=Tally)
+    errors: list[str] = field(default_factory=list)
+    adopted: set[int] = field(default_factory=set)
+    alive: bool = True
+    paused: bool = False
+    draining: bool = False
+    waiting: list[tuple[Callable[..., None], tuple[object, ...]]] = field(default_factory=list)
+    core: Core = field(init=False)
+    ingest: Ingest = field(init=False)
+    runtime: Runtime = field(init=False)
+    store: Store = field(init=False)
+    aio: VirtualLoop = field(init=False)
+
+    def turn(self, call: Callable[..., None], *args: object) -> None:
+        """A piece of work: not done when the worker is dead, done later when it is paused; it may die of it."""
+        if self.paused:
+            self.waiting.append((call, args))
+        elif self.alive:
+            try:
+                call(*args)
+            except WorkerDied:
+                assert not self.alive
+
+    def arm(self, deadline: float, key: bytes, version: int) -> None:
+        """As TimerRings.arm."""
+        heapq.heappush(self.timers, (deadline, key, version))
+
+    def count(self, counter: Counter, number: int = 1) -> None:
+        """As Reporter.count."""
+        self.counters[counter] += number
+
+    def error(self, event: str, record_key: bytes, **facts: object) -> None:
+        """As Reporter.error."""
+        self.errors.append(f"{event} {facts}")
+
+    def enter(self) -> None:
+        """As Watch.enter."""
+
+    def leave(self) -> None:
+        """As Watch.leave."""
+
+    def next_when(self) -> float | None:
+        """When it has something to do by itself."""
+        if self.paused or not self.alive:
+            return None
+        times = [self.timers[0][0]] if self.timers else []
+        when = self.aio.next_when()
+        return min(times + [when]) if when is not None else min(times, default=None)
+
+    def run_due(self, now: float) -> None:
+        """Fire the entries that have come, one by one, then what awaits."""
+        while self.alive and self.timers and self.timers[0][0] <= now:
+            _, key, version = heapq.heappop(self.timers)
+            self.turn(self.fire, key, version)
+        when = self.aio.next_when()
+        if self.alive and when is not None and when <= now:
+            self.turn(self.aio.step)
+
+    def fire(self, key: bytes, version: int) -> None:
+        """One entry of the rings: stale ones and those of other owners are dropped."""
+        head = self.store.head(key)
+        if isinstance(head, tuple) and head[0] == version and (head[1] == self.slot or head[1] in self.adopted):
+            self.count(Counter.TIMERS)
+            self.core.process(TimerEvent(key, self.world.is_alive))
+
+    def arm_owned(self, slot: int) -> None:
+        """Arm every deadline of a slot's records here."""
+        for key, version, deadline in self.store.owned(slot):
+            self.arm(deadline, key, version)
+
+    def build(self) -> None:
+        """Make the engine, as the Engine of a real worker does after fork."""
+        world, settings = self.world, self.world.settings
+        keys = Keys(SECRET, [])
+        signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
+        services = self._services(keys, signer)
+        self.aio = VirtualLoop(world.clock)
+        self.runtime = ScriptOnce(settings, services, self.aio)
+        self.runtime.load(version=1)
+        self.store = world.store_of(self)
+        env = self._environment(keys, signer)
+        self.core = Core(
+            self.store,
+            env,
+            world.handlers_of(self, ScriptHandlers(self.runtime, settings, services, self, world.clock), env),
+            world.resolver_of(self),
+            self,
+            world.clock,
+            self.arm,
+            lambda event, step, why: self.ingest.refuse(event, step, why),
+        )
+        self.ingest = Ingest(
+            self.core,
+            lambda send: world.transmit(self.slot, send),
+            world.clock.wall,
+            world.random.getrandbits,
+            lambda: self.runtime.version,
+            lambda: self.draining,
+            lambda: False,
+        )
+
+    def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:
+        world, settings = self.world, self.world.settings
+        digest = DigestVerifier(
+            settings.auth, keys.nonce_secrets, world.nonces, keys.table, is_local=world.identity.is_local
+        )
+        return Services(
+            location=Location(world.location_table, world.identity, settings, keys.table),
+            digest=digest,
+            signer=signer,
+            identity=world.identity,
+            wall=world.clock.wall,
+        )
+
+    def _environment(self, keys: Keys, signer: RouteSigner | None) -> Environment:
+        return Environment(
+            settings=self.world.settings,
+            identity=self.world.identity,
+            signer=signer,
+            timing=timing_of(self.world.settings),
+            id_key=keys.transaction,
+            tag_key=keys.tag,
+            loop_key=keys.loop,
+            script=ScriptFacts(self.runtime),
+            resolve=self.world.resolver.cached,
+            local_ip=lambda listener, ip: "",
+            slot=self.slot,
+            owner=self.slot,
+            generation=self.generation,
+            runs_handlers=not self.is_helper,
+        )
+
+
+class ScriptOnce(Runtime):
+    """A Runtime that executes a script once a process, however many workers have it: scripts of tests keep nothing."""
+
+    def load(self, path: Path | None = None, version: int | None = None) -> int:
+        """See Runtime.load."""
+        self._current = wanted = self._current + 1 if version is None else version
+        self._scripts[wanted] = loaded(self.settings.script.path if path is None else path, wanted)
+        self._bind()
+        return wanted
+
+
+@lru_cache(maxsize=64)
+def loaded(path: Path, version: int) -> Script:
+    """The script of a path."""
+    return load_script(path, (), version)
