@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from siphon.script import log, text
 from siphon.script.addresses import Addressed
 from siphon.script.contact import Contact, Destination
-from siphon.script.flow import Flow, split_address
+from siphon.script.flow import Flow, address, split_address
 from siphon.script.outcome import Action, Answer, Edit, Fork, Relay, TargetSpec, ViaOverride
 from siphon.script.phase import Phase
 from siphon.script.uri import SipUri
@@ -196,7 +196,7 @@ class Answering(Addressed):
         action = Relay(
             None if next_hop is None else text.one_line(str(next_hop), "next_hop").strip(),
             None if flow is None else flow.spec(),
-            socket_name(send_socket),
+            self._send_socket(send_socket),
             None,
             self._callback(on_reply, "on_reply"),
             self._callback(on_failure, "on_failure"),
@@ -220,7 +220,7 @@ class Answering(Addressed):
         if isinstance(targets, (str, bytes)):
             raise TypeError("targets is a list of targets, not a text")
         specs = [target(entry) for entry in targets]
-        socket = socket_name(send_socket)
+        socket = self._send_socket(send_socket)
         names = self._callback(on_reply, "on_reply"), self._callback(on_failure, "on_failure")
         ring = seconds(timeout)
         if not isinstance(strategy, str):
@@ -234,6 +234,19 @@ class Answering(Addressed):
             self._arm(Answer(500, "No Valid Targets" if specs else "No Targets"))
         else:
             self._arm(Fork(specs, strategy, socket, *names, ring))
+
+    def _send_socket(self, name: str | None) -> str | None:
+        """The listener to send from; one that this instance does not have is a warning and the normal choice."""
+        given = socket_name(name)
+        identity = self._context.identity
+        if given is None or identity is None:
+            return given
+        transport, _, place = given.partition(":")
+        for listener in identity.listeners:
+            if (str(listener.transport).lower(), address(listener.ip, listener.port)) == (transport.lower(), place):
+                return given
+        log.warn(f"send_socket {given} is none of our listeners: the normal choice is made")
+        return None
 
     def _callback(self, function: Callback | None, what: str) -> str | None:
         """The stored name of a per-relay callback; ValueError when that name would not lead back to it."""

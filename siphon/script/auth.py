@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from siphon.script import binding, text
+from siphon.script.context import Services
 from siphon.script.outcome import Answer
 from siphon.script.request import Request
 
@@ -56,13 +57,13 @@ class Auth:
     def generate_nonce(self) -> str:
         """A fresh nonce of this instance."""
         services = binding.current().services
-        nonce: str = services.digest.generate_nonce(services.wall())
+        nonce: str = _digest(services).generate_nonce(services.wall())
         return nonce
 
     def validate_nonce(self, nonce: str) -> bool:
         """Whether this is a fresh nonce of ours; never raises and is no use of it."""
         services = binding.current().services
-        return bool(services.digest.validate_nonce(nonce, services.wall()))
+        return services.digest is not None and bool(services.digest.validate_nonce(nonce, services.wall()))
 
     def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("IMS and AKA authentication are not offered by siphond")
@@ -78,6 +79,12 @@ def _checked(target: object, password: str | None, ha1: str | None) -> None:
         raise TypeError(f"a Request is needed, not {type(target).__name__}")
     if password is not None and ha1 is not None:
         raise ValueError("password and ha1 exclude each other")
+
+
+def _digest(services: Services) -> Any:
+    if services.digest is None:
+        raise RuntimeError("authentication is not there: a script may use it in handlers, not while it is loaded")
+    return services.digest
 
 
 def _realm(realm: str | None) -> str:
@@ -105,7 +112,7 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
         target._arm(Answer(400, verdict.reason or "Bad Credentials", stateless=stateless))
         return False
     context = target._context
-    values = context.services.digest.challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1)
+    values = _digest(context.services).challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1)
     target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
     return False
 
@@ -113,7 +120,7 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
 def _verify(target: Request, header: str, realm: str, password: str | None, ha1: str | None) -> Any:
     """The verdict on the lines as received: a second check of a request finds what the first has removed."""
     context, message = target._context, target._message
-    verdict = context.services.digest.verify(
+    verdict = _digest(context.services).verify(
         message.all_lines(header),
         message.method,
         message.uri if context.uri_received is None else context.uri_received,

@@ -19,8 +19,8 @@ class Services:
 
     `location` is siphon.services.location.location.Location, `digest` siphon.services.digest.verifier.DigestVerifier,
     `signer` siphon.forwarding.routes.RouteSigner (None: routes are not signed), `identity` that of siphon.sip.identity.
-    `instance_id` is the start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what a
-    script's remove() removed. `limiter(key, window_secs, max_requests)` answers True within the limit. `wall` is the
+    `instance_id` is the start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what
+    save() and remove() changed. `limiter(key, window_secs, max_requests)` answers True within the limit. `wall` is the
     clock for what has no transaction at hand (epoch seconds).
     """
 

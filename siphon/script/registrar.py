@@ -7,11 +7,13 @@ from typing import Any, TypeVar, overload
 
 from siphon.script import binding, text
 from siphon.script.contact import Contact
+from siphon.script.context import Services
 from siphon.script.outcome import Answer
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.uri import SipUri
+from siphon.services.location.aor import address_of_record_of
 from siphon.services.location.facts import register_facts
 from siphon.sip.message import parse
 
@@ -56,7 +58,10 @@ class Registrar:
             flow_token=None if flow_token is None else text.one_line(flow_token, "flow_token"),
             force=bool(force),
         )
-        result = context.services.location.save(facts, context.wall)
+        services = context.services
+        result = _location(services).save(facts, context.wall)
+        if result.events and services.on_change is not None:
+            services.on_change(facts.aor, result.events)
         request._arm(Answer(result.status, result.reason, headers=list(result.headers)))
         return bool(result.ok)
 
@@ -64,13 +69,13 @@ class Registrar:
         """Live bindings of an address of record: highest q first, then the most recently refreshed."""
         services = binding.current().services
         wall = services.wall()
-        return [Contact(found, services, wall) for found in services.location.lookup(_aor(uri), wall)]
+        return [Contact(found, services, wall) for found in _location(services).lookup(_aor(uri), wall)]
 
     def lookup_contact(self, uri: Address) -> list[Contact]:
         """Live bindings with that Contact URI, over all addresses of record."""
         services = binding.current().services
         wall = services.wall()
-        return [Contact(found, services, wall) for _, found in services.location.lookup_contact(_aor(uri), wall)]
+        return [Contact(found, services, wall) for _, found in _location(services).lookup_contact(_aor(uri), wall)]
 
     def is_registered_contact(self, uri: Address) -> bool:
         """Whether any live binding has that Contact URI."""
@@ -82,27 +87,27 @@ class Registrar:
             return None
         services = binding.current().services
         wall = services.wall()
-        found = services.location.lookup_by_token(text.one_line(token, "token"), wall)
+        found = _location(services).lookup_by_token(text.one_line(token, "token"), wall)
         return None if found is None else Contact(found, services, wall)
 
     def is_registered(self, uri: Address) -> bool:
         """Whether the address of record has a live binding."""
         services = binding.current().services
-        return bool(services.location.lookup(_aor(uri), services.wall()))
+        return bool(_location(services).lookup(_aor(uri), services.wall()))
 
     def remove(self, uri: Address) -> None:
         """Drop the bindings and all else of an address of record."""
         services = binding.current().services
-        events = services.location.remove(_aor(uri), services.wall())
+        events = _location(services).remove(_aor(uri), services.wall())
         if events and services.on_change is not None:
-            services.on_change(str(uri), events)
+            services.on_change(address_of_record_of(uri) or str(uri), events)
 
     expire = remove
 
     async def aor_count(self) -> int:
         """Addresses of record with a live binding."""
         services = binding.current().services
-        return int(services.location.count(services.wall()))
+        return int(_location(services).count(services.wall()))
 
     def save_proxy(
         self, request: Request, reply: Reply, aliases: Sequence[Address] = (), flow_token: str | None = None
@@ -122,11 +127,11 @@ class Registrar:
         """Store the alias list of an address of record; [] clears it."""
         services = binding.current().services
         values = [text.one_line(str(uri), "URI") for uri in uris]
-        services.location.set_associated_uris(_aor(aor), values, services.wall())
+        _location(services).set_associated_uris(_aor(aor), values, services.wall())
 
     def associated_uris(self, aor: Address) -> list[str]:
         """The stored alias list."""
-        return list(binding.current().services.location.associated_uris(_aor(aor)))
+        return list(_location(binding.current().services).associated_uris(_aor(aor)))
 
     def asserted_identity(self, aor: Address) -> str | None:
         """The first associated URI."""
@@ -136,11 +141,11 @@ class Registrar:
         """Store the service routes of an address of record."""
         services = binding.current().services
         values = [text.one_line(str(route), "route") for route in routes]
-        services.location.set_service_routes(_aor(aor), values, services.wall())
+        _location(services).set_service_routes(_aor(aor), values, services.wall())
 
     def service_route(self, aor: Address) -> list[str]:
         """The stored service routes."""
-        return list(binding.current().services.location.service_routes(_aor(aor)))
+        return list(_location(binding.current().services).service_routes(_aor(aor)))
 
     @overload
     def on_change(self, function: Function, /) -> Function: ...
@@ -159,6 +164,12 @@ class Registrar:
 
     def __repr__(self) -> str:
         return "<namespace registrar>"
+
+
+def _location(services: Services) -> Any:
+    if services.location is None:
+        raise RuntimeError("the registrar is not there: a script may use it in handlers, not while it is loaded")
+    return services.location
 
 
 def _aor(uri: object) -> str:

@@ -380,8 +380,9 @@ class Request(Answering):
         return copy
 
     def _close(self) -> None:
-        """The handlers have returned: arming is an error from now on."""
+        """The handlers have returned: arming is an error from now on. The live URI points back here: no cycle stays."""
         self._phase = Phase.CLOSED
+        self._ruri = None
 
     # -- offered later or never
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import ref
 
 from siphon.script import binding, text
 from siphon.sip.uri import Uri
@@ -33,13 +34,18 @@ def validated(value: str) -> str:
 
 
 class Params(dict[str, str]):
-    """URI parameters by lower-case name; a flag maps to "". Changing it changes the URI."""
+    """URI parameters by lower-case name; a flag maps to "". Changing it changes the URI, as long as that is there."""
 
-    __slots__ = ("_changed",)
+    __slots__ = ("_uri",)
 
-    def __init__(self, items: Iterable[tuple[str, str]], changed: Callable[[], None]) -> None:
+    def __init__(self, items: Iterable[tuple[str, str]], uri: SipUri) -> None:
         super().__init__(items)
-        self._changed = changed
+        self._uri = ref(uri)  # weak, or every request would be a garbage cycle
+
+    def _changed(self) -> None:
+        uri = self._uri()
+        if uri is not None:
+            uri._params_changed(self)
 
     def __setitem__(self, name: str, value: str) -> None:
         for part, what in ((name, "parameter name"), (value, "parameter value")):
@@ -96,6 +102,7 @@ class SipUri:
         "_scheme",
         "_text",
         "_userinfo",
+        "__weakref__",
     )
 
     def __init__(
@@ -259,7 +266,7 @@ class SipUri:
             for raw in self._raw_params:
                 name, _, value = raw.partition("=")
                 seen.setdefault(name.strip().lower(), value.strip())
-            self._params = Params(seen.items(), self._params_changed)
+            self._params = Params(seen.items(), self)
         return self._params
 
     @params.setter
@@ -269,9 +276,9 @@ class SipUri:
             del params[name]
         params.update(wanted)
 
-    def _params_changed(self) -> None:
+    def _params_changed(self, params: Params) -> None:
         """Keep what is unchanged as it was written, in its place; new names go to the end."""
-        current = dict(self._params or {})
+        current = dict(params)
         kept: list[str] = []
         for raw in self._raw_params:
             name, _, value = raw.partition("=")

@@ -1,5 +1,6 @@
 """The recipe, word for word, as script."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_an_invite_to_a_registered_user_is_forked_to_the_contact_and_record_rout
     assert outcome.action.strategy == "parallel"
     assert outcome.record_route
     assert outcome.edited is False
+
+
+def test_a_call_leaves_no_garbage_cycles(bench):
+    register(bench)
+    bench.route(sip())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            bench.route(sip())
+            bench.route(sip("INVITE", "sip:nobody@example.com;x=1"))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_an_invite_to_nobody_is_404(bench):

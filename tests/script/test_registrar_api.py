@@ -3,7 +3,10 @@
 import pytest
 from script_kit import SOURCE, WALL, Bench, header, sip
 
-from siphon import SipUri, registrar
+from siphon import SipUri, auth, registrar
+from siphon.config.testing import settings_for_tests
+from siphon.script.context import Services
+from siphon.script.runtime import Runtime
 
 SAVE = """
 from siphon import proxy, registrar
@@ -196,9 +199,18 @@ def test_remove_drops_everything_and_tells_only_if_there_was_something(tmp_path,
     told = []
     bench.services.on_change = lambda aor, events: told.append((aor, len(events)))
     call("sip:bob@example.com")
+    assert told == []
     register(bench)
-    call("sip:bob@example.com")
-    assert (registrar.lookup("sip:bob@example.com"), told) == ([], [("sip:bob@example.com", 1)])
+    call("bob@EXAMPLE.com;x=1")
+    assert registrar.lookup("sip:bob@example.com") == []
+    assert told == [("sip:bob@example.com", 1)] * 2
+
+
+def test_a_script_that_asks_the_registrar_while_it_is_loaded_gets_a_clear_error(tmp_path):
+    Runtime(settings_for_tests(), Services())
+    for call in (lambda: registrar.lookup("sip:b@h"), auth.generate_nonce):
+        with pytest.raises(RuntimeError, match="not while it is loaded"):
+            call()
 
 
 def test_associated_uris_and_service_routes_are_stored(tmp_path):

@@ -58,7 +58,7 @@ def test_other_types_are_type_errors(tmp_path, code):
     assert isinstance(run(tmp_path, code).error, TypeError)
 
 
-@pytest.mark.parametrize("socket", ["udp:127.0.0.1:5060", "UDP:[::1]:5060"])
+@pytest.mark.parametrize("socket", ["udp:127.0.0.1:5060", "UDP:127.0.0.1:5070"])
 def test_send_socket_names_a_listener(tmp_path, socket):
     assert run(tmp_path, f"request.relay(send_socket={socket!r})").action.send_socket == socket
 
@@ -68,6 +68,12 @@ def test_send_socket_names_a_listener(tmp_path, socket):
 )
 def test_a_malformed_send_socket_is_a_value_error(tmp_path, socket):
     assert isinstance(run(tmp_path, f"request.relay(send_socket={socket!r})").error, ValueError)
+
+
+def test_a_send_socket_that_is_no_listener_of_ours_is_the_normal_choice_with_a_warning(tmp_path):
+    b = Bench(tmp_path, ROUTE.format("", "request.fork(['sip:a@b'], send_socket='udp:[::1]:5060')"))
+    assert b.route(sip()).action.send_socket is None
+    assert "udp:[::1]:5060 is none of our listeners" in b.log.text
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "'5'", "True", "float('nan')", "float('inf')"])
