@@ -133,8 +133,8 @@ class Script:
 
 _paths: list[str] = []
 """What loading has put in front of sys.path."""
-_all_roots: set[Path] = set()
-"""Directories of every script loaded so far: modules of a path given up must not survive either."""
+_roots: set[Path] = set()
+"""Directories of the current script: what comes from there belongs to scripts, and goes with the next load."""
 
 
 def load_script(path: Path, include_paths: Sequence[Path] = (), version: int = 1) -> Script:
@@ -143,7 +143,7 @@ def load_script(path: Path, include_paths: Sequence[Path] = (), version: int = 1
     roots = [path.parent, *(Path(include).resolve() for include in include_paths)]
     sys.dont_write_bytecode = True
     saved = _State()
-    _all_roots.update(roots)
+    _roots.update(roots)
     _put_first(roots)
     _drop_modules()
     _siphon_registry.clear()
@@ -153,6 +153,7 @@ def load_script(path: Path, include_paths: Sequence[Path] = (), version: int = 1
     except BaseException:
         saved.put_back()
         raise
+    _roots.intersection_update(roots)
     return script
 
 
@@ -163,6 +164,7 @@ class _State:
         self.entries = _siphon_registry.entries()
         self.path = list(sys.path)
         self.paths = list(_paths)
+        self.roots = set(_roots)
         self.modules = {name: module for name, module in list(sys.modules.items()) if _is_script_module(name, module)}
 
     def put_back(self) -> None:
@@ -171,6 +173,7 @@ class _State:
         _paths[:] = self.paths
         _drop_modules()
         sys.modules.update(self.modules)
+        _roots.intersection_update(self.roots)
 
 
 def _put_first(roots: Sequence[Path]) -> None:
@@ -193,7 +196,7 @@ def _is_script_module(name: str, module: object) -> bool:
     """Whether a module belongs to scripts: found in one of their directories and not part of siphond."""
     if name == SCRIPT_MODULE:
         return True
-    return name.partition(".")[0] not in _OURS and name != "__main__" and _below(module, _all_roots)
+    return name.partition(".")[0] not in _OURS and name != "__main__" and _below(module, _roots)
 
 
 def _below(module: object, roots: Sequence[Path] | set[Path]) -> bool:

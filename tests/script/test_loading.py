@@ -108,6 +108,16 @@ def test_a_reload_starts_with_fresh_globals_and_an_empty_registry(tmp_path):
     assert bench.runtime.has_reply_handlers()
 
 
+def test_modules_of_a_path_that_was_given_up_do_not_survive(tmp_path):
+    for code in (486, 404):
+        directory = tmp_path / str(code)
+        directory.mkdir()
+        (directory / "helper.py").write_text(f"CODE = {code}\n")
+        assert answered(Bench(directory, ANSWER)) == code
+    assert str(tmp_path / "404") in sys.path
+    assert str(tmp_path / "486") not in sys.path
+
+
 def test_a_version_number_can_be_given(tmp_path):
     bench = Bench(tmp_path, "")
     assert bench.runtime.load(version=7) == 7
