@@ -17,7 +17,7 @@ from libc.string cimport memcmp, memcpy, memset
 from shm._crc cimport checksum
 from shm._sync cimport add64, guard_of, load32, load64, mixed, store32, store64
 
-from shm._table import allocate, open_private, private_directory
+from shm.files import allocate, open_draft, open_private, private_directory, remove
 from shm.values import LayoutMismatch, SlotCondition, SlotState
 
 
@@ -74,10 +74,7 @@ cdef class Slots:
         path = os.fspath(path)
         private_directory(path)
         if fresh:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+            remove(path)
         try:
             fd = open_private(path, os.O_RDWR)
         except FileNotFoundError:
@@ -308,12 +305,7 @@ cdef make_file(path, int slots, int counters):
     head.counters = counters
     head.size = size
     head.check = head_check(&head)
-    draft = f"{path}.new"
-    try:
-        os.unlink(draft)
-    except FileNotFoundError:
-        pass
-    fd = open_private(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    fd, draft = open_draft(path)
     try:
         allocate(fd, path, size)
         os.pwrite(fd, (<char *>&head)[:sizeof(SlotsHead)], 0)

@@ -13,7 +13,7 @@ Known limit: a process that is stopped inside a critical section (microseconds l
 """
 
 import os
-import stat
+import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
@@ -28,8 +28,8 @@ from shm._operations cimport *
 from shm._recovery cimport *
 from shm._sync cimport *
 
+from shm.files import allocate, open_draft, open_private, private_directory, remove
 from shm.values import (
-    Action,
     Head,
     LayoutMismatch,
     NoSpace,
@@ -203,34 +203,6 @@ cdef str differences(const Identity *have, const Identity *want):
     return "; ".join(found)
 
 
-def private_directory(path):
-    """Make the directory, mode 0700, or see that nobody else can write to it."""
-    folder = os.path.dirname(os.path.abspath(path))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    facts = os.stat(folder)
-    if facts.st_uid not in (os.geteuid(), 0) or (facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX):
-        raise PermissionError(f"{folder}: shared memory must lie in a directory that no other user can write to")
-
-
-def open_private(path, flags):
-    """Open our own file: no symbolic link, no other user's, no access for others."""
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    facts = os.fstat(fd)
-    if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
-        os.close(fd)
-        raise PermissionError(f"{path}: not a file of our own with mode 0600")
-    return fd
-
-
-def allocate(fd, path, size):
-    """All pages now: a full file system is an error here, never a SIGBUS later."""
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        room = os.fstatvfs(fd)
-        raise NoSpace(f"{path}: {size} bytes of shared memory are needed, {room.f_bavail * room.f_frsize} are free") from error
-
-
 cdef const unsigned char *key_of(object key) except NULL:
     if type(key) is not bytes or PyBytes_GET_SIZE(key) != KEY:
         raise ValueError("a key is exactly 16 bytes")
@@ -278,10 +250,7 @@ cdef class Table:
              records // 16 if reserve_records < 0 else reserve_records, wall_expiry)
         private_directory(path)
         if fresh:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+            remove(path)
         try:
             fd = open_private(path, os.O_RDWR)
         except FileNotFoundError:
@@ -359,6 +328,13 @@ cdef class Table:
             raise OSError(-got, "cannot lock the slot", self.where)
         return -1
 
+    cdef int check_slot(self, int slot) except -1:
+        if self.reading:
+            raise ValueError("this table is open for reading only")
+        if not 0 <= slot < <int>self.region.slots:
+            raise ValueError(f"slot {slot} of {self.region.slots}")
+        return 0
+
     cdef int leave_slot(self) except -1:
         cdef Region *r = &self.region
         if r.slot >= 0 and self.forks == shm_forks:
@@ -383,10 +359,7 @@ cdef class Table:
         cdef Recovered out
         cdef int fd
         cdef uint32_t generation
-        if self.reading:
-            raise ValueError("this table is open for reading only")
-        if not 0 <= slot < <int>r.slots:
-            raise ValueError(f"slot {slot} of {r.slots}")
+        self.check_slot(slot)
         fd = self.open_slot(slot)
         if fd < 0:
             return 1
@@ -425,9 +398,13 @@ cdef class Table:
 
     @slot.setter
     def slot(self, int slot):
+        cdef int attempt
         self.leave_slot()
-        if self.take_slot(slot):
-            raise SlotTaken(f"slot {slot}: another process has it")
+        for attempt in range(200):                  # somebody may be recovering it at this moment
+            if self.take_slot(slot) == 0:
+                return
+            time.sleep(0.001)
+        raise SlotTaken(f"slot {slot}: another process has it")
 
     @property
     def generation(self):
@@ -634,8 +611,7 @@ cdef class Table:
         """Put right what the dead process of a slot left. Any process may; again and again if need be. Does nothing while a process has it."""
         cdef Recovered out
         cdef int fd
-        if not 0 <= slot < <int>self.region.slots:
-            raise ValueError(f"slot {slot} of {self.region.slots}")
+        self.check_slot(slot)
         fd = self.open_slot(slot)
         if fd < 0:
             return RecoveryReport(slot, True, False, "none", 0, 0)
@@ -648,6 +624,7 @@ cdef class Table:
     def verify(self):
         """Look at everything, beside working processes if need be."""
         cdef Verified v
+        self.check_slot(0)
         critical_enter(&self.region)
         critical_leave(&self.region)
         if verify_region(&self.region, &v) < 0:
@@ -730,12 +707,7 @@ cdef make_file(path, const Identity *want):
     """Written under another name first: a file of the right name is always whole."""
     cdef Table table = Table.__new__(Table)
     cdef uint32_t dropped = 0
-    draft = f"{path}.new"
-    try:
-        os.unlink(draft)
-    except FileNotFoundError:
-        pass
-    fd = open_private(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    fd, draft = open_draft(path)
     try:
         allocate(fd, path, want.size)
         os.pwrite(fd, PyBytes_FromStringAndSize(<const char *>want, sizeof(Identity)), 0)

@@ -1,6 +1,7 @@
 """A second build of the table, from the same sources, that stops or kills itself at named points.
 
-It lies in build/shm-points-HASH/ and is imported by drivers that put that folder first on their path. The production build has no trace of it.
+It lies in build/shm-points-HASH/ and is imported by drivers that put that folder first on their path. The production
+build has no trace of it.
 """
 
 import hashlib
@@ -17,8 +18,9 @@ PACKAGE = ROOT / "shm"
 SETUP = """
 from setuptools import Extension, setup
 from Cython.Build import cythonize
-build = dict(extra_compile_args=["-O1", "-fno-strict-aliasing", "-w"], libraries=["pthread"])
-modules = [Extension(f"shm.{name}", [f"shm/{name}.pyx"], define_macros=[("SHM_TEST_POINTS", "1")], **build) for name in ("_table", "_slots")]
+flags = ["-O1", "-fno-strict-aliasing", "-w", "-DSHM_TEST_POINTS=1"]
+names = ("_table", "_slots")
+modules = [Extension(f"shm.{n}", [f"shm/{n}.pyx"], extra_compile_args=flags, libraries=["pthread"]) for n in names]
 setup(name="points", ext_modules=cythonize(modules, quiet=True))
 """
 

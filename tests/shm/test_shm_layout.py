@@ -8,13 +8,14 @@ LAYOUT_1 = {
     "Identity": (
         120,
         "magic 0 layout 8 check 12 boot_id 16 records 32 blocks 36 slots 40 stripes 44 buckets 48 reserve_blocks 52 "
-        "reserve_records 56 wall_expiry 60 notes_at 64 stripes_at 72 buckets_at 80 headers_at 88 states_at 96 blocks_at 104 "
-        "size 112",
+        "reserve_records 56 wall_expiry 60 notes_at 64 stripes_at 72 buckets_at 80 headers_at 88 states_at 96 "
+        "blocks_at 104 size 112",
     ),
     "Control": (
         256,
-        "version 0 allocator 64 guard 104 moving 108 free_blocks 112 free_headers 120 mender 128 mender_guard 168 relisting 172 "
-        "corrupt 192 quarantined 200 full 208 busy 216 conflicts 224 inherited 232 mended 240 recovered 248",
+        "version 0 allocator 64 guard 104 moving 108 free_blocks 112 free_headers 120 mender 128 mender_guard 168 "
+        "relisting 172 corrupt 192 quarantined 200 full 208 "
+        "busy 216 conflicts 224 inherited 232 mended 240 recovered 248",
     ),
     "Note": (
         4096,

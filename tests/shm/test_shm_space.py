@@ -72,7 +72,9 @@ def test_file_size_is_what_create_allocates(make):
     assert 3000 * 512 < table.stats().bytes < 3000 * 512 * 1.3
 
 
-@pytest.mark.parametrize("sizes", [{"records": 0}, {"blocks": 0}, {"slots": 0}, {"slots": 256}, {"reserve_blocks": 256}])
+@pytest.mark.parametrize(
+    "sizes", [{"records": 0}, {"blocks": 0}, {"slots": 0}, {"slots": 256}, {"reserve_blocks": 256}]
+)
 def test_senseless_sizes_are_refused(make, sizes):
     with pytest.raises(ValueError, match="must be"):
         make(**sizes)
