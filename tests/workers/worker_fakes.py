@@ -147,9 +147,9 @@ class Echo:
         self.reply(datagram, b"%d %d" % (self.context.index, random.getrandbits(64)))
 
     def do_send(self, datagram: Received, rest: bytes, now: float) -> None:
-        """Sends to a port of this host, where perhaps nobody listens."""
-        self.asker = datagram
-        self.context.outbox.put(b"to nobody", ("127.0.0.1", int(rest)), datagram.listener)
+        """Sends to a port of this host, where perhaps nobody listens; what it sends says who wants to know."""
+        data = b"sent for %d" % datagram.source[1]
+        self.context.outbox.put(data, ("127.0.0.1", int(rest)), datagram.listener)
         self.context.outbox.flush()
 
     def do_arm(self, datagram: Received, rest: bytes, now: float) -> None:
@@ -170,8 +170,9 @@ class Echo:
 
     def unreachable(self, errors: list[Unreachable], now: float) -> None:
         for error in errors:
-            text = f"unreachable {error.to[1]} {error.errno} {error.data.decode()} worker={self.context.index}"
-            self.reply(self.asker, text.encode())
+            asker = ("127.0.0.1", int(error.data.split()[-1]))
+            self.context.outbox.put(b"unreachable %d %d" % (error.to[1], error.errno), asker, error.listener)
+        self.context.outbox.flush()
 
     def due(self, entries: list[tuple[bytes, int]], now: float) -> None:
         for key, version in entries:
@@ -202,12 +203,19 @@ class Instance:
     """A supervisor with its workers in a process of its own, and a client socket."""
 
     def __init__(
-        self, log: Path, count: int = 2, steering: str = "flow", make: Callable[[], Echo] = Echo, **options: object
+        self,
+        log: Path,
+        count: int = 2,
+        steering: str = "flow",
+        make: Callable[[], Echo] = Echo,
+        rcvbuf: int = 0,
+        slots: FakeSlots | None = None,
+        **options: object,
     ) -> None:
-        self.slots = FakeSlots()
+        self.slots = slots or FakeSlots()
         self.count = count
         self.log = log
-        self.listeners = open_listeners([("127.0.0.1", 0, None)], count, 0, steering)
+        self.listeners = open_listeners([("127.0.0.1", 0, None)], count, rcvbuf, steering)
         self.address = self.listeners[0][0].getsockname()
         self.client = self.new_client()
         self.pid = os.fork()
@@ -220,11 +228,12 @@ class Instance:
         status = 99
         try:
             descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            sys.stderr = os.fdopen(descriptor, "w", buffering=1)  # not what pytest has put there
             os.dup2(descriptor, 2)
             settings = Options(count=self.count, slot_count=SLOTS, **options)  # type: ignore[arg-type]
             status = Supervisor(self.listeners, self.slots, make, settings).run()
         except BaseException:
-            os.write(2, traceback.format_exc().encode())
+            traceback.print_exc()
         finally:
             os._exit(status)
 
@@ -272,7 +281,7 @@ class Instance:
             os.waitpid(self.pid, 0)
 
 
-def until(ask: Callable[[], T | None], what: str, secs: float = 10.0) -> T:
+def until(ask: Callable[[], T | None], what: str, secs: float = 5.0) -> T:
     """Asks again until the answer is true, and returns it; fails after `secs`."""
     deadline = time.monotonic() + secs
     while True:

@@ -1,0 +1,391 @@
+"""A supervisor, its workers and the helper as real processes around a small echo application."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from worker_fakes import Echo, FakeSlots, Instance, is_running, title_of, until
+
+from workers.application import Counter, Flag, WorkerContext
+from workers.net import boottime
+from workers.notify import Notifier
+from workers.sockets import AddressInUse, open_listeners
+
+Start = Callable[..., Instance]
+
+
+def worker_of(answer: str) -> int:
+    found = re.search(r"worker=(\d+)", answer)
+    assert found, answer
+    return int(found[1])
+
+
+def descendants(instance: Instance) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{instance.pid}/task/{instance.pid}/children").read_text().split()]
+
+
+def test_every_process_has_its_title(start: Start) -> None:
+    instance = start(count=2)
+    assert title_of(instance.pid) == "siphond: supervisor"
+    titles = [title_of(pid) for pid in descendants(instance)]
+    assert titles == ["siphond: worker 1/2", "siphond: worker 2/2", "siphond: helper timer"]
+
+
+@pytest.mark.parametrize("steering", ["flow", "spread"])
+def test_every_worker_serves_its_own_socket(start: Start, steering: str) -> None:
+    instance = start(count=3, steering=steering)
+    ask = instance.ask_from_new_port if steering == "flow" else instance.ask
+
+    def is_settled() -> bool:  # a worker that starts is served by its sibling until it beats
+        answers = [ask("hi") for _ in range(60)]
+        own = all(re.search(r"worker=(\d) socket=\1", answer) for answer in answers)
+        return own and {worker_of(answer) for answer in answers} == {0, 1, 2}
+
+    until(is_settled, "answers from all workers by their own sockets")
+
+
+def test_a_second_instance_on_the_same_address_is_refused(start: Start) -> None:
+    instance = start()
+    with pytest.raises(AddressInUse) as caught:
+        open_listeners([("127.0.0.1", instance.address[1], None)], 2)
+    assert caught.value.pid in [instance.pid, *descendants(instance)]
+
+
+def test_datagrams_queued_in_the_socket_of_a_killed_worker_are_served(start: Start) -> None:
+    instance = start(count=1)
+    (pid,) = instance.worker_pids()
+    os.kill(pid, signal.SIGSTOP)
+    for number in range(20):
+        instance.client.send(b"queued%d" % number)
+    os.kill(pid, signal.SIGKILL)
+    answers = [instance.client.recv(200).decode().split()[0] for _ in range(20)]
+    assert answers == [f"queued{number}" for number in range(20)]
+
+
+def test_a_killed_worker_is_back_in_its_slot_at_once_with_a_new_generation(start: Start) -> None:
+    instance = start(count=2)
+    pid, generation = instance.worker_pids()[0], instance.slots.read(0).generation
+    killed_at = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: instance.slots.read(0).pid not in (0, pid), "new worker")
+    assert time.monotonic() - killed_at < 0.5  # about 10 ms on an idle machine
+    assert instance.slots.read(0).generation == generation + 1
+    assert instance.slots.counter(0, Counter.RESTARTS) == 1
+    until(lambda: worker_of(instance.ask_from_new_port("hi")) == 0, "answer from the new worker")
+
+
+def test_many_kills_lose_no_datagram_that_was_not_read(start: Start) -> None:
+    instance = start(count=2, steering="spread")
+    for round_ in range(4):  # two each: the third early death of a worker is backed off
+        os.kill(instance.worker_pids()[round_ % 2], signal.SIGKILL)
+        for number in range(20):
+            word = f"r{round_}n{number}"
+            assert instance.ask(word).split()[0] == word
+        instance.until_noted("died", times=round_ + 1)
+
+
+def test_the_socket_of_a_blocked_worker_is_served_by_a_sibling_until_it_beats_again(start: Start) -> None:
+    instance = start(count=2)
+    blocked = int(instance.ask("handle 1.0").split()[1])
+    asked_at = time.monotonic()
+    assert worker_of(instance.ask("hi")) == 1 - blocked  # the same peer, so the blocked worker's socket
+    assert time.monotonic() - asked_at < 0.8
+    adoptions = instance.noted().count(f"worker {1 - blocked} adopts {blocked}")
+    assert adoptions > 0
+    instance.until_noted(f"worker {1 - blocked} releases {blocked}", times=adoptions)
+    until(lambda: worker_of(instance.ask("hi")) == blocked, "answer from the worker itself")
+    assert instance.slots.counter(blocked, Counter.RESTARTS) == 0
+
+
+def test_a_blocked_worker_that_dies_is_adopted_as_dead(start: Start) -> None:
+    class SlowStart(Echo):
+        def started(self, context: WorkerContext) -> None:
+            super().started(context)
+            if context.generation > 1 and context.slot == 0:
+                time.sleep(0.5)
+
+    instance = start(count=2, make=SlowStart)
+    os.kill(instance.worker_pids()[0], signal.SIGKILL)
+    instance.until_noted("worker 1 adopts 0")
+    assert worker_of(instance.ask("hi")) == 1 or worker_of(instance.ask_from_new_port("hi")) in (0, 1)
+    instance.until_noted("worker 1 releases 0")
+
+
+def test_the_helper_takes_the_deadlines_when_all_workers_are_blocked(start: Start) -> None:
+    instance = start(count=1)
+    instance.ask("handle 0.6")
+    instance.until_noted("worker 7 adopts 0 dead=False")
+    instance.until_noted("worker 7 releases 0")
+
+
+def test_slots_of_an_earlier_run_with_more_workers_are_adopted_at_start(start: Start) -> None:
+    slots = FakeSlots()
+    for index in (3, 4):
+        slots.enter(index, 1)
+    instance = start(count=2, slots=slots)
+    instance.until_noted("worker 0 adopts 3 dead=True")
+    instance.until_noted("worker 1 adopts 4 dead=True")
+
+
+def test_a_worker_stuck_outside_a_handler_writes_its_stack_and_is_replaced(start: Start) -> None:
+    instance = start(count=2)
+    blocked = int(instance.ask("block 60").split()[1])
+    instance.until_noted("is stuck: no heartbeat for 1.")
+    instance.until_noted("cause=SIGABRT")
+    assert "do_block" in instance.noted()
+    until(lambda: instance.slots.read(blocked).generation == 2, "replacement")
+
+
+def test_a_handler_that_takes_too_long_is_ended(start: Start) -> None:
+    instance = start(count=2, handler_stall_abort_secs=1.5)
+    blocked = int(instance.ask("handle 60").split()[1])
+    instance.until_noted("a handler has not returned for 1.")
+    instance.until_noted("cause=SIGABRT")
+    until(lambda: instance.slots.read(blocked).in_handler_since == 0.0, "clean row")
+
+
+def test_a_stopped_worker_that_cannot_write_its_stack_is_killed(start: Start) -> None:
+    instance = start(count=2)
+    blocked = int(instance.ask("block 0.2").split()[1])
+    os.kill(instance.worker_pids()[blocked], signal.SIGSTOP)
+    instance.until_noted("is stuck")
+    instance.until_noted("cause=SIGKILL")
+
+
+def test_a_critical_section_over_half_a_second_is_killed(start: Start) -> None:
+    instance = start(count=2)
+    instance.client.send(b"critical")
+    instance.until_noted("in a critical section for 0.")
+    instance.until_noted("cause=SIGKILL")
+    assert worker_of(instance.ask("hi")) in (0, 1)
+
+
+@pytest.mark.parametrize("kind", ["error", "exit"])
+def test_an_exception_out_of_the_application_costs_one_datagram(start: Start, kind: str) -> None:
+    instance = start(count=1)
+    for text in ("one", f"raise {kind}", f"raise {kind}", "two"):
+        instance.client.send(text.encode())
+    assert [instance.client.recv(200).decode().split()[0] for _ in range(2)] == ["one", "two"]
+    assert instance.slots.counter(0, Counter.EXCEPTIONS) == 2
+    assert instance.noted().count("exception out of the application") == 1  # the second within a second is only counted
+    assert instance.slots.counter(0, Counter.RESTARTS) == 0
+
+
+def test_deadlines_and_coroutines_run_in_the_loop(start: Start) -> None:
+    instance = start(count=1)
+    began = time.monotonic()
+    assert instance.ask("arm 0.1") == "due 0123456789abcdef 7"
+    assert 0.1 <= time.monotonic() - began < 0.6
+    began = time.monotonic()
+    assert instance.ask("async 0.1") == "slept"
+    assert 0.11 <= time.monotonic() - began < 0.6
+
+
+def test_prx_51_an_icmp_error_reaches_the_application(start: Start) -> None:
+    instance = start(count=2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        port = gone.getsockname()[1]
+    answer = instance.ask(f"send {port}")
+    assert answer == f"unreachable {port} {errno.ECONNREFUSED}"
+
+
+def test_shared_11_random_generators_differ_between_workers_and_generations(start: Start) -> None:
+    instance = start(count=2, steering="spread")
+    seen: dict[tuple[int, str], str] = {}
+    for round_ in range(3):
+        while not {0, 1} <= {worker for worker, _ in seen if _ == str(round_)}:
+            worker, number = instance.ask("random").split()
+            seen[int(worker), str(round_)] = number
+        for pid in instance.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        instance.until_noted("died", times=2 * (round_ + 1))
+    assert len(set(seen.values())) == len(seen) == 6
+
+
+def test_kernel_drops_are_counted(start: Start) -> None:
+    instance = start(count=1, rcvbuf=4096)
+    (pid,) = instance.worker_pids()
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(200):
+        instance.client.send(b"x" * 1000)
+    os.kill(pid, signal.SIGCONT)
+    instance.client.recv(2000)
+    instance.client.send(b"the next tells of the drops")
+    until(lambda: instance.slots.total(Counter.KERNEL_DROPS) > 100, "count of drops")
+    drops = instance.slots.total(Counter.KERNEL_DROPS)
+    until(lambda: instance.slots.total(Counter.DATAGRAMS) == 201 - drops, "count of the others")
+
+
+def test_stale_datagrams_are_dropped_and_counted(start: Start) -> None:
+    instance = start(count=1, stale_after=0.2, keep_stale=lambda data: data.startswith(b"keep"))
+    (pid,) = instance.worker_pids()
+    os.kill(pid, signal.SIGSTOP)
+    instance.client.send(b"old")
+    instance.client.send(b"keep")
+    sent_at = time.monotonic()
+    until(lambda: time.monotonic() - sent_at > 0.3, "age")
+    os.kill(pid, signal.SIGCONT)
+    assert instance.client.recv(200).split()[0] == b"keep"
+    until(lambda: instance.slots.counter(0, Counter.STALE_DROPS) == 1, "count")
+
+
+def test_workers_obey_only_the_supervisor(start: Start) -> None:
+    instance = start(count=2)
+    pids = descendants(instance)
+    for pid in pids:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(pid, number)
+    assert {worker_of(instance.ask_from_new_port("hi")) for _ in range(40)} == {0, 1}
+    assert descendants(instance) == pids
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_every_process_with_status_0(start: Start, number: signal.Signals) -> None:
+    instance = start(count=2)
+    pids = descendants(instance)
+    instance.send_signal(number)
+    assert instance.wait() == 0
+    assert not any(is_running(pid) for pid in pids)
+    assert instance.worker_pids() == [0, 0]
+    assert instance.noted().count(" stops") == 3
+    assert instance.slots.flags == 0
+
+
+def test_a_worker_in_a_long_handler_does_not_delay_the_stop(start: Start) -> None:
+    instance = start(count=2)
+    instance.ask("handle 60")
+    began = time.monotonic()
+    instance.send_signal(signal.SIGINT)
+    assert instance.wait() == 0
+    assert time.monotonic() - began < 3.0
+
+
+def test_term_drains_until_idle(start: Start, tmp_path: Path) -> None:
+    instance = start(count=1, idle=(tmp_path / "idle").exists)
+    assert instance.ask("draining") == "no"
+    instance.send_signal(signal.SIGTERM)
+    until(lambda: instance.slots.flags & Flag.DRAINING, "flag")
+    assert instance.ask("draining") == "yes"
+    os.kill(instance.worker_pids()[0], signal.SIGKILL)
+    assert instance.ask("draining") == "yes"  # a worker that dies meanwhile is still replaced
+    (tmp_path / "idle").touch()
+    assert instance.wait() == 0
+
+
+def test_term_drains_no_longer_than_drain_secs(start: Start) -> None:
+    instance = start(count=1, idle=lambda: False, drain_secs=0.3)
+    began = time.monotonic()
+    instance.send_signal(signal.SIGTERM)
+    assert instance.wait() == 0
+    assert time.monotonic() - began >= 0.3
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_drain_at_once(start: Start, second: signal.Signals) -> None:
+    instance = start(count=1, idle=lambda: False)
+    instance.send_signal(signal.SIGTERM)
+    until(lambda: instance.slots.flags & Flag.DRAINING, "flag")
+    began = time.monotonic()
+    instance.send_signal(second)
+    assert instance.wait() == 0
+    assert time.monotonic() - began < 5.0
+
+
+def test_hup_reloads_every_process_and_those_forked_later(start: Start, tmp_path: Path) -> None:
+    source = tmp_path / "payload"
+    source.write_bytes(b"second")
+    instance = start(count=2, validate=source.read_bytes)
+    assert instance.ask("version").split()[0] == "first"
+    instance.send_signal(signal.SIGHUP)
+    instance.until_noted(" reloads", times=3)
+    assert {instance.ask_from_new_port("version").split()[0] for _ in range(30)} == {"second"}
+    os.kill(instance.worker_pids()[0], signal.SIGKILL)
+    instance.until_noted(" reloads", times=4)
+    assert {instance.ask_from_new_port("version").split()[0] for _ in range(30)} == {"second"}
+
+
+def test_a_reload_that_does_not_validate_changes_nothing(start: Start, tmp_path: Path) -> None:
+    instance = start(count=2, validate=(tmp_path / "missing").read_bytes)
+    instance.send_signal(signal.SIGHUP)
+    instance.until_noted("reload refused, nothing has changed")
+    assert instance.ask("version").split()[0] == "first"
+
+
+def test_a_validation_that_kills_its_process_changes_nothing(start: Start) -> None:
+    def suicide() -> bytes:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
+
+    instance = start(count=1, validate=suicide)
+    instance.send_signal(signal.SIGHUP)
+    instance.until_noted("error=the checking process died")
+    assert instance.ask("version").split()[0] == "first"
+
+
+def test_usr2_is_not_offered_yet_and_harmless(start: Start) -> None:
+    instance = start(count=1)
+    instance.send_signal(signal.SIGUSR2)
+    instance.until_noted("not offered yet")
+    assert instance.ask("hi")
+
+
+def test_orphans_end_with_the_supervisor_even_when_blocked(start: Start) -> None:
+    instance = start(count=2)
+    pids = descendants(instance)
+    instance.ask("handle 60")
+    instance.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    until(lambda: not any(is_running(pid) for pid in pids), "end of the orphans")
+    assert time.monotonic() - began < 1.0
+
+
+def test_shared_24_a_worker_that_dies_at_every_start_is_backed_off(start: Start) -> None:
+    class Doomed(Echo):
+        def started(self, context: WorkerContext) -> None:
+            super().started(context)
+            if context.slot == 0 and context.generation > 1:
+                os._exit(3)
+
+    instance = start(count=2, make=Doomed)
+    until(lambda: boottime() - started_at(instance) > 1.1, "a life that was not early")
+    os.kill(instance.worker_pids()[0], signal.SIGKILL)
+    instance.until_noted("cause=exit status 3", times=4)
+    waits = [float(text) for text in re.findall(r"again_in=([0-9.]+)", instance.noted())]
+    assert waits[:3] == [0.0, 0.0, 0.0]
+    assert waits[3] == pytest.approx(0.5)
+    assert waits[4] == pytest.approx(1.0)
+    assert worker_of(instance.ask("hi")) == 1  # the sibling serves both sockets meanwhile
+    assert worker_of(instance.ask_from_new_port("hi")) == 1
+
+
+def started_at(instance: Instance) -> float:
+    """When worker 1 started, on the clock of boottime()."""
+    fields = Path(f"/proc/{instance.worker_pids()[0]}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def test_the_service_manager_is_told(start: Start, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
+        instance = start(count=1, notifier=notifier, validate=lambda: b"second")
+        instance.send_signal(signal.SIGHUP)
+        instance.until_noted("info reloaded")
+        instance.send_signal(signal.SIGINT)
+        assert instance.wait() == 0
+        manager.setblocking(False)
+        heard = []
+        while True:
+            try:
+                heard.append(manager.recv(200).decode().split("=")[0])
+            except BlockingIOError:
+                break
+    assert heard == ["WATCHDOG", "READY", "RELOADING", "READY", "STOPPING"]
