@@ -27,6 +27,7 @@ from siphon.engine.events import (
     RequestOutcomeEvent,
     ResponseEvent,
 )
+from siphon.engine.retention import compact, shrink
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
 from siphon.sip.message import SipMessage
 from siphon.state.codec import BadRecord, decode, encode
@@ -177,6 +178,7 @@ class Core:
         if step.remove:
             return Commit(r.key, expected, None, sends=step.sends)
         r.touched |= 1 << (self.env.slot & 63)
+        compact(r)
         return Commit(
             r.key,
             expected,
@@ -295,13 +297,3 @@ class Core:
     def _next_reply(self, place: tuple[bytes, int]) -> None:
         for event in self.running.pop(place, ()):
             self.process(event)
-
-
-def shrink(record: Record) -> None:
-    """The lean form: without what only makes answers better (bodies of stored failures, variables)."""
-    record.vars = b""
-    for branch in record.branches:
-        if branch.response and branch.result >= 300:
-            branch.response, branch.local = b"", True
-    if record.final_status and len(record.last_response) > 1024:
-        record.last_response = b""
