@@ -1,0 +1,65 @@
+"""docs/behaviours.md is current, and no test names a behaviour that nobody has described."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = runpy.run_path(str(ROOT / "tools" / "behaviours.py"))
+LISTED = {behaviour.id: behaviour for group in TOOL["behaviours"]().values() for behaviour in group}
+
+
+def test_the_page_of_behaviours_is_current():
+    assert TOOL["PAGE"].read_text() == TOOL["page"](), "run: .venv/bin/python tools/behaviours.py"
+
+
+def test_no_test_names_an_unknown_behaviour():
+    unknown = []
+    for test in TOOL["tests"]():
+        try:
+            TOOL["named"](test.name, LISTED)
+        except Exception as error:
+            unknown.append(f"tests/{test.path}: {error}")
+    assert unknown == []
+
+
+def test_each_line_of_the_list_is_complete():
+    assert len(LISTED) == 297
+    for behaviour in LISTED.values():
+        assert behaviour.level in TOOL["LEVELS"] and behaviour.source and behaviour.text, behaviour.id
+        assert "|" not in behaviour.text + behaviour.source, "would end the cell of the table"
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("test_prx_44_every_2xx_goes_up", ["PRX-44"]),
+        ("test_prx_05_and_06_other_values", ["PRX-05", "PRX-06"]),
+        ("test_reg_12_reg_15_reg_25_promises_hold", ["REG-12", "REG-15", "REG-25"]),
+        ("test_reg_14_shared_22_the_same_again", ["REG-14", "SHARED-22"]),
+        ("test_tor_lwsruri", ["TOR-lwsruri"]),
+        ("test_v6_rcv_nodelim_is_understood", ["V6-rcv-nodelim"]),
+        ("test_v6_addresses_stand_in_brackets", []),
+        ("test_fork_takes_text", []),
+        ("test_can_05", ["CAN-05"]),
+    ],
+)
+def test_a_tests_name_says_what_it_shows(name, ids):
+    assert TOOL["named"](name, LISTED) == ids
+
+
+@pytest.mark.parametrize("name", ["test_prx_99_nothing", "test_tor_nosuch_message", "test_prx_05_and_26_gap"])
+def test_an_unknown_number_is_an_error(name):
+    with pytest.raises(TOOL["UnknownBehaviour"]):
+        TOOL["named"](name, LISTED)
+
+
+def test_a_test_that_is_expected_to_fail_shows_nothing(tmp_path):
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "test_a.py").write_text(
+        "@pytest.mark.xfail\ndef test_prx_44_x(): ...\ndef test_prx_43_y(): ...\n"
+    )
+    (tmp_path / "test_b.py").write_text("def test_prx_43_z(): ...\n")
+    found = TOOL["shown"](LISTED, TOOL["tests"](tmp_path))
+    assert {name: test.name for name, test in found.items()} == {"PRX-43": "test_prx_43_y"}
