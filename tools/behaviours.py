@@ -4,9 +4,9 @@ python tools/behaviours.py           rewrite the page
 python tools/behaviours.py --print   to standard output
 
 A test names the behaviours it shows: `test_prx_44_every_2xx_goes_up`, `test_prx_05_and_06_...`,
-`test_reg_09_reg_11_...`; where several name one, the page shows the one that sees most of the proxy. A test that is marked as failing or skipped
-in all cases shows nothing. A message of tests/messages without a test of its own is `parsed`: its verdict, its fields
-and its printing are tested, what the proxy does with it is not.
+`test_reg_09_reg_11_...`. Where several name one, the page shows the one that sees most of the proxy. A test that is
+marked as failing or skipped in all cases shows nothing. A message of tests/messages without a test of its own is
+`parsed`: its verdict, its fields and its printing are tested, what the proxy does with it is not.
 """
 
 import ast
@@ -137,9 +137,10 @@ from [behaviours.toml](behaviours.toml) and the names of the tests; edit those.
 - *level*: what the source asks (must, should, may); *ours*: the source leaves it open and it was decided here; *later*:
   only the minimum named is served.
 - *tested*: the test named carries the id, perhaps beside others; it may show a part only. *parsed*: the message is in
-  `tests/messages/` and its verdict is tested, what the proxy does with it is not. *open*: no test carries the id; it may
-  work all the same.
-- Numbers that are missing are free. Redis, NAPTR and SRV, and dialog records are not built yet: what needs them is open.
+  `tests/messages/` and its verdict is tested, what the proxy does with it is not. *open*: no test carries the id; it
+  may work all the same.
+- Numbers that are missing are free. Redis, NAPTR and SRV, and dialog records are not built yet: what needs them is
+  open.
 """
     return head + "".join(_group(title, group, best) for title, group in listed.items())
 
