@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siphon.engine.attempts import locate
+from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import Plan
 from siphon.engine.requests import Arrival, check
@@ -26,7 +27,7 @@ def forward_ack(arrival: Arrival, env: Environment, token: bytes) -> Send | None
     if check(message, env) is not None:
         return None
     route = loose_route(RouteFacts.of(message), env.identity, env.signer)
-    if not route.accepted:
+    if not route.accepted and peer(env, message.call_id, message.from_tag or b"", message.to_tag or b"") is None:
         return None
     draft = Draft(message)
     route.apply(draft)
@@ -37,6 +38,7 @@ def _send(message: SipMessage, arrival: Arrival, env: Environment, token: bytes)
     outgoing = outgoing_routes(message, message.uri, env.identity)
     record = Record(b"", 0)
     record.listener, record.local_ip = arrival.listener, arrival.local_ip
+    record.call_id, record.from_tag, record.to_tag = message.call_id, message.from_tag or b"", message.to_tag or b""
     place = locate(env, record, Plan(message.uri), outgoing)
     if isinstance(place, LocalFailure):
         return None

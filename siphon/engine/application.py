@@ -27,6 +27,7 @@ from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.runtime import Runtime
+from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.location import Location
 from siphon.sip.message import ParseLimits
@@ -204,6 +205,7 @@ class Engine:
             script=ScriptFacts(self.runtime),
             resolve=self.resolver.cached,
             local_ip=self.local_ip,
+            dialogs=Dialogs(self.shared.dialogs, keys.table, self.settings.dialog.max_age_secs),
             slot=self.context.slot,
             owner=self.context.slot,
             generation=self.context.generation,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from siphon.engine.answers import answer
 from siphon.engine.cancelling import forwarded
+from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
 from siphon.engine.results import fail_branch
@@ -124,7 +125,7 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
     else:
         found = _resolve(env, plan, outgoing)
         if isinstance(found, LocalFailure):
-            return found
+            return _recorded_peer(env, record) or found
         ip, port = found
     if refused_address(ip, port):
         return UNREACHABLE
@@ -133,6 +134,15 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
         return UNREACHABLE
     local_ip = split_address(plan.local_addr)[0] if plan.local_addr else env.local_ip(listener.index, ip)
     return Place(ip, port, listener, local_ip, plan.sent_by or env.identity.sent_by(listener, local_ip))
+
+
+def _recorded_peer(env: Environment, record: Record) -> Place | None:
+    """Where a request in a known dialog goes when its next hop is this instance or does not resolve (API 7.2)."""
+    side = peer(env, record.call_id, record.from_tag, record.to_tag)
+    if side is None or side.listener >= len(env.identity.listeners):
+        return None
+    listener = env.identity.listeners[side.listener]
+    return Place(side.ip, side.port, listener, side.local_ip, env.identity.sent_by(listener, side.local_ip))
 
 
 def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> tuple[str, int] | LocalFailure:

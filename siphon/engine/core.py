@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from siphon.engine.counters import Counter
+from siphon.engine.dialogs import closed, opened
 from siphon.engine.environment import Environment
 from siphon.engine.events import (
     CancelOutcomeEvent,
@@ -158,6 +159,7 @@ class Core:
         commit.new_work = isinstance(event, RequestEvent)
         if commit.value is not None and len(commit.value) > self.env.settings.shared.record_bytes:
             return self._no_room(event, step, expected, shrunk, "large")
+        opened(step, self.env)
         result = self.store.commit(commit)
         if isinstance(result, Busy):
             self.retry.append(event)
@@ -218,6 +220,7 @@ class Core:
             self.arm(commit.next_deadline, commit.key, version)
         if step.record.final_sent_at == step.now and step.record.touched.bit_count() >= 3:
             self.reporter.count(Counter.MULTI_WORKER)
+        closed(step, self.env)
         for claim in step.work:
             self.run_claim(claim, version, step.record, step.parsed)
 

@@ -40,4 +40,5 @@ class Counter(IntEnum):
     MULTI_WORKER = FIRST + 21
     """Finals sent of transactions whose record three or more slots had committed."""
     SENT = FIRST + 22
+    AUTH_FAILURES = FIRST + 23
     """Datagrams that commits have sent."""

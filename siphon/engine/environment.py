@@ -12,6 +12,7 @@ from typing import Protocol
 
 from siphon.config.settings import Settings
 from siphon.forwarding.signer import RouteSigner
+from siphon.services.dialogs import Dialogs
 from siphon.sip.identity import Identity
 from siphon.state.record import NO_SLOT, Claim, ClaimKind, Record
 from siphon.transaction.step import Step
@@ -45,6 +46,7 @@ class Environment:
     """Addresses of a name from the cache; None when it is not there or has none."""
     local_ip: Callable[[int, str], str]
     """Local address from which the wildcard listener of that index reaches an address; '' for others."""
+    dialogs: Dialogs | None = None
     slot: int = 0
     owner: int = 0
     """Who owns the deadlines of what this process commits: itself, or the slot that a helper acts for."""

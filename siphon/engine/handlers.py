@@ -58,13 +58,12 @@ class ScriptHandlers:
             done(Outcome(Answer(405, "Method Not Allowed", headers=[("Allow", allow)])))
             return
         request = self._request(record, message or parse(record.request), received=None)
-        self._watch.count(Counter.SCRIPT_RUNS)
 
         def finished(outcome: Outcome) -> None:
-            if outcome.error is not None:
-                self._watch.count(Counter.SCRIPT_ERRORS)
             if outcome.route_unsigned:
                 self._watch.count(Counter.ROUTE_UNSIGNED)
+            if outcome.auth_failures:
+                self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
             done(outcome)
 
         self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
@@ -99,11 +98,15 @@ class ScriptHandlers:
         self._guarded(lambda: self._runtime.run_cancel(request, record.script_version, done))
 
     def _guarded(self, run: Callable[[], object]) -> None:
+        errors = self._runtime.errors
+        self._watch.count(Counter.SCRIPT_RUNS)
         self._watch.enter()
         try:
             run()
         finally:
             self._watch.leave()
+            if self._runtime.errors != errors:
+                self._watch.count(Counter.SCRIPT_ERRORS, self._runtime.errors - errors)
 
     def _failure(self, record: Record, branch: Branch) -> bytes:
         if branch.response:

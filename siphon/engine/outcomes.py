@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siphon.engine.answers import answer, reason_of, respond, trying
+from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import pack_plans, plan_fork, plan_relay
 from siphon.engine.results import best_branch, send_best
@@ -124,8 +125,6 @@ def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay 
 def _fork(step: Step, env: Environment, action: Fork) -> None:
     if not action.targets:
         answer(step, env, 500, "No Targets")
-    elif not any(target.valid for target in action.targets):
-        answer(step, env, 500, "No Valid Targets")
     else:
         step.record.targets = pack_plans(plan_fork(action))
         settle(step, env)
@@ -136,7 +135,7 @@ def _relay(step: Step, env: Environment, action: Relay, outcome: Outcome, uri: b
     refused = env.settings.proxy.unrouted_in_dialog == "refuse" and unrouted_in_dialog(
         to_tag=bool(r.to_tag),
         consumed=bool(outcome.consumed_routes),
-        dialog_known=False,
+        dialog_known=peer(env, r.call_id, r.from_tag, r.to_tag) is not None,
         explicit=action.next_hop is not None or action.flow is not None,
         routed=routed,
         uri_set=outcome.uri_set,

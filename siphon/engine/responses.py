@@ -99,7 +99,7 @@ def _deliver(step: Step, env: Environment, branch: Branch, response: SipMessage,
     if response.status < 200:
         _provisional(step, env, branch, response.status, data, passed, outcome)
     elif response.status < 300:
-        _success(step, env, branch, response.status, data, passed)
+        _success(step, env, branch, response.status, data, passed, response.to_tag or b"")
     else:
         _failure(step, env, branch, response.status, data)
 
@@ -145,7 +145,7 @@ def reject(step: Step, env: Environment, status: int, reason: str) -> None:
     answer(step, env, status, reason)
 
 
-def _success(step: Step, env: Environment, branch: Branch, status: int, data: bytes, passed: bool) -> None:
+def _success(step: Step, env: Environment, branch: Branch, status: int, data: bytes, passed: bool, tag: bytes) -> None:
     """The first 2xx ends the others; every 2xx to an INVITE goes up, also after another final (PRX-44)."""
     r = step.record
     first = not branch.result or branch.cancel_by == CancelCause.RING
@@ -159,6 +159,8 @@ def _success(step: Step, env: Environment, branch: Branch, status: int, data: by
     if not r.invite and r.final_status:
         return
     r.targets = b""
+    if r.invite and tag:
+        step.opened = (tag, branch)
     r.drop_claim(ClaimKind.FAILURE)
     respond(step, status, data)
     cancel_branches(step, CancelCause.ANSWERED, ANSWERED_ELSEWHERE, but=branch)

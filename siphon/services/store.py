@@ -27,6 +27,7 @@ __all__ = [
     "BadRecord",
     "RecordTable",
     "StoreError",
+    "oldest",
     "pack",
     "read",
     "record_key",
@@ -103,6 +104,17 @@ def read(table: RecordTable, key: bytes) -> tuple[int, bytes] | None:
         if isinstance(found, int):
             raise StoreError("the shared table did not answer in time")
     return found
+
+
+def oldest(table: RecordTable, owner: int, wall: float, span: float, limit: int) -> list[tuple[bytes, int, float]]:
+    """Up to `limit` of the oldest records of an owner whose deadline is the time at which they were made, none of them
+    more than `span` seconds ago: (key, version, time). A sweep finds records in any order, so it is asked from the oldest
+    eighth of the span on."""
+    for eighths in (7, 6, 5, 4, 3, 2, 1, 0):
+        found = table.due(owner, wall - span * eighths / 8, limit)
+        if found:
+            return found
+    return table.due(owner, wall + span, limit)
 
 
 def pack(fields: list[Any]) -> bytes:

@@ -22,6 +22,7 @@ from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.loader import Script, load_script
 from siphon.script.runtime import Runtime
+from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.location import Location
 from siphon.state.store import Store
@@ -172,6 +173,7 @@ class VirtualWorker:
             script=ScriptFacts(self.runtime),
             resolve=self.world.resolver.cached,
             local_ip=lambda listener, ip: "",
+            dialogs=Dialogs(self.world.dialogs, keys.table, self.world.settings.dialog.max_age_secs),
             slot=self.slot,
             owner=self.slot,
             generation=self.generation,

@@ -75,6 +75,7 @@ class World:
         self.identity = identity_of(self.settings)
         self.transactions = MemoryTable(clock=self.clock)
         self.location_table = MemoryTable(clock=self.clock.wall)
+        self.dialogs = MemoryTable(clock=self.clock.wall)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.resolver = NoResolver()
         self.agents: dict[tuple[str, int], Agent] = {}

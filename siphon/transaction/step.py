@@ -30,6 +30,8 @@ class Step:
     """The record is deleted by this commit (silent drop, stateless challenge)."""
     work: list[Claim] = field(default_factory=list)
     """Claims that this process made for itself: their handlers run once the commit holds."""
+    opened: tuple[bytes, Branch] | None = None
+    """The To tag of a 2xx to an INVITE and the branch that sent it: a dialog begins."""
     parsed: SipMessage | None = None
     """The record's request, parsed, once somebody has needed it."""
 

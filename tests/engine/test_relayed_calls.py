@@ -173,8 +173,8 @@ def test_the_ack_to_a_2xx_and_the_bye_follow_the_signed_route(world: World) -> N
     assert caller.statuses == [100, 200, 200]
 
 
-def test_an_ack_to_a_2xx_without_a_route_of_ours_is_dropped(world: World) -> None:
+def test_an_ack_without_a_route_of_ours_in_no_known_dialog_is_dropped(world: World) -> None:
     caller, callee, _, seen = invite(world)
     callee.answer(seen, 200)
-    caller.send(caller.request("ACK", "sip:127.0.0.2:5090", call_id="c1", cseq=1, to_tag="t1"))
+    caller.send(caller.request("ACK", "sip:127.0.0.2:5090", call_id="c1", cseq=1, to_tag="unknown"))
     assert callee.requests == ["INVITE"]

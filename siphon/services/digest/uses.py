@@ -27,6 +27,7 @@ from siphon.services.store import (
     BadRecord,
     RecordTable,
     StoreError,
+    oldest,
     pack,
     read,
     record_key,
@@ -114,15 +115,9 @@ class NonceUses:
     def _make_room(self, wall: float) -> None:
         if self._table.expire(wall, EVICT):
             return
-        oldest: list[tuple[bytes, int, float]] = []
-        for eighths in (7, 6, 5, 4, 3, 2, 1, 0):
-            oldest = self._table.due(_NONCES, wall - self._ttl * eighths / 8, EVICT)
-            if oldest:
-                break
-        else:
-            oldest = self._table.due(_NONCES, wall + self._ttl, EVICT)
-        if oldest and self._raise_floor(int(max(made_at for _, _, made_at in oldest)), oldest.pop(0)):
-            for key, version, _ in oldest:
+        found = oldest(self._table, _NONCES, wall, self._ttl, EVICT)
+        if found and self._raise_floor(int(max(made_at for _, _, made_at in found)), found.pop(0)):
+            for key, version, _ in found:
                 self._table.delete(key, version)
 
     def _raise_floor(self, floor: int, first: tuple[bytes, int, float]) -> bool:

@@ -1,0 +1,46 @@
+"""When a dialog record is written, read and removed (API 16.5).
+
+Written before the commit that sends the 2xx: a death between the two leaves a record that nobody asks for. Read by
+decisions as a fact, as names are. Removed once the BYE's final has been committed.
+"""
+
+from __future__ import annotations
+
+from siphon.engine.environment import Environment
+from siphon.services.dialogs import Place
+from siphon.state.record import Branch, Record
+from siphon.transaction.step import Step
+
+
+def opened(step: Step, env: Environment) -> None:
+    """Remember the dialog that this step's 2xx opens, if it opens one."""
+    if step.opened is None or env.dialogs is None:
+        return
+    r = step.record
+    tag, branch = step.opened
+    wall = r.wall + max(0.0, step.now - r.created)
+    env.dialogs.remember(r.call_id, r.from_tag, tag, caller_place(r), callee_place(branch), wall)
+
+
+def closed(step: Step, env: Environment) -> None:
+    """Forget the dialog whose BYE has been answered by this step."""
+    r = step.record
+    if env.dialogs is not None and r.method == "BYE" and r.to_tag and r.final_sent_at == step.now:
+        env.dialogs.forget(r.call_id, r.from_tag, r.to_tag)
+
+
+def caller_place(record: Record) -> Place:
+    """Where the caller's requests came from."""
+    return Place(record.source_ip, record.source_port, record.listener, record.local_ip)
+
+
+def callee_place(branch: Branch) -> Place:
+    """Where the branch that answered was sent to."""
+    return Place(branch.ip, branch.port, branch.listener, branch.local_ip)
+
+
+def peer(env: Environment, call_id: bytes, from_tag: bytes, to_tag: bytes) -> Place | None:
+    """The recorded place of the side that did not send this request; None when no dialog is known."""
+    if env.dialogs is None or not to_tag:
+        return None
+    return env.dialogs.peer(call_id, from_tag, to_tag)

@@ -1,0 +1,77 @@
+"""Records of INVITE dialogs in a table that all workers share (API 16.5).
+
+Written before the commit that sends the 2xx, removed by the final answer to the BYE or after `dialog.max_age_secs`, the
+oldest first when the table is full. A record is a fallback and never the truth: a call whose record is lost goes on by
+its signed Record-Route. So nothing here raises: a table that does not answer is a dialog that is not known.
+
+The key is the same for both directions: a keyed hash of the Call-ID and the two tags in order. Times are wall time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple
+
+from siphon.services.store import FULL, BadRecord, RecordTable, StoreError, oldest, pack, read, record_key, unpack
+
+_VERSION = 1
+_FIELDS = 10
+OWNER = 0
+EVICT = 64
+
+
+class Place(NamedTuple):
+    """Where one side of a dialog was reached: numeric address, port, index of our listener, our local address or ''."""
+
+    ip: str
+    port: int
+    listener: int
+    local_ip: str
+
+
+class Dialogs:
+    """The dialogs of this instance. `hash_key` keys the table's keys, `max_age` is in seconds."""
+
+    def __init__(self, table: RecordTable, hash_key: bytes, max_age: float) -> None:
+        self._table = table
+        self._hash_key = hash_key
+        self._max_age = max_age
+
+    def remember(
+        self, call_id: bytes, caller_tag: bytes, callee_tag: bytes, caller: Place, callee: Place, wall: float
+    ) -> None:
+        """Note a dialog; repeating it changes nothing."""
+        key = self._key(call_id, caller_tag, callee_tag)
+        value = pack([_VERSION, caller_tag, *caller, *callee])
+        for _ in range(2):
+            stored = self._table.commit(key, 0, value, owner=OWNER, next_deadline=wall, expiry=wall + self._max_age)
+            if stored != FULL:
+                return
+            self._make_room(wall)
+
+    def peer(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> Place | None:
+        """Where a request with these tags goes: the side that did not send it; None when the dialog is not known."""
+        try:
+            found = read(self._table, self._key(call_id, from_tag, to_tag))
+            if found is None:
+                return None
+            fields = unpack(found[1], _VERSION, _FIELDS)
+        except (BadRecord, StoreError):
+            return None
+        caller, callee = Place(*fields[2:6]), Place(*fields[6:10])
+        return callee if from_tag == fields[1] else caller
+
+    def forget(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> None:
+        """The dialog has ended."""
+        with contextlib.suppress(StoreError):
+            self._table.delete(self._key(call_id, from_tag, to_tag), 0)
+
+    def _key(self, call_id: bytes, one: bytes, other: bytes) -> bytes:
+        first, second = sorted((one, other))
+        return record_key(self._hash_key, b"d", b"%d:%b%d:%b%b" % (len(first), first, len(second), second, call_id))
+
+    def _make_room(self, wall: float) -> None:
+        if self._table.expire(wall, EVICT):
+            return
+        for key, version, _ in oldest(self._table, OWNER, wall, self._max_age, EVICT):
+            self._table.delete(key, version)

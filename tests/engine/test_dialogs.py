@@ -1,0 +1,66 @@
+"""Dialog records: the ACK and in-dialog requests without a Route of ours (API 7.2, 9.2, 16.5)."""
+
+from collections.abc import Callable
+
+from siphon.testing.agent import Agent
+from siphon.testing.world import World
+
+PLAIN = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.relay(None if request.in_dialog else "sip:127.0.0.2:5090")
+"""
+
+Make = Callable[..., World]
+
+
+def answered(make_world: Make, script: str = PLAIN) -> tuple[World, Agent, Agent]:
+    world = make_world(script)
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", call_id="c1"))
+    callee.answer(callee.last, 200)
+    return world, caller, callee
+
+
+def in_dialog(caller: Agent, method: str, cseq: int, uri: str = "sip:127.0.0.2:5090") -> str:
+    return caller.request(method, uri, call_id="c1", cseq=cseq, to_tag="t1")
+
+
+def test_the_ack_of_a_known_dialog_is_forwarded_without_a_route(make_world: Make) -> None:
+    _, caller, callee = answered(make_world)
+    caller.send(in_dialog(caller, "ACK", 1))
+    assert callee.requests == ["INVITE", "ACK"]
+
+
+def test_a_request_of_a_known_dialog_may_be_relayed_without_a_route(make_world: Make) -> None:
+    _, caller, callee = answered(make_world)
+    caller.send(in_dialog(caller, "BYE", 2))
+    assert callee.requests == ["INVITE", "BYE"]
+
+
+def test_a_request_to_ourselves_in_a_known_dialog_goes_to_the_recorded_peer(make_world: Make) -> None:
+    _, caller, callee = answered(make_world)
+    caller.send(in_dialog(caller, "INFO", 2, "sip:127.0.0.1:5060"))
+    assert callee.requests == ["INVITE", "INFO"]
+
+
+def test_the_callee_reaches_the_caller_too(make_world: Make) -> None:
+    _, caller, callee = answered(make_world)
+    callee.send(callee.request("INFO", "sip:127.0.0.1:5060", call_id="c1", cseq=9, from_tag="t1", to_tag="f1"))
+    assert caller.requests == ["INFO"]
+
+
+def test_an_unknown_dialog_gets_481(make_world: Make) -> None:
+    _, caller, callee = answered(make_world)
+    caller.send(caller.request("BYE", "sip:127.0.0.2:5090", call_id="c2", cseq=2, to_tag="t1"))
+    assert callee.requests == ["INVITE"] and caller.statuses[-1] == 481
+
+
+def test_after_the_bye_the_dialog_is_forgotten(make_world: Make) -> None:
+    _, caller, callee = answered(make_world)
+    caller.send(in_dialog(caller, "BYE", 2))
+    callee.answer(callee.last, 200)
+    caller.send(in_dialog(caller, "INFO", 3))
+    assert caller.statuses[-1] == 481

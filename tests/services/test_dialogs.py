@@ -1,0 +1,52 @@
+"""Dialog records: written once, found from both sides, gone when told or when old."""
+
+from siphon.services.dialogs import Dialogs, Place
+from siphon.state.memory import MemoryTable
+
+CALLER, CALLEE = Place("192.0.2.1", 5060, 0, ""), Place("192.0.2.2", 5070, 1, "192.0.2.9")
+KEY = b"k" * 32
+
+
+def dialogs(records: int = 100) -> tuple[Dialogs, MemoryTable]:
+    table = MemoryTable(records)
+    return Dialogs(table, KEY, 14400), table
+
+
+def test_each_side_finds_the_other() -> None:
+    known, _ = dialogs()
+    known.remember(b"c1", b"a", b"b", CALLER, CALLEE, 1000.0)
+    assert known.peer(b"c1", b"a", b"b") == CALLEE
+    assert known.peer(b"c1", b"b", b"a") == CALLER
+
+
+def test_another_tag_or_call_is_not_known() -> None:
+    known, _ = dialogs()
+    known.remember(b"c1", b"a", b"b", CALLER, CALLEE, 1000.0)
+    assert known.peer(b"c1", b"a", b"x") is None
+    assert known.peer(b"c2", b"a", b"b") is None
+
+
+def test_a_forgotten_dialog_is_not_known() -> None:
+    known, table = dialogs()
+    known.remember(b"c1", b"a", b"b", CALLER, CALLEE, 1000.0)
+    known.forget(b"c1", b"b", b"a")
+    assert known.peer(b"c1", b"a", b"b") is None
+    assert table.stats().records == 0
+
+
+def test_a_full_table_lets_the_oldest_go() -> None:
+    known, _ = dialogs(100)
+    for number in range(200):
+        known.remember(b"%d" % number, b"a", b"b", CALLER, CALLEE, 1000.0 + 60 * number)
+    assert known.peer(b"199", b"a", b"b") == CALLEE
+    assert known.peer(b"0", b"a", b"b") is None
+
+
+def test_a_damaged_record_is_a_dialog_that_is_not_known() -> None:
+    known, table = dialogs()
+    known.remember(b"c1", b"a", b"b", CALLER, CALLEE, 1000.0)
+    (key,), _ = table.keys(1)
+    found = table.get(key)
+    assert isinstance(found, tuple)
+    table.commit(key, found[0], b"garbage", owner=0)
+    assert known.peer(b"c1", b"a", b"b") is None
