@@ -40,5 +40,6 @@ class Counter(IntEnum):
     MULTI_WORKER = FIRST + 21
     """Finals sent of transactions whose record three or more slots had committed."""
     SENT = FIRST + 22
-    AUTH_FAILURES = FIRST + 23
     """Datagrams that commits have sent."""
+    AUTH_FAILURES = FIRST + 23
+    """Credentials that did not verify."""
