@@ -38,6 +38,8 @@ from workers.net import Received, Unreachable, boottime
 
 EXPIRE_EVERY = 1.0
 EXPIRE_LIMIT = 20_000
+SWEEP_EVERY = 30.0
+"""Seconds between two sweeps of the location table (API 11.3); bindings are invisible from their second on."""
 STALLED_SECS = 0.05
 
 
@@ -51,6 +53,7 @@ class Engine:
         self.script_version = script_version
         self.routes: dict[tuple[int, str], str] = {}
         self.next_expiry = 0.0
+        self.next_sweep = 0.0
         self.stalled = False
         """This process was away so long that others may have served its records (a handler that blocks, SIGSTOP)."""
 
@@ -87,6 +90,7 @@ class Engine:
         if not context.is_helper:
             self.shared.recover(context.slot)
             self._arm_owned(context.slot)
+        self._warn_of_idle_handlers()
         gc.collect()
         gc.freeze()
 
@@ -145,6 +149,9 @@ class Engine:
             self.core.retry_parked()
         if self.context.is_helper and now >= self.next_expiry:
             self.next_expiry = now + EXPIRE_EVERY
+            if now >= self.next_sweep:
+                self.next_sweep = now + SWEEP_EVERY
+                self.services.location.sweep(time.time())
             self.shared.expire(now, time.time(), EXPIRE_LIMIT)
         if self.core.retry:
             return now + 0.001
@@ -212,6 +219,12 @@ class Engine:
             runs_handlers=not self.context.is_helper,
             server=self.settings.server.server_header or None,
         )
+
+    def _warn_of_idle_handlers(self) -> None:
+        """Handlers that this release accepts and does not run are named once an instance."""
+        for kind in ("registrar.on_change", "timer.every"):
+            if self.context.is_helper and self.runtime.handlers(kind):
+                self.log.warn(f"script: handlers of {kind} are accepted but not run by this release")
 
     def _limits(self) -> ParseLimits:
         limits = self.settings.limits
