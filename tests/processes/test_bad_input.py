@@ -86,7 +86,7 @@ def route(request):
     request.reply(200, "OK")
 """
     proxy = siphond(workers=2, script=script).start()
-    proxy.errors_expected = True
+    proxy.tolerated = "."
     alice = agent(proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:bob@example.com"))
     assert alice.expect("500 MESSAGE").start == "SIP/2.0 500 Script Error"

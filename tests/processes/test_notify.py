@@ -48,7 +48,7 @@ def test_ready_is_said_only_when_requests_are_answered(manager, siphond, agent):
 
 def test_a_refused_start_never_says_ready(manager, siphond):
     proxy = siphond(workers=2, script="raise SystemExit\n")
-    proxy.errors_expected = True
+    proxy.tolerated = "."
     assert proxy.launch().wait(20) == 78
     manager.settimeout(0.1)
     with pytest.raises(TimeoutError):

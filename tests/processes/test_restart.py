@@ -130,7 +130,7 @@ def test_an_address_that_another_program_holds_is_refused_with_75(siphond):
     [
         (("count = 2", "cuont = 2"), "workers.cuont"),
         (("count = 2", "count = many"), "not valid TOML"),
-        (("[script]\npath", "[script]\nreload = 5\npath"), "script.reload"),
+        (('reload = "sighup"', "reload = 5"), "script.reload"),
     ],
 )
 def test_a_wrong_configuration_is_78_with_file_line_and_key(siphond, change, what):
@@ -151,7 +151,7 @@ def test_a_wrong_configuration_is_78_with_file_line_and_key(siphond, change, wha
 )
 def test_a_script_that_does_not_load_is_78_with_its_traceback(siphond, script, what):
     proxy = siphond(workers=2, script=script)
-    proxy.errors_expected = True
+    proxy.tolerated = "."
     assert proxy.launch().wait(10) == 78
     assert what in proxy.log()
     assert "script.py" in proxy.log()
@@ -159,7 +159,7 @@ def test_a_script_that_does_not_load_is_78_with_its_traceback(siphond, script, w
 
 def test_tables_larger_than_dev_shm_are_71_and_say_what_they_need(siphond):
     proxy = siphond(workers=1, transactions=100_000_000)
-    proxy.errors_expected = True
+    proxy.tolerated = "."
     assert proxy.launch().wait(20) == 71
     assert "/dev/shm" in proxy.log()
     assert list(proxy.shared.glob("transactions*")) == [] or all(
@@ -196,10 +196,11 @@ def test_hup_switches_all_workers_to_the_new_script_and_refuses_a_broken_one(sip
     proxy.send_signal(signal.SIGHUP)
     until(lambda: "broken on purpose" in proxy.log(), 5, "the refusal")
     assert answers() == {"two"}
-    proxy.errors_expected = True
+    proxy.tolerated = "."
 
 
 def test_status_counts_workers_and_bindings_and_works_while_workers_are_dead(proxy, agent):
+    proxy.tolerated = r"worker \d/4 died"
     agent(proxy, "bob").register()
     done = proxy.control("status")
     assert done.returncode == 0, done.stdout + done.stderr
