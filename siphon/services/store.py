@@ -107,9 +107,8 @@ def read(table: RecordTable, key: bytes) -> tuple[int, bytes] | None:
 
 
 def oldest(table: RecordTable, owner: int, wall: float, span: float, limit: int) -> list[tuple[bytes, int, float]]:
-    """Up to `limit` of the oldest records of an owner whose deadline is the time at which they were made, none of them
-    more than `span` seconds ago: (key, version, time). A sweep finds records in any order, so it is asked from the oldest
-    eighth of the span on."""
+    """Up to `limit` of an owner's oldest records: (key, version, time). Their deadline is the time at which they were
+    made, `span` seconds ago at most. A sweep finds records in any order, so it is asked from the oldest eighth on."""
     for eighths in (7, 6, 5, 4, 3, 2, 1, 0):
         found = table.due(owner, wall - span * eighths / 8, limit)
         if found:
