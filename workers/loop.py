@@ -94,6 +94,8 @@ class WorkerLoop:
         self.epoll.register(self.context.aio.fileno(), select.EPOLLIN)
         if not self.context.is_helper:
             self.watch_slot(self.context.slot)
+        self.slots.beat(self.context.slot, boottime(), True)
+        self.control.send(Message.READY)
         while self.wanted:
             self.turn()
         self.guard("stopping", self.application.stopping)

@@ -238,7 +238,6 @@ class Supervisor:
             loop.reload(self.payload)
         gc.collect()
         gc.freeze()
-        control.send(Message.READY)
         loop.run()
         self.slots.leave(child.slot)
         return 0

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import re
 import signal
 import socket
 import struct
@@ -260,6 +261,13 @@ class Instance:
 
     def until_noted(self, text: str, times: int = 1) -> None:
         until(lambda: self.noted().count(text) >= times, f"{text!r} in the log")
+
+    def adoptions(self) -> set[tuple[str, int]]:
+        """(worker, slot) for each live slot that another process serves at the moment."""
+        open_ones: set[tuple[str, int]] = set()
+        for who, what, slot in re.findall(r"worker (\d) (adopts|releases) (\d)", self.noted()):
+            (open_ones.add if what == "adopts" else open_ones.discard)((who, int(slot)))
+        return {one for one in open_ones if self.slots.read(one[1]).pid}
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
