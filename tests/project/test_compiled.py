@@ -10,8 +10,15 @@ ROOT = Path(__file__).parents[2]
 
 # The hot path. A module that leaves this list is interpreted from then on: that is a decision, not an accident.
 COMPILED = [
+    "shm._layout",
+    "shm._slots",
+    "shm._table",
+    "siphon.sip._build_cy",
     "siphon.sip._grammar_cy",
+    "siphon.sip._message_cy",
     "siphon.sip._scan_cy",
+    "siphon.sip._splice_cy",
+    "siphon.sip._uri_cy",
     "workers._net_cy",
     "workers._timers_cy",
 ]
