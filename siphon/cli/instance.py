@@ -185,6 +185,7 @@ class Instance:
             slot_count=SLOTS,
             drain_secs=settings.server.drain_secs,
             handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
+            keep_stale=is_response,
             validate=self.validate,
             idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
             log=self.note,
@@ -218,6 +219,12 @@ class Instance:
         except ScriptLoadError as error:
             self.log.at("error", "script.traceback", traceback=error.traceback)
             raise reload.Refused(one_line(settings.script.path, error.what)) from None
+
+
+def is_response(datagram: bytes) -> bool:
+    """A response is served however long it waited in a socket: nobody repeats a failure that was acknowledged. A request
+    that waited longer than its sender does is dropped."""
+    return datagram.startswith(b"SIP/2.0 ")
 
 
 def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:

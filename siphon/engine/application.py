@@ -87,9 +87,8 @@ class Engine:
             lambda: self.runtime.pending >= self.settings.script.executor_queue_capacity,
             self._limits(),
         )
-        if not context.is_helper:
-            self.shared.recover(context.slot)
-            self._arm_owned(context.slot)
+        self.shared.recover(context.slot)
+        self._arm_owned(context.slot)
         self._warn_of_idle_handlers()
         gc.collect()
         gc.freeze()
