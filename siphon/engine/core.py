@@ -34,7 +34,7 @@ from siphon.sip.message import SipMessage
 from siphon.state.codec import BadRecord, decode, encode
 from siphon.state.deadlines import expiry, next_deadline
 from siphon.state.record import Branch, Claim, ClaimKind, Record
-from siphon.state.store import CONFLICT, FULL, Busy, Commit, Store, Wait
+from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Store, Wait
 from siphon.transaction.step import Step
 
 MAX_CONFLICTS = 16
@@ -92,16 +92,7 @@ class Core:
             if isinstance(loaded, Wait):
                 self._park(event, loaded)
                 return
-            version, record = 0, None
-            if loaded is not None:
-                version = loaded.version
-                try:
-                    record = decode(event.key, loaded.value)
-                except BadRecord as error:
-                    self.reporter.count(Counter.BAD_RECORDS)
-                    self.reporter.error("bad_record", event.key, error=str(error))
-                    return
-            if self.decide(event, version, record):
+            if self._decide_on(event, loaded):
                 return
             self.reporter.count(Counter.CONFLICTS)
         self.retry.append(event)
@@ -125,15 +116,24 @@ class Core:
 
     def process_loaded(self, event: Event, loaded: object) -> None:
         """A load that came late; on a conflict the event starts again."""
-        version, record = 0, None
         if isinstance(loaded, Busy):
             self.retry.append(event)
             return
-        if isinstance(loaded, tuple):
-            version = loaded[0]
-            record = decode(event.key, loaded[1])
-        if not self.decide(event, version, record):
+        assert loaded is None or isinstance(loaded, Loaded)
+        if not self._decide_on(event, loaded):
             self.process(event)
+
+    def _decide_on(self, event: Event, loaded: Loaded | None) -> bool:
+        """Decide on what the store has; False on a version conflict."""
+        if loaded is None:
+            return self.decide(event, 0, None)
+        try:
+            record = decode(event.key, loaded.value)
+        except BadRecord as error:
+            self.reporter.count(Counter.BAD_RECORDS)
+            self.reporter.error("bad_record", event.key, error=str(error))
+            return True
+        return self.decide(event, loaded.version, record)
 
     # -- decide -------------------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Core:
             self.retry.append(event)
             return True
         if isinstance(result, Wait):
-            result.then(lambda answer: self._committed_late(event, step, commit, expected, answer))
+            result.then(lambda answer: self._committed_late(event, step, commit, answer, shrunk))
             return True
         if result == FULL:
             return self._no_room(event, step, expected, shrunk, "full")
@@ -191,14 +191,19 @@ class Core:
             sends=step.sends,
         )
 
-    def _committed_late(self, event: Event, step: Step, commit: Commit, expected: int, answer: object) -> None:
+    def _committed_late(self, event: Event, step: Step, commit: Commit, answer: object, shrunk: bool) -> None:
+        if isinstance(answer, Busy):
+            self.retry.append(event)
+            return
         assert isinstance(answer, int)
         if answer == FULL:
-            self._no_room(event, step, expected, False, "full")
-        elif answer == CONFLICT:
-            self.process(event)
+            done = self._no_room(event, step, commit.expected, shrunk, "full")
         else:
-            self._committed(step, commit, answer)
+            done = answer != CONFLICT
+            if done:
+                self._committed(step, commit, answer)
+        if not done:
+            self.process(event)
 
     def _no_room(self, event: Event, step: Step, expected: int, shrunk: bool, why: str) -> bool:
         """New work is refused; a running call is committed in a lean form."""
