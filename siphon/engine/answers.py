@@ -65,3 +65,12 @@ def trying(step: Step, env: Environment) -> None:
     step.record.trying_at = 0.0
     if not step.record.last_response and not step.record.final_status:
         answer(step, env, 100)
+
+
+def overdue(step: Step, env: Environment) -> None:
+    """The caller must hear something: the 100; after a provisional with no branch to follow it, 408 (TXN-25)."""
+    if step.record.last_response:
+        step.record.trying_at = 0.0
+        answer(step, env, 408)
+    else:
+        trying(step, env)

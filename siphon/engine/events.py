@@ -17,7 +17,16 @@ from siphon.engine.attempts import names_to_resolve
 from siphon.engine.environment import Environment
 from siphon.engine.outcomes import failure_done, request_done
 from siphon.engine.plan import plan_fork, plan_relay
-from siphon.engine.requests import Arrival, acknowledged, begin, cancelled, is_other_dialog, is_over, repeated
+from siphon.engine.requests import (
+    Arrival,
+    acknowledged,
+    begin,
+    cancelled,
+    is_other_dialog,
+    is_over,
+    repeated,
+    was_cancelled,
+)
 from siphon.engine.responses import decide as decide_response
 from siphon.engine.responses import judge, match, needs_reply_handlers, unreachable
 from siphon.engine.timers import fire
@@ -108,7 +117,7 @@ class CancelEvent:
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         foreign = record is not None and self.same_source and record.source_ip != self.arrival.source[0]
-        if record is None or foreign or is_over(record, now):
+        if record is None or foreign or (is_over(record, now) and not was_cancelled(record, now, env.timing)):
             self.refuse(self.arrival)
             return None
         step = Step(record, now, env.timing)
@@ -174,7 +183,7 @@ class RequestOutcomeEvent:
     asked: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        if record is None or self.outcome is None:
+        if record is None or self.outcome is None or not awaits(record, ClaimKind.REQUEST):
             return None
         step = Step(record, now, env.timing)
         names = set() if self.asked else names_of(env, step, self.outcome.action, self.outcome)
@@ -193,7 +202,7 @@ class FailureOutcomeEvent:
     asked: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        if record is None or self.outcome is None:
+        if record is None or self.outcome is None or not awaits(record, ClaimKind.FAILURE):
             return None
         step = Step(record, now, env.timing)
         if not self.asked and self.outcome.request is not None:
@@ -237,6 +246,11 @@ class CancelOutcomeEvent:
         if self.outcome is not None:
             merge_vars(record, self.outcome.vars_written, self.outcome.vars_deleted)
         return Step(record, now, env.timing)
+
+
+def awaits(record: Record, kind: ClaimKind) -> bool:
+    """Whether an outcome still counts: not when the call was answered meanwhile, by a CANCEL or a late 2xx."""
+    return record.claim(kind) is not None and not record.final_status
 
 
 def names_of(env: Environment, step: Step, action: Action | None, outcome: Outcome) -> set[str]:

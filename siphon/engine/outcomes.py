@@ -23,11 +23,9 @@ SCRIPT_ERROR = (500, "Script Error")
 NO_ACTION = (500, "No Action")
 
 
-def request_done(step: Step, env: Environment, outcome: Outcome) -> Step | None:
-    """The on_request handlers have returned; None when the request was answered meanwhile (a CANCEL)."""
+def request_done(step: Step, env: Environment, outcome: Outcome) -> Step:
+    """The on_request handlers have returned, and their outcome still counts."""
     r = step.record
-    if r.claim(ClaimKind.REQUEST) is None or r.final_status:
-        return None
     r.drop_claim(ClaimKind.REQUEST)
     if outcome.error is not None:
         answer(step, env, *SCRIPT_ERROR)
@@ -60,7 +58,8 @@ def _keep(step: Step, outcome: Outcome) -> None:
 
 def _no_action(step: Step, env: Environment, outcome: Outcome) -> None:
     if outcome.provisionals:
-        return  # pending until something else answers, Timer C at the latest
+        step.record.trying_at = step.now + step.timing.timer_c  # pending until a CANCEL, Timer C at the latest
+        return
     if step.record.last_response:
         answer(step, env, *NO_ACTION)
     else:
@@ -155,11 +154,9 @@ def _is_local(env: Environment, uri: bytes) -> bool:
         return False
 
 
-def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step | None:
-    """The on_failure handlers have returned; None when the call was answered meanwhile."""
+def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step:
+    """The on_failure handlers have returned, and their outcome still counts."""
     r = step.record
-    if r.claim(ClaimKind.FAILURE) is None or r.final_status:
-        return None
     r.drop_claim(ClaimKind.FAILURE)
     merge_vars(r, outcome.vars_written, outcome.vars_deleted)
     action = outcome.action if outcome.error is None else None

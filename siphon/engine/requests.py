@@ -14,6 +14,7 @@ from siphon.sip.message import SipMessage
 from siphon.state.record import CancelCause, ClaimKind, Record
 from siphon.transaction import invite_server, non_invite_server
 from siphon.transaction.step import Step
+from siphon.transaction.timing import Timing
 
 NON_INVITE_TRYING_SECS = 3.5
 """RFC 4320 §4.1: no 100 to a non-INVITE over UDP before Timer E has reached T2."""
@@ -88,6 +89,11 @@ def is_over(record: Record, now: float) -> bool:
     return bool(record.final_status) and now >= record.end_at
 
 
+def was_cancelled(record: Record, now: float, timing: Timing) -> bool:
+    """A CANCEL has come and is not over (Timer J): its repeats get the same 200 (CAN-09)."""
+    return bool(record.cancel_at) and now < record.cancel_at + timing.long
+
+
 def is_other_dialog(record: Record, message: SipMessage) -> bool:
     """Under the rules of RFC 2543 the To tag is not part of the id and is compared here (TXN-16)."""
     return matched_by_2543_rules(message) and (message.to_tag or b"") != record.to_tag
@@ -114,7 +120,7 @@ def cancelled(step: Step, env: Environment, cancel: SipMessage) -> Step:
     r = step.record
     pending = r.invite and not r.final_status
     first = not r.cancelled
-    r.cancel_at = step.now
+    r.cancel_at = r.cancel_at or step.now
     if not pending:
         return step
     r.cancelled = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from siphon.engine.answers import answer, trying
+from siphon.engine.answers import answer, overdue
 from siphon.engine.cancelling import cancel_branch, cancel_bytes, forwarded, is_live, send_cancel
 from siphon.engine.environment import CLAIM_SECS, Environment
 from siphon.engine.results import fail_branch
@@ -34,7 +34,7 @@ def fire(step: Step, env: Environment, alive: Alive) -> bool:
     r = step.record
     fired = False
     if due(r.trying_at, step.now):
-        trying(step, env)
+        overdue(step, env)
         fired = True
     if due(r.resend_at, step.now):
         _resend_final(step)

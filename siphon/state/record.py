@@ -221,7 +221,7 @@ class Record:
         self.final_status = 0
         self.final_sent_at = 0.0
         self.local_2xx = False  # a 2xx of ours to an INVITE: repeated until its ACK
-        self.trying_at = 0.0
+        self.trying_at = 0.0  # the automatic 100; after a provisional without an action, the 408
         self.resend_at = 0.0  # Timer G
         self.interval = 0.0
         self.end_at = 0.0  # Timer H, I, J or L
