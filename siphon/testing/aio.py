@@ -25,6 +25,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
+        self._abandoned = False
         self._selector = _Nothing()
 
     def time(self) -> float:
@@ -44,14 +45,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._scheduled[0].when() if self._scheduled else None
 
     def step(self) -> None:
-        """Run what is ready."""
+        """Run what is ready; its process may die of it."""
         self.stop()
         self.run_forever()
+        if self._abandoned:
+            self.close()
 
     def abandon(self) -> None:
         """Its process is gone: what awaits never wakes, and nobody warns of it."""
+        self._abandoned = True
         for task in asyncio.all_tasks(self):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._ready.clear()
-        self._scheduled.clear()
-        self.close()
+        for handle in [*self._ready, *self._scheduled]:
+            handle.cancel()
+        if not self.is_running():
+            self.close()

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from siphon.engine.core import Core
+from siphon.engine.core import Core, Resolver
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from siphon.testing.world import World
 
 SECRET = b"a secret that all virtual workers share"
+
+
+class Names(Resolver, Protocol):
+    """A resolver with its cache."""
+
+    def cached(self, name: str) -> list[str] | None: ...
 
 
 class WorkerDied(BaseException):
@@ -59,6 +65,7 @@ class VirtualWorker:
     runtime: Runtime = field(init=False)
     store: Store = field(init=False)
     aio: VirtualLoop = field(init=False)
+    resolver: Names = field(init=False)
 
     def turn(self, call: Callable[..., None], *args: object) -> None:
         """A piece of work: not done when the worker is dead, done later when it is paused; it may die of it."""
@@ -110,6 +117,8 @@ class VirtualWorker:
         head = self.store.head(key)
         if isinstance(head, tuple) and head[0] == version and (head[1] == self.slot or head[1] in self.adopted):
             self.count(Counter.TIMERS)
+            if self.is_helper:
+                self.core.env.owner = head[1]
             self.core.process(TimerEvent(key, self.world.is_alive))
 
     def arm_owned(self, slot: int) -> None:
@@ -127,12 +136,13 @@ class VirtualWorker:
         self.runtime = ScriptOnce(settings, services, self.aio)
         self.runtime.load(version=1)
         self.store = world.store_of(self)
+        self.resolver = world.resolver_of(self)
         env = self._environment(keys, signer)
         self.core = Core(
             self.store,
             env,
             world.handlers_of(self, ScriptHandlers(self.runtime, settings, services, self, world.clock), env),
-            world.resolver_of(self),
+            self.resolver,
             self,
             world.clock,
             self.arm,
@@ -171,7 +181,7 @@ class VirtualWorker:
             tag_key=keys.tag,
             loop_key=keys.loop,
             script=ScriptFacts(self.runtime),
-            resolve=self.world.resolver.cached,
+            resolve=self.resolver.cached,
             local_ip=lambda listener, ip: "",
             dialogs=Dialogs(self.world.dialogs, keys.table, self.world.settings.dialog.max_age_secs),
             slot=self.slot,

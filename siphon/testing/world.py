@@ -20,7 +20,7 @@ from typing import Any
 
 from siphon.config.settings import Settings
 from siphon.config.testing import settings_for_tests
-from siphon.engine.core import Handlers, Resolver
+from siphon.engine.core import Handlers
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.facts import identity_of
@@ -33,7 +33,7 @@ from siphon.state.store import Send, Store
 from siphon.testing.agent import Agent
 from siphon.testing.clock import VirtualClock
 from siphon.testing.schedule import Schedule
-from siphon.testing.worker import VirtualWorker, WorkerDied
+from siphon.testing.worker import Names, VirtualWorker, WorkerDied
 
 Gate = Callable[[VirtualWorker, str], None]
 
@@ -100,8 +100,7 @@ class World:
     def close(self) -> None:
         """Let go of the temporary directory and the loops."""
         for worker in self.workers:
-            if not worker.aio.is_closed():
-                worker.aio.abandon()
+            worker.aio.abandon()
         if self._directory is not None:
             self._directory.cleanup()
 
@@ -123,7 +122,7 @@ class World:
         )
         return inner if self.late is None else LateStore(inner, self.late)
 
-    def resolver_of(self, worker: VirtualWorker) -> Resolver:
+    def resolver_of(self, worker: VirtualWorker) -> Names:
         """How a worker looks names up."""
         return self.resolver
 

@@ -1,0 +1,128 @@
+"""A user agent that calls: INVITE with Timers A and B, ACK, CANCEL at a time of its own, BYE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siphon.sip.message import SipMessage, parse
+from siphon.sip.uri import NameAddr
+from siphon.testing.peer import LONG, PROXY, T1, Exchange, Peer, request_text
+from siphon.testing.wire import Wire
+
+URI = "sip:bob@example.com"
+
+
+@dataclass(slots=True)
+class CallPlan:
+    """What a caller is going to do. Times are seconds after its start, None = never."""
+
+    name: str
+    start: float
+    directions: str
+    """For the script: the value of X-Plan."""
+    cancel_after: float | None = None
+    bye_after: float | None = None
+    old: bool = False
+    """Its branch has no magic cookie (RFC 2543), and the ACK to a 2xx has the branch of the INVITE."""
+    body: int = 0
+
+
+class Caller(Peer):
+    """One call. `seen` holds (time, status, To tag) of every response to the INVITE."""
+
+    def __init__(self, wire: Wire, ip: str, port: int, plan: CallPlan) -> None:
+        super().__init__(wire, ip, port)
+        self.plan = plan
+        self.branch = ("old-" if plan.old else "z9hG4bK-") + plan.name
+        self.seen: list[tuple[float, int, bytes]] = []
+        self.began = 0.0
+        self.sent = 0
+        self.gave_up = False
+        self.cancel: Exchange | None = None
+        self.bye: Exchange | None = None
+        self.acknowledged: set[bytes] = set()
+        self._serial = 0
+        self.wire.schedule.at(plan.start, self.start)
+
+    @property
+    def final(self) -> int:
+        """Status of the first final; 0 while there is none."""
+        return next((status for _, status, _ in self.seen if status >= 200), 0)
+
+    def start(self) -> None:
+        """Send the INVITE."""
+        self.began = self.now
+        extra = f"X-Plan: {self.plan.directions}\n"
+        self.invite = request_text(
+            self.place, "INVITE", URI, self.branch, self.plan.name, 1, f"<{URI}>", extra, "x" * self.plan.body
+        )
+        self._send(T1)
+        self.later(LONG, self._timer_b)
+        if self.plan.cancel_after is not None:
+            self.later(self.plan.cancel_after, self._cancel)
+
+    def _send(self, interval: float) -> None:
+        if not self.seen and not self.gave_up:
+            self.sent += 1
+            self.send(self.invite)
+            self.later(interval, self._send, 2 * interval)
+
+    def _timer_b(self) -> None:
+        self.gave_up = not self.seen
+
+    def _cancel(self) -> None:
+        """CANCEL once a provisional has come (RFC 3261 §9.1); one that crosses the final is sent all the same."""
+        if not self.seen:
+            self.later(0.2, self._cancel) if not self.gave_up else None
+        elif self.cancel is None and (not self.final or self.now - self.seen[-1][0] < 1.0):
+            text = request_text(self.place, "CANCEL", URI, self.branch, self.plan.name, 1, f"<{URI}>")
+            self.cancel = Exchange(self, text)
+
+    def response(self, message: SipMessage) -> None:
+        """A response to the INVITE, the CANCEL or the BYE."""
+        if message.cseq_method == "CANCEL" and self.cancel is not None:
+            self.cancel.response(message)
+        elif message.cseq_method == "BYE" and self.bye is not None:
+            self.bye.response(message)
+        elif message.cseq_method == "INVITE":
+            self.seen.append((self.now, message.status, message.to_tag or b""))
+            if 200 <= message.status < 300:
+                self._acknowledge_2xx(message)
+            elif message.status >= 300:
+                self._acknowledge(message)
+
+    def _acknowledge(self, message: SipMessage) -> None:
+        to = message.to_value.decode()
+        self.send(request_text(self.place, "ACK", URI, self.branch, self.plan.name, 1, to))
+
+    def _acknowledge_2xx(self, message: SipMessage) -> None:
+        """Every copy of a 2xx gets its ACK by the route that the 2xx has recorded."""
+        self._in_dialog("ACK", message, 1)
+        first = (message.to_tag or b"") not in self.acknowledged
+        self.acknowledged.add(message.to_tag or b"")
+        if first and self.plan.bye_after is not None and self.bye is None:
+            self.later(self.plan.bye_after, self._hang_up, message)
+
+    def _hang_up(self, message: SipMessage) -> None:
+        if self.bye is None:
+            self.bye = self._in_dialog("BYE", message, 2)
+
+    def _in_dialog(self, method: str, answer: SipMessage, cseq: int) -> Exchange | None:
+        self._serial += 1
+        branch = self.branch if self.plan.old and method == "ACK" else f"{self.branch}-{self._serial}"
+        contacts = answer.values("Contact")
+        target = str(NameAddr.parse(contacts[0]).uri) if contacts else URI
+        routes = [value.decode() for value in reversed(answer.values("Record-Route"))]
+        extra = "".join(f"Route: {route}\n" for route in routes)
+        data = request_text(self.place, method, target, branch, self.plan.name, cseq, answer.to_value.decode(), extra)
+        to = PROXY if routes or not contacts else place_of(data)
+        if method == "ACK":
+            self.send(data, to)
+            return None
+        return Exchange(self, data, to)
+
+
+def place_of(data: bytes) -> tuple[str, int]:
+    """Host and port of the Request-URI."""
+    host, _, port = parse(data).uri.decode().removeprefix("sip:").partition(":")
+    return host, int(port)

@@ -1,0 +1,37 @@
+"""What goes wrong with workers and their store in a run: deaths at given points, pauses, conflicts, held locks.
+
+A point is a call of the gate of MemoryStore (before a commit, between switch and send, after each send ...), counted
+over the whole run. So a death is a number, and the same seed dies at the same instruction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one run. Probabilities are per call of the store; times are seconds after the start."""
+
+    deaths_at_points: tuple[int, ...] = ()
+    deaths: tuple[tuple[float, int], ...] = ()
+    """(time, slot)."""
+    pauses: tuple[tuple[float, float, int], ...] = ()
+    """(time, how long, slot)."""
+    down_for: float = 0.2
+    """From a death to the replacement."""
+    conflicts: float = 0.0
+    busy: float = 0.0
+    slow: float = 0.0
+    """Longest answer time of the store; 0.0 = it answers at once."""
+    random: Random | None = None
+
+    @property
+    def deadly(self) -> bool:
+        """Whether any worker dies."""
+        return bool(self.deaths_at_points or self.deaths)
+
+    def happens(self, probability: float) -> bool:
+        """Draw."""
+        return self.random is not None and probability > 0 and self.random.random() < probability

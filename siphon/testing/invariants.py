@@ -1,0 +1,178 @@
+"""What must hold at every moment of a run, checked as it happens: the order on the wire, repeats, handlers, records.
+
+What only the end of a run can show stands in siphon/testing/verdict.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from typing import TYPE_CHECKING
+
+from siphon.forwarding.branch import parse_branch
+from siphon.sip.message import SipMessage, parse
+from siphon.state.codec import decode, encode
+from siphon.state.record import Record
+from siphon.state.store import Commit, Send
+from siphon.testing.peer import LONG, T1, T2
+
+if TYPE_CHECKING:
+    from siphon.testing.simulated import SimulatedWorld
+
+PAST = 1e-6
+TIMER_A = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5)
+TIMER_E = (0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5)
+TIMER_G_SENDS = 11
+
+Upstream = tuple[tuple[str, int], bytes, bytes, str]
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Checks:
+    """Told of everything that the proxy sends, reads, runs and stores."""
+
+    def __init__(self, world: SimulatedWorld) -> None:
+        self.world = world
+        self.deaths = 0
+        self.finals: dict[Upstream, list[bytes]] = {}
+        self.copies: Tally[bytes] = Tally()
+        self.read: Tally[bytes] = Tally()
+        self.reading: SipMessage | None = None
+        self.read_requests: Tally[Upstream] = Tally()
+        self.sends: dict[tuple[str, bytes], list[float]] = {}
+        self.bytes: dict[tuple[str, bytes], bytes] = {}
+        self.branches: dict[tuple[tuple[str, int], bytes, int, str], bytes] = {}
+        self.runs: Tally[tuple[bytes, int, str, int]] = Tally()
+        self.branch_read: dict[bytes, set[int]] = {}
+        """Statuses of the responses that a worker has read and survived, by branch."""
+
+    def fail(self, text: str) -> None:
+        """The run ends here."""
+        raise Violation(text)
+
+    # -- what the proxy reads -----------------------------------------------------------------------------------------
+
+    def proxy_reads(self, data: bytes) -> None:
+        """A worker takes a datagram from its socket."""
+        self.reading = message = parse(data)
+        if message.is_request:
+            host = (message.via.host.decode(), message.via.port)
+            self.read_requests[host, message.via.branch.lower(), message.call_id, message.method] += 1
+        else:
+            self.read[self._of_response(message)] += 1
+
+    def proxy_has_read(self, data: bytes) -> None:
+        """It has done so and lives."""
+        message = self.reading
+        if message is not None and not message.is_request and message.cseq_method == "INVITE":
+            self.branch_read.setdefault(message.via.branch.lower(), set()).add(message.status)
+
+    @staticmethod
+    def _of_response(message: SipMessage) -> bytes:
+        tag = message.to_tag or b""
+        return b"%d %b %b %b" % (message.status, message.call_id, message.cseq_method.encode(), tag)
+
+    # -- what the proxy sends -----------------------------------------------------------------------------------------
+
+    def proxy_sent(self, send: Send) -> None:
+        """A datagram leaves."""
+        message = parse(send.data)
+        if message.raw != send.data:
+            self.fail("a datagram with something behind its end")
+        if message.is_request:
+            self._downstream(send, message)
+        else:
+            self._upstream(send, message)
+
+    def _upstream(self, send: Send, message: SipMessage) -> None:
+        place: Upstream = (send.to, message.via.branch.lower(), message.call_id, message.cseq_method)
+        finals = self.finals.setdefault(place, [])
+        status = message.status
+        invite = message.cseq_method == "INVITE"
+        self.copies[send.data] += 1
+        if status < 200:
+            if finals:
+                self.fail(f"{status} after a final")
+            if not invite and status != 100:
+                self.fail(f"{status} to a {message.cseq_method}")
+            return
+        if status == 408 and not invite:
+            self.fail(f"408 to a {message.cseq_method}")
+        if send.data not in finals:
+            before = [parse(data).status for data in finals]
+            if before and not (invite and 200 <= status < 300):
+                self.fail(f"{status} after the final {before[-1]}")
+            finals.append(send.data)
+        self._count_final(place, send.data, message, invite)
+
+    def _count_final(self, place: Upstream, data: bytes, message: SipMessage, invite: bool) -> None:
+        copies = self.copies[data]
+        requests = self.read_requests[place[0], place[1], place[2], place[3]]
+        if invite and 200 <= message.status < 300:
+            if copies > self.read[self._of_response(message)] and b"X-Here" not in data:
+                self.fail(f"{copies} copies of a {message.status}, fewer have come")
+        elif invite and copies > TIMER_G_SENDS + requests:
+            self.fail(f"{copies} copies of a final by Timer G")
+        elif not invite and copies > max(1, requests):
+            self.fail(f"{copies} copies of a final for {requests} requests")
+
+    def _downstream(self, send: Send, message: SipMessage) -> None:
+        branch = message.via.branch.lower()
+        if parse_branch(branch) is None or message.method == "ACK":
+            return
+        place = (message.method, branch)
+        if self.bytes.setdefault(place, send.data) != send.data:
+            self.fail(f"a repeated {message.method} that is not the same")
+        times = self.sends.setdefault(place, [])
+        times.append(self.world.clock())
+        self._on_schedule(message.method, times)
+        if message.method == "CANCEL":
+            if not self.branch_read.get(branch) and self._is_alone(branch):
+                self.fail("CANCEL on a branch that had no provisional")
+        else:
+            what = (send.to, message.call_id, message.cseq, message.method)
+            if self.branches.setdefault(what, branch) != branch:
+                self.fail(f"a second branch for the same {message.method}")
+
+    def _is_alone(self, branch: bytes) -> bool:
+        """Whether the response being read now is not that branch's."""
+        reading = self.reading
+        return reading is None or reading.is_request or reading.via.branch.lower() != branch
+
+    def _on_schedule(self, method: str, times: list[float]) -> None:
+        """The k-th repeat never leaves before its time, and there are not too many."""
+        schedule = TIMER_A if method == "INVITE" else TIMER_E
+        number = len(times) - 1
+        if number >= len(schedule):
+            self.fail(f"{len(times)} sends of one {method}")
+        early = self.world.faults.slow * 2 + (0.05 if self.world.faults.busy else 0.0) + PAST
+        if times[-1] - times[0] < schedule[number] - early:
+            self.fail(f"send {number + 1} of a {method} {times[-1] - times[0]:.3f} s after the first")
+
+    # -- what the proxy runs and stores -------------------------------------------------------------------------------
+
+    def ran(self, kind: str, record: Record, number: int) -> None:
+        """Handlers begin."""
+        what = (record.key, record.salt, kind, number)
+        self.runs[what] += 1
+        if self.runs[what] > 1 + self.deaths:
+            self.fail(f"{kind} handlers run {self.runs[what]} times with {self.deaths} deaths")
+
+    def committed(self, commit: Commit) -> None:
+        """A record is stored."""
+        if commit.value is None:
+            return
+        record = decode(commit.key, commit.value)
+        if encode(record) != commit.value:
+            self.fail("a record that does not encode to its own bytes")
+        now = self.world.clock()
+        if not record.final_status and not commit.next_deadline:
+            self.fail("a record without final and without deadline")
+        timing = self.world.settings.transaction
+        if record.final_status and commit.expiry > now + 2 * LONG + timing.linger + PAST:
+            self.fail(f"a record that lives {commit.expiry - now:.1f} s after its final")
+
+
+assert T2 == 8 * T1  # the schedules above

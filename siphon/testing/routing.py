@@ -1,0 +1,104 @@
+"""The routing script of the simulator. What it does with a request stands in the request: `X-Plan: key=value ...`
+
+    targets=URI,URI strategy=parallel|sequential|q timeout=SECS     fork
+    wait=SECS           the handler awaits before it decides
+    answer=STATUS       it answers itself; drop=1 it does nothing; half=1 it sends 183 and then nothing
+    reply_wait=SECS     on_reply awaits; edit=1 it edits; mute=STATUS it drops that response; reject=STATUS on a 183
+    retarget=URI        on_failure tries that; failed=STATUS it answers; failure_wait=SECS it awaits before
+
+Which handlers exist, and whether they are `async def`, is a variant of the text.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+HEAD = """
+import asyncio
+from siphon import proxy
+
+def plan(request):
+    return dict(pair.split("=", 1) for pair in (request.get_header("X-Plan") or "").split())
+
+@proxy.on_request
+async def route(request):
+    p = plan(request)
+    if "wait" in p:
+        await asyncio.sleep(float(p["wait"]))
+    if request.in_dialog:
+        if request.loose_route():
+            request.relay()
+        else:
+            request.reply(481, "Call/Transaction Does Not Exist")
+        return
+    if "drop" in p:
+        return
+    if "half" in p:
+        request.reply(183, "Half")
+        return
+    if "answer" in p:
+        request.set_reply_header("X-Here", "yes")
+        request.reply(int(p["answer"]), "Answered Here")
+        return
+    request.vars["n"] = 1
+    if request.method == "INVITE":
+        request.record_route()
+    request.fork(
+        p["targets"].split(","),
+        strategy=p.get("strategy", "parallel"),
+        timeout=float(p["timeout"]) if "timeout" in p else None,
+        on_failure=failed if "own" in p else None,
+    )
+
+async def failed(request, code, reason):
+    await act(request)
+
+async def act(request):
+    p = plan(request)
+    if "failure_wait" in p:
+        await asyncio.sleep(float(p["failure_wait"]))
+    if "retarget" in p and request.vars.get("n") == 1:
+        request.vars["n"] = 2
+        request.relay(p["retarget"])
+    elif "failed" in p:
+        request.reply(int(p["failed"]), "Failed Here")
+"""
+ON_REPLY = """
+@proxy.on_reply
+async def back(request, reply):
+    p = plan(request)
+    if "reply_wait" in p:
+        await asyncio.sleep(float(p["reply_wait"]))
+    if "edit" in p:
+        reply.set_header("X-Seen", str(request.vars.get("n")))
+    if "reject" in p and reply.status_code == 183:
+        reply.reject(int(p["reject"]))
+    elif str(reply.status_code) != p.get("mute"):
+        reply.relay()
+"""
+ON_FAILURE = """
+@proxy.on_failure
+async def every_failure(request, reply):
+    if "own" not in plan(request):
+        await act(request)
+"""
+ON_CANCEL = """
+@proxy.on_cancel
+async def cancelled(request):
+    request.vars["gone"] = 1
+"""
+
+_directory = tempfile.TemporaryDirectory(prefix="siphon-sim-")
+
+
+@lru_cache
+def script(on_reply: bool, on_failure: bool, on_cancel: bool, waits: bool) -> Path:
+    """The path of a variant; without `waits` all handlers are `def` and await nothing."""
+    text = HEAD + ON_REPLY * on_reply + ON_FAILURE * on_failure + ON_CANCEL * on_cancel
+    if not waits:
+        text = text.replace("async def", "def").replace("await asyncio.sleep", "float").replace("await ", "")
+    path = Path(_directory.name) / f"routing{on_reply:d}{on_failure:d}{on_cancel:d}{waits:d}.py"
+    path.write_text(text)
+    return path

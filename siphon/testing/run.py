@@ -1,0 +1,89 @@
+"""One run of the simulator: from a seed to what was wrong, with the ladder of its messages."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from siphon.testing.asker import Asker
+from siphon.testing.callee import Callee
+from siphon.testing.caller import Caller
+from siphon.testing.invariants import Violation
+from siphon.testing.ladder import Ladder
+from siphon.testing.scenario import Scenario, draw
+from siphon.testing.simulated import SimulatedWorld
+from siphon.testing.verdict import verdict
+
+LONGEST_SECS = 900.0
+MOST_MOMENTS = 20_000
+
+
+@dataclass(slots=True)
+class Run:
+    """What became of a seed."""
+
+    seed: int
+    problems: list[str]
+    ladder: Ladder
+    scenario: Scenario
+
+    def __str__(self) -> str:
+        """What was wrong, how it came about, and how to see it again."""
+        s = self.scenario
+        calls = "\n".join(f"  {plan}" for plan in [*s.calls, *s.questions, *s.phones])
+        return (
+            f"seed {self.seed}: {'; '.join(self.problems) or 'nothing wrong'}\n"
+            f"  {s.workers} workers, spread={s.spread}, {s.script.name}, {s.weather}\n  {s.faults}\n{calls}\n"
+            f"{self.ladder}\nreplay: python -m siphon.testing.sim --from {self.seed} --seeds 1 --show\n"
+        )
+
+
+def run(seed: int, change: Callable[[Scenario], None] = lambda scenario: None) -> Run:
+    """Run a seed to its end, or to the first violation. `change` may edit the scenario first."""
+    scenario = draw(seed)
+    change(scenario)
+    world = _world(scenario)
+    problems: list[str] = []
+    try:
+        _rest(world)
+        problems = verdict(world)
+    except Violation as violation:
+        problems = [str(violation)]
+    except Exception:
+        problems = [traceback.format_exc()]
+    finally:
+        world.close()
+    return Run(seed, problems, world.ladder, scenario)
+
+
+def _world(s: Scenario) -> SimulatedWorld:
+    world = SimulatedWorld(s.script, s.workers, Random(s.seed), s.weather, s.faults, s.spread, s.settings, s.names)
+    for phone in s.phones:
+        Callee(world.wire, phone.ip, 5060, phone.invite, phone.other)
+        if phone.dead:
+            world.wire.dead.append((phone.ip, 5060))
+    for number, call in enumerate(s.calls):
+        Caller(world.wire, "192.0.2.1", 6000 + number, call)
+    for number, q in enumerate(s.questions):
+        Asker(
+            world.wire, "192.0.2.2", 7000 + number, name=q.name, start=q.start, directions=q.directions, method=q.method
+        )
+    return world
+
+
+def _rest(world: SimulatedWorld) -> None:
+    """Let time pass until nothing happens any more and every record has expired."""
+    start = world.clock()
+    for _ in range(MOST_MOMENTS):
+        when = world.next_when()
+        if when is None:
+            break
+        if when > start + LONGEST_SECS:
+            raise Violation("it does not come to rest")
+        world.clock.now = max(world.clock.now, when)
+        world.run_due()
+    else:
+        raise Violation(f"too much happens: {MOST_MOMENTS} moments until {world.clock() - start:.1f} s")
+    world.advance(2 * 64 + world.settings.transaction.linger + 33)

@@ -1,0 +1,78 @@
+"""What must hold when a run has come to rest: judged by what the user agents saw.
+
+Returns texts, none when all is well. What is checked at every moment stands in siphon/testing/invariants.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from siphon.testing.asker import Asker
+from siphon.testing.callee import Callee, Leg
+from siphon.testing.caller import Caller
+from siphon.testing.simulated import SimulatedWorld
+
+
+def verdict(world: SimulatedWorld) -> list[str]:
+    """All that is wrong at the end."""
+    peers = list(world.wire.peers.values())
+    found: list[str] = []
+    for peer in peers:
+        if isinstance(peer, Caller):
+            found += _caller(world, peer)
+        elif isinstance(peer, Asker):
+            found += _asker(peer)
+        elif isinstance(peer, Callee):
+            callers = [p for p in peers if isinstance(p, Caller)]
+            for branch, leg in peer.legs.items():
+                found += _leg(world, branch, leg, callers)
+    return found + list(_workers(world))
+
+
+def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
+    name = caller.plan.name
+    silent = "drop=1" in caller.plan.directions and not caller.seen
+    if not caller.final and not silent:
+        yield f"{name}: no final"
+    if caller.cancel is not None:
+        if not caller.cancel.finals:
+            yield f"{name}: CANCEL without answer"
+        elif not all(data.startswith(b"SIP/2.0 200") for data in caller.cancel.finals):
+            yield f"{name}: CANCEL refused"
+    if caller.bye is not None and not caller.bye.finals:
+        yield f"{name}: BYE without answer"
+
+
+def _asker(asker: Asker) -> Iterator[str]:
+    assert asker.exchange is not None
+    if len(set(asker.exchange.finals)) > 1:
+        yield f"{asker.name}: several finals"
+    if not asker.exchange.finals and "silent=1" not in asker.directions:
+        yield f"{asker.name}: no final"
+
+
+def _leg(world: SimulatedWorld, branch: bytes, leg: Leg, callers: Iterable[Caller]) -> Iterator[str]:
+    """A branch as its callee saw it."""
+    caller = next(c for c in callers if c.plan.name.encode() == leg.invite.call_id)
+    name = f"{caller.plan.name} at {leg.callee.place[0]}"
+    read = world.checks.branch_read.get(branch.lower(), set())
+    if not leg.final and not leg.cancelled and read:
+        yield f"{name}: a branch without CANCEL or final"
+    if 200 <= leg.final < 300 and leg.final in read:
+        heard = {tag for _, status, tag in caller.seen if 200 <= status < 300}
+        if leg.tag not in heard:
+            yield f"{name}: a 2xx that never reached the caller"
+        elif leg.tag not in leg.acknowledged:
+            yield f"{name}: a 2xx without ACK"
+    if leg.final >= 300 and leg.final in read and leg.tag not in leg.acknowledged:
+        yield f"{name}: a {leg.final} without ACK"
+
+
+def _workers(world: SimulatedWorld) -> Iterator[str]:
+    keys, _ = world.transactions.keys(100_000)
+    if keys:
+        yield f"{len(keys)} records are left"
+    for worker in world.workers:
+        yield from (f"w{worker.slot}: {error}" for error in worker.errors)
+        if worker.alive and (worker.core.retry or worker.core.running):
+            yield f"w{worker.slot}: events are left"
