@@ -190,7 +190,7 @@ class Limits(Section):
 
     header_bytes: Whole = Field(32768, ge=1024, le=65535, description="header section of a message, bytes; above: 513")
     line_bytes: Whole = Field(8192, ge=256, le=65535, description="one header, bytes; above: 513")
-    headers: Whole = Field(256, ge=16, le=4096, description="headers of a message; above: 513")
+    headers: Whole = Field(256, ge=16, le=1000, description="headers of a message; above: 513")
     vias: Whole = Field(70, ge=1, le=1000, description="Via values of a message; above: 400")
     breadth: Whole = Field(60, ge=1, le=1000, description="Max-Breadth of a request that brings none")
     per_source: Whole | None = Field(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from siphon.engine.acks import ack_name, forward_ack
 from siphon.engine.core import Core
@@ -26,9 +27,22 @@ MALFORMED_PER_SECOND = 10
 """Answers to malformed requests of one source address a second, in one process (SEC-13)."""
 MAX_SOURCES = 4096
 RETRY_AFTER = ("Retry-After", "5")
+GROWTH_BYTES = 1024
+GROWTH_LINES = 8
 _OUR_VIA = re.compile(
     rb"^[A-Z]+ [^\r\n]*\r\n(?:[^\r\n]+\r\n)*?(?:Via|v)[ \t]*:[^\r\n]*?;branch=([^;,\s]+)", re.IGNORECASE
 )
+
+
+@lru_cache(maxsize=4)
+def limits_of_responses(limits: ParseLimits) -> ParseLimits:
+    """A response mirrors a request that had grown here by a Via and Record-Route values."""
+    return ParseLimits(
+        header_bytes=limits.header_bytes + GROWTH_BYTES,
+        line_bytes=limits.line_bytes + GROWTH_BYTES,
+        headers=limits.headers + GROWTH_LINES,
+        vias=limits.vias + 1,
+    )
 
 
 @dataclass(slots=True)
@@ -51,7 +65,7 @@ class Ingest:
         """Serve one datagram; never raises for what a peer sent."""
         count = self.core.reporter.count
         try:
-            message = parse(data, self.limits)
+            message = parse(data, limits_of_responses(self.limits) if data[:4] == b"SIP/" else self.limits)
         except NotSip:
             count(Counter.IGNORED)
             return

@@ -97,7 +97,8 @@ class ParseLimits:
         self.vias = vias
 
 
-DEFAULT_LIMITS = cython.declare(ParseLimits, ParseLimits())
+# For messages that were let in before and may have grown by our lines or a script's since.
+OWN_LIMITS = cython.declare(ParseLimits, ParseLimits(65535, 65535, MAX_LINES, 65535))
 
 
 @cython.final
@@ -425,9 +426,12 @@ def split_list(value: bytes):
 
 
 def parse(raw: bytes, limits: ParseLimits | None = None) -> SipMessage:
-    """One datagram. RFC 3261 §7; verdicts as in §8.1.1, §8.2, §16.3, §18.3, §20.16."""
+    """One datagram. RFC 3261 §7; verdicts as in §8.1.1, §8.2, §16.3, §18.3, §20.16.
+
+    `limits` are for what peers send. Without them (a stored request, a copy of ours) only the size of a datagram and
+    of the line table limit a message."""
     if limits is None:
-        limits = DEFAULT_LIMITS
+        limits = OWN_LIMITS
     m: SipMessage = SipMessage.__new__(SipMessage)
     p: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(raw))
     size: cython.Py_ssize_t = PyBytes_GET_SIZE(raw)

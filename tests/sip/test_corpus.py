@@ -120,7 +120,7 @@ def test_an_invalid_message_gets_its_verdict(path: Path) -> None:
     expected = expectation(path)
     verdicts: dict[str, type[Exception]] = {"ignore": NotSip, "drop": BadResponse}
     with pytest.raises(verdicts.get(expected["verdict"], PeerError)) as raised:
-        parse(path.read_bytes())
+        parse(path.read_bytes(), LIMITS)
     if isinstance(raised.value, PeerError):
         assert (str(raised.value.status), raised.value.reason) == (expected["verdict"], expected["reason"])
         assert (raised.value.message is not None) == expected.get("answerable", False)
