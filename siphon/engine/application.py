@@ -41,6 +41,8 @@ EXPIRE_LIMIT = 20_000
 SWEEP_EVERY = 30.0
 """Seconds between two sweeps of the location table (API 11.3); bindings are invisible from their second on."""
 STALLED_SECS = 0.05
+LOOK_AGAIN_SECS = 0.1
+"""A helper that served our records may commit one more before it sees that we are back: they are armed once more."""
 
 
 class Engine:
@@ -53,6 +55,7 @@ class Engine:
         self.script_version = script_version
         self.routes: dict[tuple[int, str], str] = {}
         self.next_expiry = 0.0
+        self.next_look = 0.0
         self.next_sweep = 0.0
         self.stalled = False
         """This process was away so long that others may have served its records (a handler that blocks, SIGSTOP)."""
@@ -143,6 +146,9 @@ class Engine:
         """Once a turn: what found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
         if self.stalled:
             self.stalled = False
+            self._take_up(now)
+        elif self.next_look and now >= self.next_look:
+            self.next_look = 0.0
             self._arm_owned(self.context.slot)
         if self.core.retry:
             self.core.retry_parked()
@@ -154,7 +160,7 @@ class Engine:
             self.shared.expire(now, time.time(), EXPIRE_LIMIT)
         if self.core.retry:
             return now + 0.001
-        return self.next_expiry if self.context.is_helper else None
+        return self.next_expiry if self.context.is_helper else self.next_look or None
 
     def reload(self, payload: bytes) -> None:
         """Switch to the script version that the supervisor names; who also has new settings overrides this."""
@@ -233,6 +239,11 @@ class Engine:
 
     def _refuse(self, event: object, step: object, why: str) -> None:
         self.ingest.refuse(event, step, why)  # type: ignore[arg-type]
+
+    def _take_up(self, now: float) -> None:
+        """Arm what others have done for this slot, now and once they have seen that it is back."""
+        self._arm_owned(self.context.slot)
+        self.next_look = now + LOOK_AGAIN_SECS
 
     def _arm_owned(self, slot: int) -> None:
         for key, version, deadline in self.store.owned(slot):

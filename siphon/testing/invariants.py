@@ -45,6 +45,7 @@ class Checks:
         self.bytes: dict[tuple[str, bytes], bytes] = {}
         self.branches: dict[tuple[tuple[str, int], bytes, int, str], bytes] = {}
         self.runs: Tally[tuple[bytes, int, str, int]] = Tally()
+        self.heard: set[bytes] = set()
         self.branch_read: dict[bytes, set[int]] = {}
         """Statuses of the responses that a worker has read and survived, by branch."""
 
@@ -62,6 +63,7 @@ class Checks:
             self.read_requests[host, message.via.branch.lower(), message.call_id, message.method] += 1
         else:
             self.read[self._of_response(message)] += 1
+            self.heard.add(message.via.branch.lower())
 
     def proxy_has_read(self, data: bytes) -> None:
         """It has done so and lives."""
@@ -129,17 +131,12 @@ class Checks:
         times.append(self.world.clock())
         self._on_schedule(message.method, times)
         if message.method == "CANCEL":
-            if not self.branch_read.get(branch) and self._is_alone(branch):
+            if branch not in self.heard:
                 self.fail("CANCEL on a branch that had no provisional")
         else:
             what = (send.to, message.call_id, message.cseq, message.method)
             if self.branches.setdefault(what, branch) != branch:
                 self.fail(f"a second branch for the same {message.method}")
-
-    def _is_alone(self, branch: bytes) -> bool:
-        """Whether the response being read now is not that branch's."""
-        reading = self.reading
-        return reading is None or reading.is_request or reading.via.branch.lower() != branch
 
     def _on_schedule(self, method: str, times: list[float]) -> None:
         """The k-th repeat never leaves before its time, and there are not too many."""

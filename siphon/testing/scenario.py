@@ -111,6 +111,7 @@ def _faults(r: Random, workers: int) -> Faults:
         faults.busy = r.choice((0.05, 0.3))
     if r.random() < 0.25:
         faults.slow = r.choice((0.01, 0.1))
+        faults.conflicts = min(faults.conflicts, 0.05)  # those that happen by themselves are many already
     return faults
 
 

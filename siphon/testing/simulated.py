@@ -14,6 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from siphon.config.settings import Settings
+from siphon.engine.application import LOOK_AGAIN_SECS
 from siphon.engine.core import Handlers
 from siphon.engine.environment import Environment
 from siphon.engine.handlers import ScriptHandlers
@@ -184,8 +185,9 @@ class SimulatedWorld(World):
     def replace(self, slot: int) -> None:
         """A new worker in the slot."""
         self.ladder.note(f"w{slot} is new")
-        super().replace(slot)
-        self.look()
+        self.workers[slot] = self.new_worker(slot, self.workers[slot].generation + 1)
+        self.schedule.at(self.clock() + LOOK_AGAIN_SECS, self.workers[slot].turn, self.workers[slot].arm_owned, slot)
+        self.schedule.at(self.clock() + self.random.random() * LOOK_SECS, self.look)
         self.read(slot)
 
     def pause(self, slot: int, secs: float) -> None:
@@ -211,6 +213,7 @@ class SimulatedWorld(World):
             worker.turn(call, *args)
         if worker.alive:
             worker.arm_owned(slot)
+            self.schedule.at(self.clock() + LOOK_AGAIN_SECS, worker.turn, worker.arm_owned, slot)
             self.retry(worker)
         self.schedule.at(self.clock() + self.random.random() * LOOK_SECS, self.look)
         self.read(slot)
