@@ -222,8 +222,8 @@ class Instance:
 
 
 def is_response(datagram: bytes) -> bool:
-    """A response is served however long it waited in a socket: nobody repeats a failure that was acknowledged. A request
-    that waited longer than its sender does is dropped."""
+    """A response is served however long it waited in a socket: its sender may not repeat it. A request that waited
+    longer than its sender does is dropped."""
     return datagram.startswith(b"SIP/2.0 ")
 
 

@@ -12,9 +12,17 @@ from siphon.config.section import Section, table
 from siphon.config.values import Address, ConfigurationPath, Filled, Host, Network, Real, Switch, Text, Whole, choice
 
 NOT_YET = (
+    "limits.per_source",
+    "nat.fix_contact",
+    "registrar.redis",
+    "security.trusted_cidrs",
+    "server.user_agent_header",
+    "shared.timeout_ms",
     "tls",
     "listen.mtu",
-    "dns",
+    "dns.servers",
+    "dns.ttl_min",
+    "dns.ttl_max",
     "registrar.liveness",
     "auth.http",
     "security.rate_limit",

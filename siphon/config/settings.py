@@ -202,8 +202,8 @@ class Proxy(Section):
     """Routing that no script decides."""
 
     sign_record_route: Switch = Field(True, description="sign our Record-Route, so that nobody can make one up")
-    unrouted_in_dialog: Annotated[Text, choice("refuse", "allow")] = Field(
-        "refuse", description='in-dialog requests that no route of ours covers: "refuse" or "allow"'
+    unrouted_in_dialog: Annotated[Text, choice("refuse", "relay")] = Field(
+        "refuse", description='in-dialog requests that no route of ours covers: "refuse" or "relay"'
     )
     known_extensions: list[Filled] = Field(default_factory=list, description="Proxy-Require options that pass")
 

@@ -68,9 +68,9 @@ def trying(step: Step, env: Environment) -> None:
 
 
 def overdue(step: Step, env: Environment) -> None:
-    """The caller must hear something: the 100; after a provisional with no branch to follow it, 408 (TXN-25)."""
+    """The caller must hear something: the 100; after a provisional with no branch to follow it, 500 (API 6.4)."""
     if step.record.last_response:
         step.record.trying_at = 0.0
-        answer(step, env, 408)
+        answer(step, env, 500)
     else:
         trying(step, env)

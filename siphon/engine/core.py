@@ -216,6 +216,8 @@ class Core:
             return self._commit(event, step, expected, shrunk=True)
         self.reporter.count(Counter.FULL)
         self.reporter.error("no_room", event.key, why=why)
+        if isinstance(event, RequestOutcomeEvent | FailureOutcomeEvent) and event.give_in():
+            self.process(event)
         return True
 
     def _committed(self, step: Step, commit: Commit, version: int) -> None:

@@ -182,6 +182,13 @@ class RequestOutcomeEvent:
     outcome: Outcome | None = None
     asked: bool = False
 
+    def give_in(self) -> bool:
+        """What the handlers armed does not fit into a record: as if they had raised. False when that is so already."""
+        if self.outcome is None or self.outcome.error is not None:
+            return False
+        self.outcome = Outcome(error=RuntimeError("the outcome does not fit into shared.record_bytes"))
+        return True
+
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or self.outcome is None or not awaits(record, ClaimKind.REQUEST):
             return None
@@ -200,6 +207,13 @@ class FailureOutcomeEvent:
     key: bytes
     outcome: FailureOutcome | None = None
     asked: bool = False
+
+    def give_in(self) -> bool:
+        """What the handlers armed does not fit into a record: the failure is forwarded. False when it is already."""
+        if self.outcome is None or self.outcome.request is None:
+            return False
+        self.outcome = FailureOutcome()
+        return True
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or self.outcome is None or not awaits(record, ClaimKind.FAILURE):
@@ -257,7 +271,7 @@ def names_of(env: Environment, step: Step, action: Action | None, outcome: Outco
     """Host names that an action needs and the cache does not have."""
     if action is None or isinstance(action, Answer):
         return set()
-    message = parse(outcome.message) if outcome.edited else step.request()
+    message = outcome.parsed or (parse(outcome.message) if outcome.edited else step.request())
     groups = plan_relay(action, message.uri) if isinstance(action, Relay) else plan_fork(action)
     return {name for name in names_to_resolve(env, message, groups) if env.resolve(name) is None}
 

@@ -14,9 +14,11 @@ from siphon.engine.answers import make
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import handler_request
+from siphon.engine.outcomes import may_retarget
 from siphon.engine.results import best_branch, merged
+from siphon.script import log
 from siphon.script.context import RequestContext, Services
-from siphon.script.outcome import Answer, CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
+from siphon.script.outcome import Answer, CancelOutcome, FailureOutcome, Fork, Outcome, Relay, ReplyOutcome
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.runtime import Runtime
@@ -87,9 +89,15 @@ class ScriptHandlers:
         request = self._later(record)
         reply = Reply(parse(data), None if best.local else (best.ip, best.port), request)
         code, reason = best.result, REASONS.get(best.result, "")
+
+        def finished(outcome: FailureOutcome) -> None:
+            if isinstance(outcome.action, Relay | Fork) and not may_retarget(record):
+                log.warn(f"on_failure may not try further targets after {best.result}: the failure is forwarded")
+            done(outcome)
+
         per_relay = record.on_failure or None
         self._guarded(
-            lambda: self._runtime.run_failure(request, reply, code, reason, per_relay, record.script_version, done)
+            lambda: self._runtime.run_failure(request, reply, code, reason, per_relay, record.script_version, finished)
         )
 
     def run_cancel(self, record: Record, done: Callable[[CancelOutcome], None]) -> None:

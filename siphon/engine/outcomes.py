@@ -15,7 +15,7 @@ from siphon.sip.build import response
 from siphon.sip.message import parse
 from siphon.sip.splices import diff_splices, pack_splices
 from siphon.sip.uri import Uri
-from siphon.state.record import ClaimKind
+from siphon.state.record import ClaimKind, Record
 from siphon.transaction.step import Step
 
 MAX_RETARGETS = 8
@@ -106,7 +106,7 @@ def build(step: Step, env: Environment, outcome: Outcome, action: Answer) -> byt
 def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay | Fork) -> None:
     """Begin an attempt: the 100 first, then the copies (API 16.3)."""
     r = step.record
-    message = parse(outcome.message) if outcome.edited else step.request()
+    message = outcome.parsed or (parse(outcome.message) if outcome.edited else step.request())
     if r.invite and not r.last_response:
         trying(step, env)
     r.attempts += 1
@@ -159,10 +159,12 @@ def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step:
     r = step.record
     r.drop_claim(ClaimKind.FAILURE)
     merge_vars(r, outcome.vars_written, outcome.vars_deleted)
+    if outcome.request is not None:
+        _take_over(step, outcome.request)
     action = outcome.action if outcome.error is None else None
     if isinstance(action, Answer) and outcome.request is not None:
         send_answer(step, env, outcome.request, action)
-    elif isinstance(action, Relay | Fork) and outcome.request is not None and _may_retarget(step):
+    elif isinstance(action, Relay | Fork) and outcome.request is not None and may_retarget(r):
         _compose(step, outcome.request)
         start_attempt(step, env, outcome.request, action)
     else:
@@ -170,9 +172,16 @@ def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step:
     return step
 
 
-def _may_retarget(step: Step) -> bool:
-    """Not after a 6xx, not after a CANCEL, and at most eight times (API 8.4)."""
+def _take_over(step: Step, outcome: Outcome) -> None:
+    """What on_failure's copy of the request asks for beside its action."""
     r = step.record
+    r.record_route = r.record_route or outcome.record_route
+    if outcome.reply_to_tag and not r.to_tag:
+        r.reply_to_tag = outcome.reply_to_tag.encode()
+
+
+def may_retarget(r: Record) -> bool:
+    """Not after a 6xx, not after a CANCEL, and at most eight times (API 8.4)."""
     best = best_branch(r)
     declined = best is not None and best.result >= 600
     return not declined and not r.cancelled and r.attempts <= MAX_RETARGETS

@@ -217,6 +217,6 @@ def judge(step: Step, env: Environment, branch: Branch, outcome: ReplyOutcome) -
     merge_vars(r, outcome.vars_written, outcome.vars_deleted)
     branch.judging = False
     r.drop_claim(ClaimKind.REPLY, branch.index)
-    if outcome.edited and outcome.message and not branch.local:
+    if outcome.edited and outcome.message:
         branch.response = outcome.message
     settle(step, env)

@@ -81,12 +81,14 @@ def send_best(step: Step, env: Environment, edited: bytes | None = None) -> None
     if best is None:
         answer(step, env, REQUEST_TERMINATED if r.cancelled else 500)
         return
-    if best.local and edited is None:
+    if edited is None and not best.response:
         _send_local(step, env, best)
         return
     chosen = parse(edited if edited is not None else merged(r, best))
     form = upstream_form(chosen, origin_of(r, best), r.method)
-    if form is not None:
+    if form is None:
+        end_silently(step)
+    else:
         respond(step, parse(form).status, form)
 
 

@@ -19,6 +19,7 @@ from siphon.script.outcome import Action, Answer, Edit, Fork, Relay, TargetSpec,
 from siphon.script.phase import Phase
 from siphon.script.uri import SipUri
 from siphon.sip.build import reason_for
+from siphon.sip.message import COMPACT
 from siphon.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ COPIED_IF_SET = {
 }
 """Headers that answers copy from the request only when the script itself set them there."""
 
+_OF_THE_TRANSACTION = frozenset(("via", "from", "to", "call-id", "cseq", "content-length"))
 _SENT_BY = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 
 
@@ -87,6 +89,14 @@ def target(value: object) -> TargetSpec:
     except ValueError:
         return TargetSpec(given, valid=False)
     return TargetSpec(given)
+
+
+def reply_header_name(name: str) -> str:
+    """A header that a script may put into an answer; ValueError for those that make it the answer to its request."""
+    checked = text.header_name(name)
+    if COMPACT.get(checked.lower(), checked.lower()) in _OF_THE_TRANSACTION:
+        raise ValueError(f"{checked} of an answer is copied from its request (RFC 3261 section 8.2.6)")
+    return checked
 
 
 class Answering(Addressed):
@@ -146,6 +156,8 @@ class Answering(Addressed):
         if reliable and not (100 < code < 200 and self._peer_has("100rel")):
             log.warn(f"{code} is sent unreliably: not a 101-199 to an INVITE whose sender supports 100rel")
             reliable = False
+        elif reliable:
+            log.warn(f"{code} is sent unreliably: this release does not make reliable provisionals of its own")
         self._arm(Answer(code, phrase, reliable=bool(reliable)))
 
     def _peer_has(self, option: str) -> bool:
@@ -155,11 +167,11 @@ class Answering(Addressed):
 
     def set_reply_header(self, name: str, value: str) -> None:
         """Replace a header of whatever response will be armed."""
-        self._queue(("set", text.header_name(name), text.header_value(value)))
+        self._queue(("set", reply_header_name(name), text.header_value(value)))
 
     def add_reply_header(self, name: str, value: str) -> None:
         """Append a header to whatever response will be armed."""
-        self._queue(("add", text.header_name(name), text.header_value(value)))
+        self._queue(("add", reply_header_name(name), text.header_value(value)))
 
     def _queue(self, edit: Edit) -> None:
         if self._reply_edits is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from siphon.script import log
 from siphon.script.answering import standard_reason
+from siphon.script.checking import checked
 from siphon.script.context import RequestContext
 from siphon.script.driver import Call, Steps
 from siphon.script.finishing import outcome_of
@@ -45,7 +46,7 @@ class Dispatch:
         try:
             return outcome_of(request, script.methods if request.method == "OPTIONS" else [])
         except (TypeError, ValueError) as unsuitable:
-            return Outcome(error=self._report(unsuitable, "vars"))
+            return Outcome(error=self._report(unsuitable, "what the handlers left"))
 
     def reply(self, request: Request, reply: Reply, per_relay: str | None, script: Script) -> Steps:
         """on_reply: the global handlers, then the one given to relay() if they let the response pass."""
@@ -59,8 +60,19 @@ class Dispatch:
         self._put_changes(outcome, request._context)
         outcome.reject = reply._reject
         outcome.passed = passed and reply._reject is None
-        outcome.message, outcome.edited = reply._bytes()
+        outcome.message, outcome.edited = self._edited(reply)
         return outcome
+
+    def _edited(self, reply: Reply) -> tuple[bytes, bool]:
+        """The response as the handlers left it; as it came when their edits leave none of this transaction."""
+        data, edited = reply._bytes()
+        try:
+            if edited:
+                checked(data, reply._message)
+        except ValueError as error:
+            self._report(error, "edits of a response")
+            return reply._message.raw, False
+        return data, edited
 
     def _let_pass(
         self, functions: list[Callable[..., Any]], request: Request, reply: Reply, outcome: ReplyOutcome
@@ -106,11 +118,22 @@ class Dispatch:
                 break
             if copy._action is not None:
                 armed = copy
-        _put_failure(outcome, reply, armed)
+        self._put_failure(outcome, reply, armed)
         self._put_changes(outcome, request._context)
         if (handlers or function) and outcome.error is None and outcome.request is None and not outcome.relay_reply:
             warn_unhandled(reply)
         return outcome
+
+    def _put_failure(self, outcome: FailureOutcome, reply: Reply, armed: Request | None) -> None:
+        """The last of reply.relay() and what was armed on a copy of the request wins."""
+        if armed is not None and reply._passed and reply._passed_at > armed._armed_at:
+            armed = None
+        try:
+            outcome.request = None if armed is None else outcome_of(armed, [])
+        except (TypeError, ValueError) as error:
+            outcome.error = self._report(error, "what on_failure left")
+        outcome.relay_reply = armed is None and reply._passed
+        outcome.reply, outcome.reply_edited = self._edited(reply)
 
     def cancel(self, request: Request, script: Script) -> Steps:
         """on_cancel: all handlers; nothing they do changes the answer."""
@@ -154,15 +177,6 @@ class Dispatch:
         name = where if isinstance(where, str) else getattr(where, "__qualname__", repr(where))
         log.target().exception("script.error", error.with_traceback(trace), handler=name)
         return error
-
-
-def _put_failure(outcome: FailureOutcome, reply: Reply, armed: Request | None) -> None:
-    """The last of reply.relay() and what was armed on a copy of the request wins."""
-    if armed is not None and reply._passed and reply._passed_at > armed._armed_at:
-        armed = None
-    outcome.request = None if armed is None else outcome_of(armed, [])
-    outcome.relay_reply = armed is None and reply._passed
-    outcome.reply, outcome.reply_edited = reply._bytes()
 
 
 def _callback(script: Script, name: str | None) -> Callable[..., Any] | None:

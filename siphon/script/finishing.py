@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from siphon.script import variables
 from siphon.script.answering import COPIED_IF_SET
+from siphon.script.checking import checked
 from siphon.script.context import RequestContext
 from siphon.script.outcome import Answer, Outcome, Relay
 from siphon.script.request import Request
@@ -11,7 +12,8 @@ from siphon.sip.splices import apply_splices
 
 
 def outcome_of(request: Request, allow: list[str]) -> Outcome:
-    """What the handlers left. `allow`: the methods of Allow. Raises as variables.pack for unsuitable vars."""
+    """What the handlers left. `allow`: the methods of Allow. Raises as variables.pack for unsuitable vars, and
+    ValueError for edits that leave no message of this transaction."""
     context = request._context
     outcome = Outcome(
         action=request._action,
@@ -54,6 +56,7 @@ def _put_message(outcome: Outcome, request: Request) -> None:
     if outcome.splices:
         outcome.edited = True
         outcome.message = apply_splices(outcome.message, outcome.splices)
+        outcome.parsed = checked(outcome.message, request._message)
 
 
 def _complete(answer: Answer, request: Request, allow: list[str]) -> None:

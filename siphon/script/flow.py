@@ -35,7 +35,9 @@ class Flow:
         return self.transport == "udp"
 
     def spec(self) -> FlowSpec:
-        """The flow as the engine takes it."""
+        """The flow as the engine takes it; ValueError when an address is not "ip:port"."""
+        for end in (self.remote_addr, self.local_addr):
+            split_address(end)
         return FlowSpec(self.transport, self.remote_addr, self.local_addr, self.connection_id)
 
 

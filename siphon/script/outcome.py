@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from siphon.sip.message import SipMessage
+
 Headers = list[tuple[str, str]]
 Edit = tuple[str, str, str]
 """("set" | "add", name, value): one queued edit of whatever response is armed, in the order of the calls."""
@@ -104,9 +106,9 @@ Action = Answer | Relay | Fork
 class Outcome:
     """What the on_request handlers left.
 
-    `action` None: nothing armed (silent drop). `message` is the request as the handlers left it, `splices` turn the one
-    received into it. `vars_bytes` is `vars` packed, b"" when empty. `answer_to_source`: fix_nated_register() was
-    called.
+    `action` None: nothing armed (silent drop). `message` is the request as the handlers left it (`parsed` too, if
+    edited), `splices` turn the one received into it. `vars_bytes` is `vars` packed, b"" when empty.
+    `answer_to_source`: fix_nated_register() was called.
     `route_unsigned`: loose_route() met a Route that names us without a valid token. `auth_failures`: credentials that
     failed. `error`: a handler raised; nothing else counts then.
     """
@@ -118,6 +120,7 @@ class Outcome:
     reply_to_tag: str | None = None
     message: bytes = b""
     edited: bool = False
+    parsed: SipMessage | None = None
     splices: list[tuple[int, int, bytes]] = field(default_factory=list)
     record_route: bool = False
     vars: dict[str, Any] = field(default_factory=dict)
