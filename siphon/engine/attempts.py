@@ -24,7 +24,9 @@ from siphon.transaction import invite_client, non_invite_client
 from siphon.transaction.step import Step
 
 UNREACHABLE = LocalFailure(503, "Service Unavailable")
+TOO_LARGE = LocalFailure(513, "Message Too Large")
 LARGEST_DATAGRAM = 65507
+"""What UDP carries over IPv4 (NAT-09)."""
 
 
 @dataclass(slots=True)
@@ -76,20 +78,28 @@ def start_branch(step: Step, env: Environment, base: SipMessage, plan: Plan, bre
     )
     place = locate(env, r, plan, outgoing)
     if isinstance(place, LocalFailure):
-        branch.state = invite_client.State.TERMINATED if r.invite else non_invite_client.State.TERMINATED
-        fail_branch(step, env, branch, place.status)
+        _never_sent(step, env, branch, place)
         return
     branch.ip, branch.port = place.ip, place.port
     branch.listener, branch.local_ip = place.listener.index, place.local_ip
     branch.splices = pack_splices(_splices(step, env, base, branch, place, outgoing, breadth))
-    _send(step, branch)
+    data = forwarded(r, branch)
+    if len(data) > LARGEST_DATAGRAM:
+        _never_sent(step, env, branch, TOO_LARGE)
+    else:
+        _send(step, branch, data)
 
 
-def _send(step: Step, branch: Branch) -> None:
+def _never_sent(step: Step, env: Environment, branch: Branch, failure: LocalFailure) -> None:
+    branch.splices = b""
+    branch.state = invite_client.State.TERMINATED if step.record.invite else non_invite_client.State.TERMINATED
+    fail_branch(step, env, branch, failure.status)
+
+
+def _send(step: Step, branch: Branch, data: bytes) -> None:
     r = step.record
     if r.ring_timeout:
         branch.ring_at = step.now + r.ring_timeout
-    data = forwarded(r, branch)
     if r.invite:
         branch.timer_c_at = step.now + step.timing.timer_c
         invite_client.apply(step, branch, invite_client.Event.START, data)

@@ -6,8 +6,13 @@ loses what only makes answers better.
 
 from __future__ import annotations
 
+from siphon.sip.draft import Draft
+from siphon.sip.message import parse
 from siphon.state.record import Record
 from siphon.transaction import invite_client, non_invite_client
+
+LEAN_BYTES = 2048
+"""A response that is kept in a lean record."""
 
 _ENDED = (
     invite_client.State.TERMINATED,
@@ -33,10 +38,25 @@ def compact(record: Record) -> None:
 
 
 def shrink(record: Record) -> None:
-    """The lean form: without bodies of stored failures and variables."""
+    """The lean form: without variables and without the bodies of stored responses, and what is long even so goes.
+
+    What leaves now has been made already; only repeats are shorter. A provisional that went is not repeated.
+    """
     record.vars = b""
     for branch in record.branches:
         if branch.response and branch.result >= 300:
-            branch.response, branch.local = b"", True
-    if record.final_status and len(record.last_response) > 1024:
-        record.last_response = b""
+            branch.response = _lean(branch.response)
+            branch.local = not branch.response
+    if len(record.last_response) > LEAN_BYTES:
+        record.last_response = _lean(record.last_response) if record.final_status else b""
+
+
+def _lean(response: bytes) -> bytes:
+    """The response without its body; b"" when its header alone is long."""
+    if len(response) <= LEAN_BYTES:
+        return response
+    draft = Draft(parse(response))
+    draft.set_body(b"")
+    draft.remove("Content-Type")
+    lean: bytes = draft.to_bytes()
+    return lean if len(lean) <= LEAN_BYTES else b""

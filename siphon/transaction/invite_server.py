@@ -91,7 +91,7 @@ def send_arm_g_h(step: Step, data: bytes) -> None:
 def resend_back_off(step: Step, data: bytes) -> None:
     """Timer G: repeat the final, twice as late next time up to T2, until Timer H or L ends it (TXN-02)."""
     r = step.record
-    step.upstream(r.last_response)
+    resend(step, data)
     r.interval = min(2 * r.interval, step.timing.t2)
     r.resend_at += r.interval
     if r.resend_at >= r.end_at:

@@ -38,7 +38,8 @@ def ignore(step: Step, data: bytes) -> None:
 
 def resend(step: Step, data: bytes) -> None:
     """Repeat the last response (TXN-13)."""
-    step.upstream(step.record.last_response)
+    if step.record.last_response:
+        step.upstream(step.record.last_response)
 
 
 def send_provisional(step: Step, data: bytes) -> None:

@@ -10,6 +10,14 @@ from siphon.testing.world import World
 
 Make = Callable[..., World]
 
+FORK = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.fork(["sip:127.0.0.2:5090", "sip:127.0.0.2:5091"])
+"""
+
 
 class Large(Agent):
     """A user agent without limits of its own."""
@@ -45,6 +53,43 @@ def test_parse_14_a_request_at_the_limits_can_be_cancelled(world: World, headers
     callee.answer(seen, 180)
     caller.send(caller.request("CANCEL", "sip:bob@example.com", branch="z9hG4bK-one"))
     assert callee.requests == ["INVITE", "CANCEL"]
+
+
+def test_nat_09_a_copy_that_no_datagram_holds_gets_513(make_world: Make) -> None:
+    world = make_world(shared={"record_bytes": 200_000})
+    caller, callee = parties(world)
+    text = caller.request("INVITE", "sip:bob@example.com", body="x" * 65_000)
+    caller.send(text)
+    assert callee.requests == ["INVITE"] and callee.last.body == b"x" * 65_000
+    caller.send(caller.request("INVITE", "sip:bob@example.com", body="x" * 65_050))
+    assert caller.statuses == [100, 100, 513] and callee.requests == ["INVITE"]
+
+
+def test_shared_37_large_provisionals_and_answers_pass_whole(world: World) -> None:
+    caller, callee, seen = invite(world)
+    callee.answer(seen, 183, body=b"x" * 60_000)
+    callee.answer(seen, 200, body=b"y" * 60_000)
+    assert caller.statuses == [100, 183, 200]
+    assert [len(m.body) for m in caller.inbox] == [0, 60_000, 60_000]
+
+
+def test_shared_37_a_large_failure_passes_and_its_repeats_have_no_body(world: World) -> None:
+    caller, callee, seen = invite(world)
+    callee.answer(seen, 486, headers=[("Content-Type", "text/plain")], body=b"x" * 60_000)
+    world.advance(1)
+    assert caller.statuses == [100, 486, 486]
+    assert [len(m.body) for m in caller.inbox] == [0, 60_000, 0]
+    assert caller.last.content_length == 0 and not caller.last.has("Content-Type")
+
+
+def test_shared_37_a_large_failure_keeps_its_challenge_while_others_ring(make_world: Make) -> None:
+    world = make_world(FORK)
+    other = world.agent("127.0.0.2", 5091)
+    caller, callee, seen = invite(world)
+    callee.answer(seen, 401, headers=[("WWW-Authenticate", 'Digest realm="a", nonce="b"')], body=b"x" * 60_000)
+    other.answer(other.last, 486)
+    assert caller.statuses == [100, 401]
+    assert caller.last.first("WWW-Authenticate") == b'Digest realm="a", nonce="b"'
 
 
 def test_parse_14_limits_that_were_raised_hold_for_the_whole_transaction(world: World) -> None:
