@@ -31,12 +31,15 @@ def forward_ack(arrival: Arrival, env: Environment, token: bytes) -> Send | None
         return None
     draft = Draft(message)
     route.apply(draft)
-    return _send(parse(draft.to_bytes()), arrival, env, token)
+    return _send(parse(draft.to_bytes()), arrival, env, token, route.consumed)
 
 
-def _send(message: SipMessage, arrival: Arrival, env: Environment, token: bytes) -> Send | None:
+def _send(
+    message: SipMessage, arrival: Arrival, env: Environment, token: bytes, consumed: tuple[str, ...]
+) -> Send | None:
     outgoing = outgoing_routes(message, message.uri, env.identity)
     record = Record(b"", 0)
+    record.consumed = "\n".join(consumed).encode("utf-8", "surrogateescape")
     record.listener, record.local_ip = arrival.listener, arrival.local_ip
     record.call_id, record.from_tag, record.to_tag = message.call_id, message.from_tag or b"", message.to_tag or b""
     place = locate(env, record, Plan(message.uri), outgoing)

@@ -19,6 +19,7 @@ from siphon.script.flow import split_address
 from siphon.sip.identity import Listener
 from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import Splices, apply_splices, diff_splices, pack_splices, unpack_splices
+from siphon.sip.uri import Uri
 from siphon.state.record import Branch, Record
 from siphon.transaction import invite_client, non_invite_client
 from siphon.transaction.step import Step
@@ -184,11 +185,23 @@ def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]
 
 
 def _listener(env: Environment, record: Record, plan: Plan, ipv6: bool) -> Listener | None:
-    """The socket that sends: the one named, else the one the request came in on, else the first of the family."""
+    """The socket that sends: the one named, else that of the other side where the dialog has two, else the one the
+    request came in on, else the first of the family."""
     listeners = env.identity.listeners
-    wished = [plan.listener, _named(listeners, record.send_socket), record.listener]
+    wished = [plan.listener, _named(listeners, record.send_socket), _other_side(env, record), record.listener]
     order = [listeners[i] for i in wished if NO_LISTENER < i < len(listeners)] + list(listeners)
     return next((listener for listener in order if (":" in listener.ip) == ipv6), None)
+
+
+def _other_side(env: Environment, record: Record) -> int:
+    """Index of the listener that the last of several consumed Routes names: the side that the request has not come in
+    on (RFC 5658 §5); NO_LISTENER when there was one Route at most."""
+    first, _, last = record.consumed.rpartition(b"\n")
+    if not first:
+        return NO_LISTENER
+    uri = Uri.parse(last)
+    found = env.identity.listener_at(uri.host, uri.port)
+    return NO_LISTENER if found is None else found
 
 
 def _named(listeners: list[Listener] | tuple[Listener, ...], text: str) -> int:

@@ -25,6 +25,7 @@ from siphon.engine.requests import (
     is_other_dialog,
     is_over,
     repeated,
+    reply_place,
     was_cancelled,
 )
 from siphon.engine.responses import decide as decide_response
@@ -37,6 +38,7 @@ from siphon.sip.build import response as build_response
 from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import apply_splices, unpack_splices
 from siphon.state.record import Branch, ClaimKind, Record
+from siphon.state.store import Send
 from siphon.transaction.step import Step
 
 
@@ -122,7 +124,9 @@ class CancelEvent:
             return None
         step = Step(record, now, env.timing)
         tag = record.reply_to_tag or record.local_tag
-        step.upstream(build_response(self.arrival.message, 200, "OK", tag, (), b"", server=env.server))
+        data = build_response(self.arrival.message, 200, "OK", tag, (), b"", server=env.server)
+        place = reply_place(self.arrival.message, self.arrival.source) or self.arrival.source
+        step.sends.append(Send(data, place, self.arrival.listener, self.arrival.local_ip))
         return cancelled(step, env, self.arrival.message)
 
 

@@ -16,10 +16,14 @@ from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
 from siphon.engine.requests import Arrival, reply_place
-from siphon.forwarding.branch import parse_branch, to_tag, transaction_id, transaction_of_tag
+from siphon.forwarding.branch import non_invite_ids, parse_branch, to_tag, transaction_id, transaction_of_tag
+from siphon.forwarding.routes import strip_own_maddr
 from siphon.sip.build import REASONS, response
+from siphon.sip.draft import Draft
 from siphon.sip.errors import BadResponse, NotSip, PeerError
+from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source
+from siphon.sip.uri import Uri
 from siphon.state.store import Send
 from siphon.transaction.step import Step
 
@@ -32,6 +36,21 @@ GROWTH_LINES = 8
 _OUR_VIA = re.compile(
     rb"^[A-Z]+ [^\r\n]*\r\n(?:[^\r\n]+\r\n)*?(?:Via|v)[ \t]*:[^\r\n]*?;branch=([^;,\s]+)", re.IGNORECASE
 )
+
+
+def without_own_maddr(message: SipMessage, identity: Identity, listener: int) -> SipMessage:
+    """The request as it is served when its Request-URI has a maddr of ours (RFC 3261 §16.4); else the same object."""
+    if b"maddr" not in message.uri.lower():
+        return message
+    try:
+        stripped = strip_own_maddr(Uri.parse(message.uri), identity.listeners[listener].port, identity)
+    except ValueError:
+        return message
+    if stripped is None:
+        return message
+    draft = Draft(message)
+    draft.set_uri(stripped)
+    return parse(draft.to_bytes())
 
 
 @lru_cache(maxsize=4)
@@ -109,6 +128,7 @@ class Ingest:
     ) -> None:
         core, env = self.core, self.core.env
         message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)
+        message = without_own_maddr(message, env.identity, listener)
         arrival = Arrival(
             message, source, listener, local_ip, arrived, self.wall(), self.random_bits(32), self.script_version()
         )
@@ -156,6 +176,11 @@ class Ingest:
             self.send(datagram)
 
     def _no_transaction(self, arrival: Arrival) -> None:
+        """A CANCEL of no INVITE: 200 where it names another request that is still known, else 481."""
+        for key in non_invite_ids(arrival.message, self.core.env.id_key):
+            if self.core.store.head(key) is not None:
+                self.stateless(arrival, 200, key=key)
+                return
         self.stateless(arrival, 481)
 
     # -- stateless answers
@@ -169,14 +194,16 @@ class Ingest:
             else:
                 self.stateless(event.arrival, 513)
 
-    def stateless(self, arrival: Arrival, status: int, headers: list[tuple[str, str]] | None = None) -> None:
-        """Answer once, without a record; the To tag is a function of the request (TXN-26)."""
+    def stateless(
+        self, arrival: Arrival, status: int, headers: list[tuple[str, str]] | None = None, key: bytes | None = None
+    ) -> None:
+        """Answer once, without a record; the To tag is a function of the request (TXN-26), or of the one it is for."""
         message, env = arrival.message, self.core.env
         place = reply_place(message, arrival.source)
         if place is None or message.method == "ACK":
             return
         self.core.reporter.count(Counter.STATELESS)
-        tag = to_tag(transaction_id(message, env.id_key), env.tag_key)
+        tag = to_tag(key or transaction_id(message, env.id_key), env.tag_key)
         data = response(message, status, REASONS.get(status, ""), tag, headers or [], b"", server=env.server)
         self.send(Send(data, place, arrival.listener, arrival.local_ip))
 

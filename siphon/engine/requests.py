@@ -40,8 +40,8 @@ def reply_place(message: SipMessage, source: tuple[str, int]) -> tuple[str, int]
     if via.maddr is not None:
         host, port = via.maddr.decode("latin-1").strip("[]"), via.port or 5060
         return None if refused_address(host, port) else (host, port)
-    if via.rport is not None:
-        return source
+    if via.rport is not None or via.transport != "UDP":
+        return source  # a sent-by of another transport is no UDP port (NAT-14)
     return source[0], via.port or 5060
 
 

@@ -18,6 +18,7 @@ INVITE had none; who loads the record compares it.
 import re
 from binascii import Error as HexError
 from binascii import hexlify, unhexlify
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -29,6 +30,10 @@ BRANCH_LENGTH = 59
 TAG_LENGTH = 32
 _COOKIE_LOWER = COOKIE.lower()
 _OF_THE_INVITE = frozenset(("ACK", "CANCEL"))
+_NON_INVITE = (
+    *("OPTIONS", "REGISTER", "MESSAGE", "BYE", "SUBSCRIBE", "NOTIFY", "INFO", "UPDATE", "PRACK"),
+    *("REFER", "PUBLISH"),
+)
 _DEFAULT_PORT = {"TLS": 5061, "WSS": 443, "WS": 80}
 _ROUNDS = (b"1", b"2", b"3", b"4")
 _BRANCH_PARAMETER = re.compile(rb";\s*branch\s*=\s*([^\s;,]+)", re.IGNORECASE)
@@ -68,6 +73,13 @@ def transaction_id(message: SipMessage, key: bytes) -> bytes:
 def cancel_id(message: SipMessage, key: bytes) -> bytes:
     """16 bytes: the id of the CANCEL's own transaction, which is never that of its INVITE."""
     return _identify(message, "CANCEL", key)
+
+
+def non_invite_ids(message: SipMessage, key: bytes) -> Iterator[bytes]:
+    """The ids that requests of other methods have by the branch of a CANCEL (RFC 3261 §9.2: it changes nothing for
+    them).
+    """
+    return (_identify(message, method, key) for method in _NON_INVITE)
 
 
 def _identify(message: SipMessage, method: str, key: bytes) -> bytes:

@@ -53,9 +53,10 @@ class Identity:
         self.advertised_address = advertised_address or None
         self.domains = frozenset(canonical_host(domain) for domain in domains)
         self.local_ips = frozenset(canonical_host(ip) for ip in local_ips)
-        self._ours: set[tuple[str, int]] = set()
+        self._ours: dict[tuple[str, int], int] = {}
         for listener in self.listeners:
-            self._ours |= self._addresses(listener)
+            for place in self._addresses(listener):
+                self._ours.setdefault(place, listener.index)
         self._ports = frozenset(port for _, port in self._ours)
 
     def _addresses(self, listener: Listener) -> set[tuple[str, int]]:
@@ -80,6 +81,10 @@ class Identity:
         if name in self.domains:
             return not port or port in self._ports
         return (name, port or default_port) in self._ours
+
+    def listener_at(self, host: str | bytes, port: int | None) -> int | None:
+        """The index of the listener that receives what is sent to host:port; None when that is not one of ours."""
+        return self._ours.get((canonical_host(_text(host)), port or 5060))
 
     def sent_by(self, listener: Listener, local_ip: str | None = None) -> str:
         """`host:port` for the Via and Record-Route of what leaves from this listener; on a wildcard listener the local

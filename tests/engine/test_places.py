@@ -1,0 +1,101 @@
+"""Where answers go, and from which socket things are sent (RFC 3261 §18.2, RFC 3581, RFC 5658)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from siphon.testing.agent import Agent
+from siphon.testing.world import World
+
+Make = Callable[..., World]
+TWO = {"udp": ["127.0.0.1:5060", "127.0.0.1:5070"]}
+BETWEEN = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    if request.loose_route():
+        request.relay()
+        return
+    request.record_route()
+    request.relay("sip:127.0.0.2:5090", send_socket="udp:127.0.0.1:5060")
+"""
+
+
+def parties(world: World) -> tuple[Agent, Agent]:
+    return world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+
+
+def cancel(caller: Agent, branch: str = "z9hG4bK-one") -> str:
+    return caller.request("CANCEL", "sip:bob@example.com", branch=branch, call_id="c1")
+
+
+def test_nat_03_the_200_to_a_cancel_goes_to_where_the_cancel_came_from(make_world: Make) -> None:
+    world = make_world(listen=TWO)
+    caller, callee = parties(world)
+    moved = world.agent("192.0.2.1", 7777)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    callee.answer(callee.last, 180)
+    moved.send(cancel(caller), listener=1)
+    assert moved.statuses == [200] and caller.statuses == [100, 180]
+    assert callee.requests == ["INVITE", "CANCEL"]
+    assert next(send for send in world.sent if send.to == ("192.0.2.1", 7777)).listener == 1
+
+
+@pytest.mark.parametrize("method", ["MESSAGE", "OPTIONS", "BYE", "SUBSCRIBE"])
+def test_can_05_a_cancel_for_a_non_invite_gets_200_and_changes_nothing(world: World, method: str) -> None:
+    caller, callee = parties(world)
+    caller.send(caller.request(method, "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    caller.send(cancel(caller))
+    assert caller.statuses == [200] and callee.requests == [method]
+    callee.answer(callee.last, 202)
+    assert caller.statuses == [200, 202]
+    caller.send(cancel(caller, "z9hG4bK-two"))
+    assert caller.statuses[-1] == 481
+
+
+@pytest.mark.parametrize("transport", ["TCP", "TLS", "SCTP", "FOO"])
+def test_nat_14_a_via_of_another_transport_is_answered_to_the_source(world: World, transport: str) -> None:
+    caller, callee = parties(world)
+    text = caller.request("MESSAGE", "sip:bob@example.com")
+    caller.send(text.replace("SIP/2.0/UDP 192.0.2.1:5060;rport", f"SIP/2.0/{transport} client.invalid:9999"))
+    callee.answer(callee.last, 200)
+    assert caller.statuses == [200] and not world.lost
+
+
+def test_prx_27_each_side_of_a_dialog_is_served_from_the_socket_it_knows(make_world: Make) -> None:
+    world = make_world(BETWEEN, listen=TWO)
+    caller, callee = parties(world)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", call_id="c1"), listener=1)
+    routes = [value.decode() for value in callee.last.values("Record-Route")]
+    assert [route.partition(";")[0] for route in routes] == ["<sip:127.0.0.1:5060", "<sip:127.0.0.1:5070"]
+    callee.answer(callee.last, 200)
+    headers = "Route: " + ", ".join(reversed(routes))
+    for method, cseq in (("ACK", 1), ("INFO", 2)):
+        text = caller.request(method, "sip:127.0.0.2:5090", call_id="c1", cseq=cseq, to_tag="t1", headers=headers)
+        caller.send(text, listener=1)
+        assert callee.last.method == method and callee.last.via.port == 5060
+        assert world.sent[-1].listener == 0
+    headers = "Route: " + ", ".join(routes)
+    text = callee.request("BYE", "sip:192.0.2.1:5060", call_id="c1", from_tag="t1", to_tag="f1", headers=headers)
+    callee.send(text, listener=0)
+    assert caller.last.method == "BYE" and caller.last.via.port == 5070
+    assert world.sent[-1].listener == 1
+
+
+def test_prx_16_a_maddr_of_ours_is_taken_off_before_the_handlers(world: World) -> None:
+    caller, callee = parties(world)
+    caller.send(caller.request("MESSAGE", "sip:bob@example.com:5060;maddr=127.0.0.1;x=y", to="sip:bob@example.com"))
+    assert callee.last.uri == b"sip:bob@example.com;x=y"
+    caller.send(caller.request("MESSAGE", "sip:bob@example.com;maddr=192.0.2.9", to="sip:bob@example.com"))
+    assert callee.last.uri == b"sip:bob@example.com;maddr=192.0.2.9"
+
+
+def test_prx_16_cancel_and_ack_match_a_request_whose_maddr_was_ours(world: World) -> None:
+    caller, callee = parties(world)
+    uri = "sip:bob@example.com;maddr=127.0.0.1"
+    facts = {"branch": "old", "call_id": "c1", "to": "sip:bob@example.com"}
+    caller.send(caller.request("INVITE", uri, **facts))  # type: ignore[arg-type]
+    callee.answer(callee.last, 180)
+    caller.send(caller.request("CANCEL", uri, **facts))  # type: ignore[arg-type]
+    assert caller.statuses == [100, 180, 200] and callee.requests == ["INVITE", "CANCEL"]
