@@ -80,6 +80,7 @@ class WorkerLoop:
         self.slot_readers: dict[int, list[Reader]] = {}
         self.readers: dict[int, Reader] = {}
         self.dead: dict[int, bool] = {}
+        self.heard: dict[int, float] = {}
         self.now = boottime()
         self.beaten = 0.0
         self.next_tick: float | None = 0.0
@@ -206,11 +207,13 @@ class WorkerLoop:
         states = self.options.crew.read(self.slots)
         found = self.options.crew.adopters(states, self.now)
         mine = {slot for slot, adopter in found.items() if adopter == self.context.slot}
-        for slot in self.context.adopted - mine:
-            self.release(slot)
+        for slot in sorted(self.context.adopted):
+            if slot not in mine or states[slot].heartbeat != self.heard.get(slot):
+                self.release(slot)  # it has beaten: if it is silent again, it has records that were not seen here
         for slot in mine:
             dead = states[slot].pid == 0
             if slot not in self.context.adopted or (dead and not self.dead[slot]):
+                self.heard[slot] = states[slot].heartbeat
                 self.adopt(slot, dead)
 
     def adopt(self, slot: int, dead: bool) -> None:

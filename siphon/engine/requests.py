@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siphon.engine.answers import answer
+from siphon.engine.answers import answer, trying
 from siphon.engine.cancelling import cancel_branches
 from siphon.engine.environment import Environment
 from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules, to_tag
@@ -73,6 +73,8 @@ def begin(key: bytes, arrival: Arrival, env: Environment, now: float) -> Step:
     if refusal is not None:
         answer(step, env, refusal.status, refusal.reason, refusal.headers)
     else:
+        if record.invite and 0.0 < record.trying_at <= now:
+            trying(step, env)  # it has waited for this worker: the handlers may let it wait even longer (TXN-01)
         env.claim(step, ClaimKind.REQUEST)
     return step
 

@@ -63,6 +63,20 @@ def test_nat_14_a_via_of_another_transport_is_answered_to_the_source(world: Worl
     assert caller.statuses == [200] and not world.lost
 
 
+def test_txn_01_an_invite_that_has_waited_for_its_worker_gets_100_before_its_handlers(make_world: Make) -> None:
+    world = make_world(
+        "import asyncio\nfrom siphon import proxy\n@proxy.on_request\nasync def route(request):\n"
+        "    await asyncio.sleep(1)\n    request.reply(486, 'Busy Here')\n"
+    )
+    caller, _ = parties(world)
+    data = caller.request("INVITE", "sip:bob@example.com").replace("\n", "\r\n").encode()
+    world.workers[0].ingest.datagram(data, ("192.0.2.1", 5060), 0, "", world.clock() - 0.3)
+    world.settle()
+    assert caller.statuses == [100]
+    world.advance(1.1)
+    assert caller.statuses == [100, 486]
+
+
 def test_prx_27_each_side_of_a_dialog_is_served_from_the_socket_it_knows(make_world: Make) -> None:
     world = make_world(BETWEEN, listen=TWO)
     caller, callee = parties(world)

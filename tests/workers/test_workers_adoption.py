@@ -1,8 +1,12 @@
 """Who serves whom."""
 
+from dataclasses import replace
+from types import MethodType, SimpleNamespace
+
 from worker_fakes import FakeSlot, FakeSlots
 
 from workers.adoption import Crew, crew_of, is_live
+from workers.loop import LoopOptions, WorkerLoop
 
 NOW = 100.0
 IDLE = FakeSlot(pid=1, heartbeat=1.0, busy=False)
@@ -30,6 +34,28 @@ def test_the_next_live_worker_adopts_cyclically() -> None:
     assert adopters(IDLE, IDLE, BLOCKED) == {2: 0}
     assert adopters(IDLE, BLOCKED, EMPTY) == {1: 0, 2: 0}
     assert adopters(BLOCKED, BEATING, EMPTY, IDLE) == {0: 1, 2: 3}
+
+
+def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
+    slots = {0: BLOCKED, 1: IDLE}
+    noted: list[str] = []
+    application = SimpleNamespace(
+        adopt=lambda slot, dead, now: noted.append(f"adopts {slot}"),
+        release=lambda slot: noted.append(f"releases {slot}"),
+    )
+    context = SimpleNamespace(slot=1, adopted=set(), is_helper=True)
+    table = SimpleNamespace(read=lambda index: slots[index], add=lambda *_: None)
+    loop = SimpleNamespace(
+        context=context, slots=table, application=application, options=LoopOptions(Crew(2)), now=NOW, heard={}, dead={}
+    )
+    for name in ("look", "adopt", "release", "guard"):
+        setattr(loop, name, MethodType(getattr(WorkerLoop, name), loop))
+    loop.look()
+    loop.look()
+    assert noted == ["adopts 0"]
+    slots[0] = replace(BLOCKED, heartbeat=BLOCKED.heartbeat + 0.005)
+    loop.look()
+    assert noted == ["adopts 0", "releases 0", "adopts 0"]
 
 
 def test_the_helper_adopts_when_no_worker_lives() -> None:
