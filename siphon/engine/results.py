@@ -110,9 +110,10 @@ def _send_local(step: Step, env: Environment, best: Branch) -> None:
 
 
 def end_silently(step: Step) -> None:
-    """A non-INVITE that nobody answered: no final is sent, the transaction is over (TXN-20)."""
+    """A non-INVITE that nobody answered: no final is sent (TXN-20). Its last repeats may still be on their way (T4)."""
     r = step.record
     r.state = non_invite_server.State.TERMINATED
     r.final_status = REQUEST_TIMEOUT
     r.trying_at = 0.0
-    r.end_at = r.final_sent_at = step.now
+    r.final_sent_at = step.now
+    r.end_at = step.now + step.timing.t4
