@@ -49,6 +49,11 @@ class Caller(Peer):
         """Status of the first final; 0 while there is none."""
         return next((status for _, status, _ in self.seen if status >= 200), 0)
 
+    @property
+    def final_at(self) -> float:
+        """When the first final came; 0.0 while there is none."""
+        return next((at for at, status, _ in self.seen if status >= 200), 0.0)
+
     def start(self) -> None:
         """Send the INVITE."""
         self.began = self.now
@@ -74,7 +79,7 @@ class Caller(Peer):
         """CANCEL once a provisional has come (RFC 3261 §9.1); one that crosses the final is sent all the same."""
         if not self.seen:
             self.later(0.2, self._cancel) if not self.gave_up else None
-        elif self.cancel is None and (not self.final or self.now - self.seen[-1][0] < 1.0):
+        elif self.cancel is None and (not self.final or self.now - self.final_at < 1.0):
             text = request_text(self.place, "CANCEL", URI, self.branch, self.plan.name, 1, f"<{URI}>")
             self.cancel = Exchange(self, text)
 
