@@ -80,7 +80,8 @@ USERS
     # shellcheck disable=SC2016 # the backquotes are text
     # The demo's users stay out; the paths become those of a service.
     sed -e '/^\[auth\.users\]/,/^$/d' -e 's|^realm = .*|&\nusers_file = "users.toml"\n|' \
-        -e 's|"\.\./scripts/|"scripts/|' -e 's|:-\.\./var}|:-/var/lib/siphond}|' -e '1s/.*/# siphond, the service./' \
+        -e 's|"\.\./scripts/|"scripts/|' -e 's|:-\.\./var}|:-/var/lib/siphond}|' -e 's|^# path = "/dev/shm/[^ ]*  *# .*|path = "/dev/shm/siphond"                   # one place, so that root'"'"'s siphonctl finds it too|' \
+        -e '1s/.*/# siphond, the service./' \
         -e '2s/.*/# Prove a change by `siphond --check`, then apply it by `systemctl reload siphond`./' \
         "$here/etc/siphon.cfg" | keep 0640 "$root/etc/siphon/siphon.cfg"
 }

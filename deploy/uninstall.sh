@@ -49,8 +49,8 @@ if [ -z "$purge" ]; then
     exit 0
 fi
 drop "$root/etc/siphon" "$root/var/lib/siphond"
-if [ -z "$root" ] && user=$(id -u siphond 2>/dev/null); then
-    drop "/dev/shm/siphond-$user-"*
+if [ -z "$root" ] && id siphond >/dev/null 2>&1; then
+    drop /dev/shm/siphond
     userdel siphond
     say "removed    the user siphond"
 fi

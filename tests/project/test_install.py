@@ -106,6 +106,7 @@ def test_without_a_compiler_the_build_says_what_is_missing(checkout, tmp_path):
 def test_the_service_is_laid_out_and_its_configuration_has_no_users(service):
     text = (service / "etc/siphon/siphon.cfg").read_text()
     assert "secret" not in text.replace("the secret of", "")
+    assert 'path = "/dev/shm/siphond" ' in text, "the same for the service and for root"
     assert "alice" not in text + (service / "etc/siphon/users.toml").read_text()
     assert (service / "etc/siphon/users.toml").stat().st_mode & 0o007 == 0
     assert (service / "var/lib/siphond").stat().st_mode & 0o777 == 0o700
