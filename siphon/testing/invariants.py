@@ -17,6 +17,7 @@ from siphon.testing.peer import LONG, T1, T2
 
 if TYPE_CHECKING:
     from siphon.testing.simulated import SimulatedWorld
+    from siphon.testing.worker import VirtualWorker
 
 PAST = 1e-6
 TIMER_A = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5)
@@ -65,10 +66,9 @@ class Checks:
             self.read[self._of_response(message)] += 1
             self.heard.add(message.via.branch.lower())
 
-    def proxy_has_read(self, data: bytes) -> None:
-        """It has done so and lives."""
-        message = self.reading
-        if message is not None and not message.is_request and message.cseq_method == "INVITE":
+    def proxy_has_read(self, worker: VirtualWorker, message: SipMessage) -> None:
+        """It has done so some time ago; does it live?"""
+        if worker.alive and not message.is_request and message.cseq_method == "INVITE":
             self.branch_read.setdefault(message.via.branch.lower(), set()).add(message.status)
 
     @staticmethod

@@ -34,6 +34,8 @@ from workers.adoption import BEAT_LIMIT, Crew
 
 STALE_SECS = 4.0
 LOOK_SECS = 0.02
+SURVIVED_SECS = 3.0
+"""An event may be parked, and dies with its worker: a 1xx is as lost then as if the network had lost it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class SimulatedWorld(World):
         self.checks = Checks(self)
         self.sockets: list[deque[tuple[bytes, Place, float]]] = [deque() for _ in range(workers)]
         self.paused_at: dict[int, float] = {}
+        self.retrying: set[int] = set()
         super().__init__(script, workers, settings=settings, helper=True, **options)
         self.random = random
         self.crew = Crew(workers, helper=workers)
@@ -126,8 +129,7 @@ class SimulatedWorld(World):
             if self.clock() - arrived < STALE_SECS:
                 self.checks.proxy_reads(data)
                 worker.turn(worker.ingest.datagram, data, source, 0, "", arrived)
-                if worker.alive:
-                    self.checks.proxy_has_read(data)
+                self.schedule.at(self.clock() + SURVIVED_SECS, self.checks.proxy_has_read, worker, self.checks.reading)
                 self.retry(worker)
 
     def reader(self, slot: int) -> VirtualWorker | None:
@@ -146,13 +148,14 @@ class SimulatedWorld(World):
 
     def retry(self, worker: VirtualWorker) -> None:
         """What found a lock held is taken up again a turn later."""
-        if worker.alive and worker.core.retry:
+        if worker.alive and not worker.paused and worker.core.retry and worker.slot not in self.retrying:
+            self.retrying.add(worker.slot)
             self.schedule.at(self.clock() + 0.001, self._retry, worker)
 
     def _retry(self, worker: VirtualWorker) -> None:
-        if worker.core.retry:
-            worker.turn(worker.core.retry_parked)
-            self.retry(worker)
+        self.retrying.discard(worker.slot)
+        worker.turn(worker.core.retry_parked)
+        self.retry(worker)
 
     def settle(self) -> None:
         """After each moment: parked events are remembered."""
