@@ -21,6 +21,7 @@ from siphon.engine.events import (
     CancelOutcomeEvent,
     Event,
     FailureOutcomeEvent,
+    HeardEvent,
     NeedNames,
     NeedReply,
     ReplyOutcomeEvent,
@@ -297,6 +298,7 @@ class Core:
         self.handlers.run_reply(record, branch, event.response.raw, done)
         inline = False
         if event.outcome is None:
+            self.process(HeardEvent(event.key, event.ours, event.response))
             return True
         decided = self.decide(event, version, record)
         if not decided:

@@ -29,7 +29,7 @@ from siphon.engine.requests import (
     was_cancelled,
 )
 from siphon.engine.responses import decide as decide_response
-from siphon.engine.responses import judge, match, needs_reply_handlers, unreachable
+from siphon.engine.responses import heard, judge, match, needs_reply_handlers, unreachable
 from siphon.engine.timers import fire
 from siphon.engine.variables import merge_vars
 from siphon.forwarding.branch import Branch as OurBranch
@@ -148,6 +148,22 @@ class ResponseEvent:
         if self.outcome is None and needs_reply_handlers(record, branch, self.response, env):
             return NeedReply(branch)
         return decide_response(Step(record, now, env.timing), env, branch, self.response, self.outcome)
+
+
+@dataclass(slots=True)
+class HeardEvent:
+    """A branch has answered and its on_reply awaits: the INVITE is not repeated meanwhile (TXN-08)."""
+
+    key: bytes
+    ours: OurBranch
+    response: SipMessage
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
+        branch = None if record is None else match(record, self.ours, self.response)
+        if record is None or branch is None:
+            return None
+        step = Step(record, now, env.timing)
+        return step if heard(step, branch) else None
 
 
 @dataclass(slots=True)

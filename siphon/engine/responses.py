@@ -128,6 +128,17 @@ def _provisional(
         respond(step, status, data)
 
 
+def heard(step: Step, branch: Branch) -> bool:
+    """Whatever the response says once its handlers are done: the callee has the INVITE. False: that was known."""
+    if not step.record.invite or branch.state != invite_client.State.CALLING:
+        return False
+    invite_client.apply(step, branch, invite_client.Event.PROVISIONAL)
+    branch.provisional = True
+    if branch.cancel_by or branch.result:
+        send_cancel_late(step, branch)
+    return True
+
+
 def send_cancel_late(step: Step, branch: Branch) -> None:
     """A provisional on a branch that was given up: now the CANCEL may go (CAN-03)."""
     if step.record.invite:

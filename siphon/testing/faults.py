@@ -32,6 +32,11 @@ class Faults:
         """Whether any worker dies."""
         return bool(self.deaths_at_points or self.deaths)
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing goes wrong with workers and store."""
+        return not (self.deadly or self.pauses or self.conflicts or self.busy or self.slow)
+
     def happens(self, probability: float) -> bool:
         """Draw."""
         return self.random is not None and probability > 0 and self.random.random() < probability

@@ -127,6 +127,8 @@ class Checks:
         place = (message.method, branch)
         if self.bytes.setdefault(place, send.data) != send.data:
             self.fail(f"a repeated {message.method} that is not the same")
+        if message.method == "INVITE" and branch in self.heard and self.world.faults.none:
+            self.fail("an INVITE repeated after a response")
         times = self.sends.setdefault(place, [])
         times.append(self.world.clock())
         self._on_schedule(message.method, times)
