@@ -25,7 +25,7 @@ def match(record: Record, ours: OurBranch, response: SipMessage) -> Branch | Non
     """The branch that a response belongs to (RFC 3261 §17.1.3); None: a stray."""
     if ours.salt != record.salt or response.call_id != record.call_id or response.cseq != record.cseq:
         return None
-    if (response.from_tag or b"") != record.from_tag:
+    if (response.from_tag or b"").lower() != record.from_tag.lower():  # a token (RFC 3261 §7.3.1)
         return None
     branch = record.branch(ours.index)
     if branch is None or response.cseq_method not in (record.method, "CANCEL"):

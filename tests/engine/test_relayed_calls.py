@@ -128,6 +128,12 @@ def test_sec_04_a_response_with_another_call_id_is_dropped(world: World) -> None
     assert caller.statuses == [100]
 
 
+def test_parse_02_the_from_tag_of_a_response_is_compared_without_case(world: World) -> None:
+    caller, callee, _, seen = invite(world)
+    callee.answer(parse(seen.raw.replace(b";tag=f1", b";tag=F1")), 200)
+    assert caller.statuses == [100, 200] and caller.last.from_tag == b"F1"
+
+
 def test_prx_51_an_unreachable_address_fails_at_once_with_500(world: World) -> None:
     caller, _ = parties(world)
     world.unreachable.add(("127.0.0.2", 5090))
