@@ -97,6 +97,11 @@ def fail(step: Step, branch: Branch, data: bytes) -> None:
     step.deliver = True
 
 
+def revive(step: Step, branch: Branch, data: bytes) -> None:
+    """A 1xx after all on a branch given up: the transaction user cancels it, and its final will be acknowledged."""
+    step.deliver = True
+
+
 def end(step: Step, branch: Branch, data: bytes) -> None:
     """The transaction is over; later responses are strays."""
     branch.resend_at = branch.timeout_at = 0.0
@@ -128,7 +133,9 @@ TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
         Event.FINAL_300: (D, acknowledge),
         Event.TIMER_D: (T, end),
     },
-    T: {},
+    T: {
+        Event.PROVISIONAL: (P, revive),  # not in RFC 3261: a phone that rings for nobody
+    },
 }
 
 
