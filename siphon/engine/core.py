@@ -28,6 +28,7 @@ from siphon.engine.events import (
     RequestEvent,
     RequestOutcomeEvent,
     ResponseEvent,
+    TimerEvent,
 )
 from siphon.engine.retention import compact, shrink
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
@@ -40,6 +41,9 @@ from siphon.transaction.step import Step
 
 MAX_CONFLICTS = 16
 """Version conflicts in a row after which an event waits for the next turn."""
+
+ROOM_AGAIN_SECS = 0.5
+"""A deadline that found no room for its commit is tried again after this long: others have ended meanwhile."""
 
 
 class Handlers(Protocol):
@@ -219,6 +223,8 @@ class Core:
         self.reporter.error("no_room", event.key, why=why)
         if isinstance(event, RequestOutcomeEvent | FailureOutcomeEvent) and event.give_in():
             self.process(event)
+        elif isinstance(event, TimerEvent):
+            self.arm(self.clock() + ROOM_AGAIN_SECS, event.key, expected)
         return True
 
     def _committed(self, step: Step, commit: Commit, version: int) -> None:

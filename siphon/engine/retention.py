@@ -14,6 +14,11 @@ from siphon.transaction import invite_client, non_invite_client
 LEAN_BYTES = 2048
 """A response that is kept in a lean record."""
 
+_NEEDED = frozenset(
+    ("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "content-length", "l")
+    + ("www-authenticate", "proxy-authenticate", "contact", "m")
+)
+
 _ENDED = (
     invite_client.State.TERMINATED,
     non_invite_client.State.COMPLETED,
@@ -46,17 +51,21 @@ def shrink(record: Record) -> None:
     for branch in record.branches:
         if branch.response and branch.result >= 300:
             branch.response = _lean(branch.response)
-            branch.local = not branch.response
     if len(record.last_response) > LEAN_BYTES:
         record.last_response = _lean(record.last_response) if record.final_status else b""
 
 
 def _lean(response: bytes) -> bytes:
-    """The response without its body; b"" when its header alone is long."""
+    """The response without its body, and when it is long even so, with nothing but what its receiver must have."""
     if len(response) <= LEAN_BYTES:
         return response
-    draft = Draft(parse(response))
+    message = parse(response)
+    draft = Draft(message)
     draft.set_body(b"")
     draft.remove("Content-Type")
-    lean: bytes = draft.to_bytes()
-    return lean if len(lean) <= LEAN_BYTES else b""
+    if len(draft.to_bytes()) <= LEAN_BYTES:
+        return draft.to_bytes()
+    for name in {message.line(number)[0].decode("latin-1").lower() for number in range(message.lines)}:
+        if name not in _NEEDED:
+            draft.remove(name)
+    return draft.to_bytes()
