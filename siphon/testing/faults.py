@@ -25,6 +25,8 @@ class Faults:
     busy: float = 0.0
     slow: float = 0.0
     """Longest answer time of the store; 0.0 = it answers at once."""
+    room: int = 0
+    """Blocks of the table beyond the reserve; 0 = more than enough."""
     random: Random | None = None
 
     @property
@@ -35,7 +37,7 @@ class Faults:
     @property
     def none(self) -> bool:
         """Whether nothing goes wrong with workers and store."""
-        return not (self.deadly or self.pauses or self.conflicts or self.busy or self.slow)
+        return not (self.deadly or self.pauses or self.conflicts or self.busy or self.slow or self.room)
 
     def happens(self, probability: float) -> bool:
         """Draw."""

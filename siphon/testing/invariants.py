@@ -78,15 +78,17 @@ class Checks:
 
     # -- what the proxy sends -----------------------------------------------------------------------------------------
 
-    def proxy_sent(self, send: Send) -> None:
-        """A datagram leaves."""
+    def proxy_sent(self, send: Send, stateful: bool) -> None:
+        """A datagram leaves; what is answered without a record may be answered again, otherwise (503, table full)."""
         message = parse(send.data)
         if message.raw != send.data:
             self.fail("a datagram with something behind its end")
         if message.is_request:
             self._downstream(send, message)
-        else:
+        elif stateful:
             self._upstream(send, message)
+        elif message.status != 503 and (message.status != 481 or message.cseq_method != "CANCEL"):
+            self.fail(f"a stateless {message.status}")
 
     def _upstream(self, send: Send, message: SipMessage) -> None:
         place: Upstream = (send.to, message.via.branch.lower(), message.call_id, message.cseq_method)

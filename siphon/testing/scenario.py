@@ -109,6 +109,8 @@ def _faults(r: Random, workers: int) -> Faults:
         faults.conflicts = r.choice((0.05, 0.4))
     if r.random() < 0.2:
         faults.busy = r.choice((0.05, 0.3))
+    if r.random() < 0.08:
+        faults.room = r.choice((4, 8, 16, 40))
     if r.random() < 0.25:
         faults.slow = r.choice((0.01, 0.1))
         faults.conflicts = min(faults.conflicts, 0.05)  # those that happen by themselves are many already

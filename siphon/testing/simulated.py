@@ -18,6 +18,7 @@ from siphon.engine.application import LOOK_AGAIN_SECS
 from siphon.engine.core import Handlers
 from siphon.engine.environment import Environment
 from siphon.engine.handlers import ScriptHandlers
+from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import MemoryStore
 from siphon.state.store import Send, Store
 from siphon.testing.faults import Faults
@@ -33,6 +34,8 @@ from siphon.testing.world import World
 from workers.adoption import BEAT_LIMIT, Crew
 
 STALE_SECS = 4.0
+RESERVE_BLOCKS = 32
+"""A worker's share of the reserve: one record of the largest size."""
 LOOK_SECS = 0.02
 SURVIVED_SECS = 3.0
 """An event may be parked, and dies with its worker: a 1xx is as lost then as if the network had lost it."""
@@ -69,6 +72,7 @@ class SimulatedWorld(World):
         self.names = names
         self.name_random = Random(random.random())
         self.faults = faults
+        self.workers_wanted = workers
         self.spread = spread
         self.points = 0
         self.checks = Checks(self)
@@ -85,6 +89,13 @@ class SimulatedWorld(World):
             self.schedule.at(start + at, self.kill, slot)
         for at, secs, slot in faults.pauses:
             self.schedule.at(start + at, self.pause, slot, secs)
+
+    def make_table(self) -> MemoryTable:
+        """A table with the room that the run has."""
+        if not self.faults.room:
+            return super().make_table()
+        reserve = self.workers_wanted * RESERVE_BLOCKS
+        return MemoryTable(1000, reserve + self.faults.room, reserve_blocks=reserve, clock=self.clock)
 
     # -- what workers are made of -------------------------------------------------------------------------------------
 
@@ -108,9 +119,9 @@ class SimulatedWorld(World):
 
     # -- datagrams ----------------------------------------------------------------------------------------------------
 
-    def transmit(self, slot: int, send: Send) -> None:
-        """A datagram leaves a worker."""
-        self.checks.proxy_sent(send)
+    def transmit(self, slot: int, send: Send, stateful: bool = True) -> None:
+        """A datagram leaves a worker; `stateful`: in a commit."""
+        self.checks.proxy_sent(send, stateful)
         self.wire.send(PROXY, send.to, send.data, f"w{slot}")
 
     def arrive(self, data: bytes, source: Place) -> None:

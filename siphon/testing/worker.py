@@ -150,7 +150,7 @@ class VirtualWorker:
         )
         self.ingest = Ingest(
             self.core,
-            lambda send: world.transmit(self.slot, send),
+            lambda send: world.transmit(self.slot, send, False),
             world.clock.wall,
             world.random.getrandbits,
             lambda: self.runtime.version,

@@ -73,7 +73,7 @@ class World:
         self.random = Random(1)
         self.late = late
         self.identity = identity_of(self.settings)
-        self.transactions = MemoryTable(clock=self.clock)
+        self.transactions = self.make_table()
         self.location_table = MemoryTable(clock=self.clock.wall)
         self.dialogs = MemoryTable(clock=self.clock.wall)
         self.nonces = MemoryTable(clock=self.clock.wall)
@@ -103,6 +103,10 @@ class World:
             worker.aio.abandon()
         if self._directory is not None:
             self._directory.cleanup()
+
+    def make_table(self) -> MemoryTable:
+        """The table of transactions."""
+        return MemoryTable(clock=self.clock)
 
     # -- what workers are made of -------------------------------------------------------------------------------------
 
@@ -199,8 +203,8 @@ class World:
             chosen.turn(chosen.store.deliver)
         raise AssertionError("late answers without end")
 
-    def transmit(self, slot: int, send: Send) -> None:
-        """A datagram leaves a worker."""
+    def transmit(self, slot: int, send: Send, stateful: bool = True) -> None:
+        """A datagram leaves a worker; `stateful`: in a commit."""
         self.sent.append(send)
         if self.hold:
             self.held.append((slot, send))
