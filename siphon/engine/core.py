@@ -161,7 +161,7 @@ class Core:
 
     def _commit(self, event: Event, step: Step, expected: int, shrunk: bool = False) -> bool:
         commit = self.commit_of(step, expected)
-        commit.new_work = isinstance(event, RequestEvent)
+        commit.new_work = isinstance(event, RequestEvent) and event.new
         if commit.value is not None and len(commit.value) > self.env.settings.shared.record_bytes:
             return self._no_room(event, step, expected, shrunk, "large")
         opened(step, self.env)
