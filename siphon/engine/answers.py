@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from siphon.engine.environment import Environment
+from siphon.forwarding.branch import to_tag
 from siphon.sip.build import REASONS, response
+from siphon.state.record import Record
 from siphon.transaction import invite_server, non_invite_server
 from siphon.transaction.step import Step
 
@@ -37,8 +39,13 @@ def make(
 ) -> bytes:
     """The response's bytes: Vias, From, To, Call-ID, CSeq of the request, our To tag (not in 100)."""
     r = step.record
-    tag = None if status == 100 else (r.reply_to_tag or r.local_tag)
+    tag = None if status == 100 else tag_of(r, env)
     return response(step.request(), status, reason_of(status, reason), tag, headers, body, server=env.server)
+
+
+def tag_of(record: Record, env: Environment) -> bytes:
+    """The To tag of answers made here: the script's, else an encryption of the record's key, the same each time."""
+    return record.reply_to_tag or to_tag(record.key, env.tag_key)
 
 
 def respond(step: Step, status: int, data: bytes) -> bool:

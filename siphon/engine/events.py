@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from siphon.engine.answers import make
+from siphon.engine.answers import make, tag_of
 from siphon.engine.attempts import names_to_resolve
 from siphon.engine.environment import Environment
 from siphon.engine.outcomes import failure_done, request_done
@@ -123,7 +123,7 @@ class CancelEvent:
             self.refuse(self.arrival)
             return None
         step = Step(record, now, env.timing)
-        tag = record.reply_to_tag or record.local_tag
+        tag = tag_of(record, env)
         data = build_response(self.arrival.message, 200, "OK", tag, (), b"", server=env.server)
         place = reply_place(self.arrival.message, self.arrival.source) or self.arrival.source
         step.sends.append(Send(data, place, self.arrival.listener, self.arrival.local_ip))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from siphon.engine.answers import answer, reason_of, respond, trying
+from siphon.engine.answers import answer, reason_of, respond, tag_of, trying
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import pack_plans, plan_fork, plan_relay
@@ -98,7 +98,7 @@ def build(step: Step, env: Environment, outcome: Outcome, action: Answer) -> byt
         body = outcome.reply_body[0]
         headers = [h for h in headers if h[0].lower() != "content-type"]
         headers.append(("Content-Type", outcome.reply_body[1]))
-    tag = None if action.status == 100 else (r.reply_to_tag or r.local_tag)
+    tag = None if action.status == 100 else tag_of(r, env)
     reason = reason_of(action.status, action.reason)
     return response(step.request(), action.status, reason, tag, headers, body, server=env.server)
 

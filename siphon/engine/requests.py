@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from siphon.engine.answers import answer, trying
 from siphon.engine.cancelling import cancel_branches
 from siphon.engine.environment import Environment
-from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules, to_tag
+from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules
 from siphon.forwarding.next_hop import refused_address
 from siphon.forwarding.validate import Refusal, check_request
 from siphon.sip.message import SipMessage
@@ -54,7 +54,6 @@ def new_record(key: bytes, arrival: Arrival, env: Environment, now: float) -> Re
     r.created, r.wall, r.script_version = now, arrival.wall, arrival.script_version
     r.request, r.call_id, r.cseq = m.raw, m.call_id, m.cseq
     r.from_tag, r.to_tag = m.from_tag or b"", m.to_tag or b""
-    r.local_tag = to_tag(key, env.tag_key)
     r.listener, r.local_ip = arrival.listener, arrival.local_ip
     r.source_ip, r.source_port = arrival.source
     place = reply_place(m, arrival.source)

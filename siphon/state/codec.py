@@ -61,7 +61,6 @@ def encode(r: Record) -> bytes:
         r.call_id,
         r.from_tag,
         r.to_tag,
-        r.local_tag,
         r.reply_to_tag,
         r.local_ip.encode(),
         r.source_ip.encode(),
@@ -171,12 +170,12 @@ def _parts(r: Record, data: bytes, position: int, sizes: tuple[int, ...], length
         cut.append(data[position : position + size])
         position += size
     r.method = cut[0].decode()
-    r.request, r.edits, r.attempt_edits, r.call_id, r.from_tag, r.to_tag, r.local_tag, r.reply_to_tag = cut[1:9]
-    r.local_ip, r.source_ip, r.reply_ip = cut[9].decode(), cut[10].decode(), cut[11].decode()
-    r.last_response, r.targets = cut[12], cut[13]
-    r.send_socket, r.on_reply, r.on_failure = cut[14].decode(), cut[15].decode(), cut[16].decode()
-    r.cancel_reason, r.vars, r.consumed = cut[17], cut[18], cut[20]
-    r.auth_user = cut[19].decode("utf-8", "surrogateescape")
+    r.request, r.edits, r.attempt_edits, r.call_id, r.from_tag, r.to_tag, r.reply_to_tag = cut[1:8]
+    r.local_ip, r.source_ip, r.reply_ip = cut[8].decode(), cut[9].decode(), cut[10].decode()
+    r.last_response, r.targets = cut[11], cut[12]
+    r.send_socket, r.on_reply, r.on_failure = cut[13].decode(), cut[14].decode(), cut[15].decode()
+    r.cancel_reason, r.vars, r.consumed = cut[16], cut[17], cut[19]
+    r.auth_user = cut[18].decode("utf-8", "surrogateescape")
     for branch, own in zip(r.branches, lengths, strict=True):
         pieces: list[bytes] = []
         for size in own:

@@ -29,7 +29,6 @@ RECORD_PARTS = (
     "call_id",
     "from_tag",
     "to_tag",
-    "local_tag",
     "reply_to_tag",
     "local_ip",
     "source_ip",

@@ -160,7 +160,6 @@ class Record:
         "listener",
         "local_2xx",
         "local_ip",
-        "local_tag",
         "method",
         "next_index",
         "on_failure",
@@ -207,8 +206,7 @@ class Record:
         self.from_tag = b""
         self.to_tag = b""  # the request's own To tag
         self.cseq = 0
-        self.local_tag = b""  # the To tag of answers made here
-        self.reply_to_tag = b""  # set_reply_to_tag
+        self.reply_to_tag = b""  # set_reply_to_tag; else our tag is a function of the key
         # where it came from and where answers go
         self.listener = 0
         self.local_ip = ""
