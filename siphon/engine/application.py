@@ -84,7 +84,7 @@ class Engine:
             self.core,
             self.send,
             time.time,
-            lambda bits: int.from_bytes(os.urandom(bits // 8)),
+            RandomBits(),
             lambda: self.runtime.version,
             context.draining,
             lambda: self.runtime.pending >= self.settings.script.executor_queue_capacity,
@@ -295,6 +295,21 @@ class Engine:
     def leave(self) -> None:
         """A handler has returned (or awaits)."""
         self.context.leave_handler()
+
+
+class RandomBits:
+    """Unpredictable bits of the kernel, drawn 4 kB at a time: a system call a request costs more than the bits. Made
+    after fork, so that no two processes have the same."""
+
+    def __init__(self) -> None:
+        self._drawn = b""
+
+    def __call__(self, bits: int) -> int:
+        size = bits // 8
+        if len(self._drawn) < size:
+            self._drawn = os.urandom(4096)
+        taken, self._drawn = self._drawn[:size], self._drawn[size:]
+        return int.from_bytes(taken)
 
 
 def signer_of(settings: Settings, keys: Keys) -> RouteSigner | None:

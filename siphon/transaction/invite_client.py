@@ -109,7 +109,7 @@ def end(step: Step, branch: Branch, data: bytes) -> None:
 
 C, P, A, D, T = State.CALLING, State.PROCEEDING, State.ACCEPTED, State.COMPLETED, State.TERMINATED
 
-TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
+TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
     C: {
         Event.START: (C, start),
         Event.PROVISIONAL: (P, proceed),
@@ -141,7 +141,7 @@ TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
 
 def apply(step: Step, branch: Branch, event: Event, data: bytes = b"") -> bool:
     """Feed the machine; False when the table has no row for it: the event is discarded."""
-    row = TABLE[State(branch.state)].get(event)
+    row = TABLE[branch.state].get(event)
     if row is None:
         return False
     branch.state = row[0]

@@ -116,7 +116,7 @@ def end(step: Step, data: bytes) -> None:
 
 P, A, C, F, T = State.PROCEEDING, State.ACCEPTED, State.COMPLETED, State.CONFIRMED, State.TERMINATED
 
-TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
+TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
     P: {
         Event.REQUEST: (P, resend),
         Event.PROVISIONAL: (P, send_provisional),
@@ -149,7 +149,7 @@ TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
 
 def apply(step: Step, event: Event, data: bytes = b"") -> bool:
     """Feed the machine; False when the table has no row for it: the event is discarded (TXN-23)."""
-    row = TABLE[State(step.record.state)].get(event)
+    row = TABLE[step.record.state].get(event)
     if row is None:
         return False
     step.record.state = row[0]

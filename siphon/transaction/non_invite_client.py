@@ -87,7 +87,7 @@ def end(step: Step, branch: Branch, client: Client, data: bytes) -> None:
 
 R, P, C, T = State.TRYING, State.PROCEEDING, State.COMPLETED, State.TERMINATED
 
-TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
+TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
     R: {
         Event.START: (R, start),
         Event.PROVISIONAL: (P, proceed),
@@ -113,7 +113,7 @@ TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
 
 def apply(step: Step, branch: Branch, client: Client, event: Event, data: bytes = b"") -> bool:
     """Feed the machine; False when the table has no row for it: the event is discarded."""
-    row = TABLE[State(client.state)].get(event)
+    row = TABLE[client.state].get(event)
     if row is None:
         return False
     client.state = row[0]

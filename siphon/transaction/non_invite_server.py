@@ -62,7 +62,7 @@ def end(step: Step, data: bytes) -> None:
     """The transaction is over; the record lingers."""
 
 
-TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
+TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
     State.TRYING: {
         Event.REQUEST: (State.TRYING, ignore),
         Event.PROVISIONAL: (State.PROCEEDING, send_provisional),
@@ -83,7 +83,7 @@ TABLE: dict[State, dict[Event, tuple[State, Action]]] = {
 
 def apply(step: Step, event: Event, data: bytes = b"") -> bool:
     """Feed the machine; False when the table has no row for it: the event is discarded (TXN-23)."""
-    row = TABLE[State(step.record.state)].get(event)
+    row = TABLE[step.record.state].get(event)
     if row is None:
         return False
     step.record.state = row[0]
