@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from siphon.engine.answers import answer
-from siphon.engine.cancelling import forwarded
+from siphon.engine.cancelling import attempt_bytes, forwarded
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
@@ -18,7 +18,7 @@ from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, sh
 from siphon.script.flow import split_address
 from siphon.sip.identity import Listener
 from siphon.sip.message import SipMessage, parse
-from siphon.sip.splices import Splices, apply_splices, diff_splices, pack_splices, unpack_splices
+from siphon.sip.splices import Splices, pack_splices
 from siphon.sip.uri import Uri
 from siphon.state.record import Branch, Record
 from siphon.transaction import invite_client, non_invite_client
@@ -60,10 +60,9 @@ def start_next(step: Step, env: Environment) -> None:
 
 def attempt_base(step: Step) -> SipMessage:
     """The request as the handlers of the running attempt left it."""
-    r = step.record
-    if not r.attempt_edits:
-        return step.request()
-    return parse(apply_splices(r.request, unpack_splices(r.attempt_edits)))
+    if step.base is None:
+        step.base = parse(attempt_bytes(step.record)) if step.record.attempt_edits else step.request()
+    return step.base
 
 
 def start_branch(step: Step, env: Environment, base: SipMessage, plan: Plan, breadth: int) -> None:
@@ -111,7 +110,7 @@ def _send(step: Step, branch: Branch, data: bytes) -> None:
 def _splices(
     step: Step, env: Environment, base: SipMessage, branch: Branch, place: Place, outgoing: Outgoing, breadth: int
 ) -> Splices:
-    """The copy relative to the request as received, so that the record alone rebuilds it."""
+    """The copy relative to what the attempt's handlers left, so that the record alone rebuilds it."""
     r = step.record
     loop = loop_value(step.request(), env.loop_key)
     via = via_value(place.sent_by, branch_token(r.key, r.salt, branch.index, loop))
@@ -119,12 +118,9 @@ def _splices(
     if r.record_route and r.method != "REGISTER":
         arrived = env.identity.sent_by(env.identity.listeners[r.listener], r.local_ip)
         rrs = record_routes(arrived, place.sent_by, r.call_id, env.signer)
-    splices = forward_copy(
+    return forward_copy(
         base, uri=outgoing.uri, via=via, record_routes=rrs, route_set=outgoing.route_set, max_breadth=breadth
     )
-    if base.raw == r.request:
-        return splices
-    return diff_splices(r.request, apply_splices(base.raw, splices))
 
 
 def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> Place | LocalFailure:

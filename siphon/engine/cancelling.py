@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from siphon.sip.build import cancel_for
 from siphon.sip.message import SipMessage, parse
-from siphon.sip.splices import apply_splices, unpack_splices
+from siphon.sip.splices import apply_splices, diff_splices, pack_splices, unpack_splices
 from siphon.state.record import Branch, CancelCause, Client, Record
 from siphon.transaction import invite_client, non_invite_client
 from siphon.transaction.step import Step
@@ -18,8 +18,29 @@ _LIVE = (invite_client.State.CALLING, invite_client.State.PROCEEDING)
 
 
 def forwarded(record: Record, branch: Branch) -> bytes:
-    """The branch's copy of the request, byte for byte as it was first sent."""
-    return apply_splices(record.request, unpack_splices(branch.splices))
+    """The branch's copy of the request, byte for byte as it was first sent.
+
+    A branch of the running attempt is kept relative to what the handlers left for that attempt, so that their edits
+    lie in the record once and not in every branch.
+    """
+    base = attempt_bytes(record) if branch.index >= record.attempt_first else record.request
+    return apply_splices(base, unpack_splices(branch.splices))
+
+
+def attempt_bytes(record: Record) -> bytes:
+    """The request as the handlers of the running attempt left it."""
+    if not record.attempt_edits:
+        return record.request
+    return apply_splices(record.request, unpack_splices(record.attempt_edits))
+
+
+def settle_splices(record: Record) -> None:
+    """A new attempt begins: branches of the last one become relative to the request as received."""
+    if not record.attempt_edits:
+        return
+    for branch in record.branches:
+        if branch.index >= record.attempt_first and branch.splices:
+            branch.splices = pack_splices(diff_splices(record.request, forwarded(record, branch)))
 
 
 def is_live(branch: Branch) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siphon.engine.answers import answer, reason_of, respond, tag_of, trying
+from siphon.engine.cancelling import settle_splices
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import pack_plans, plan_fork, plan_relay
@@ -109,9 +110,11 @@ def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay 
     message = outcome.parsed or (parse(outcome.message) if outcome.edited else step.request())
     if r.invite and not r.last_response:
         trying(step, env)
+    settle_splices(r)
     r.attempts += 1
     r.attempt_first = r.next_index
-    r.attempt_edits = pack_splices(diff_splices(r.request, message.raw)) if outcome.edited else b""
+    r.attempt_edits = pack_splices(outcome.splices) if outcome.edited else b""
+    step.base = message
     r.on_reply, r.on_failure = action.on_reply or "", action.on_failure or ""
     r.ring_timeout = action.timeout or 0.0
     r.send_socket = action.send_socket or ""

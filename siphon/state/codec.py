@@ -11,6 +11,9 @@ import struct
 from siphon.state import layout as at
 from siphon.state.record import Branch, CancelCause, Claim, Client, Record
 
+SAME = b"="
+"""Stands for attempt_edits that are the edits of on_request, as those of a first attempt are; no packed splices."""
+
 
 class BadRecord(ValueError):
     """The bytes are not a record of this layout."""
@@ -57,7 +60,7 @@ def encode(r: Record) -> bytes:
         r.method.encode(),
         r.request,
         r.edits,
-        r.attempt_edits,
+        SAME if r.attempt_edits and r.attempt_edits == r.edits else r.attempt_edits,
         r.call_id,
         r.from_tag,
         r.to_tag,
@@ -171,6 +174,8 @@ def _parts(r: Record, data: bytes, position: int, sizes: tuple[int, ...], length
         position += size
     r.method = cut[0].decode()
     r.request, r.edits, r.attempt_edits, r.call_id, r.from_tag, r.to_tag, r.reply_to_tag = cut[1:8]
+    if r.attempt_edits == SAME:
+        r.attempt_edits = r.edits
     r.local_ip, r.source_ip, r.reply_ip = cut[8].decode(), cut[9].decode(), cut[10].decode()
     r.last_response, r.targets = cut[11], cut[12]
     r.send_socket, r.on_reply, r.on_failure = cut[13].decode(), cut[14].decode(), cut[15].decode()

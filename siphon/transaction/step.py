@@ -35,6 +35,9 @@ class Step:
     parsed: SipMessage | None = None
     """The record's request, parsed, once somebody has needed it."""
 
+    base: SipMessage | None = None
+    """The request as the handlers of the running attempt left it, once somebody has needed it."""
+
     def request(self) -> SipMessage:
         """The request as received (our received/rport in its top Via)."""
         if self.parsed is None:

@@ -101,7 +101,6 @@ def test_shared_37_a_large_failure_keeps_its_challenge_while_others_ring(make_wo
     assert caller.last.first("WWW-Authenticate") == b'Digest realm="a", nonce="b"'
 
 
-@pytest.mark.xfail(strict=True, reason="each branch of an edited request stores the edits whole, body included")
 def test_shared_37_a_fork_of_ten_with_a_rewritten_body_fits_into_a_record(make_world: Make) -> None:
     world = make_world(REWRITE)
     caller, _ = parties(world)
