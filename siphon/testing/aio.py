@@ -26,6 +26,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._clock = clock
         self._abandoned = False
+        self._failure: BaseException | None = None
+        self.set_exception_handler(self._note)
         self._selector = _Nothing()
 
     def time(self) -> float:
@@ -50,6 +52,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.run_forever()
         if self._abandoned:
             self.close()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would only log: the death of the worker, or a fault of the engine."""
+        self._failure = context.get("exception", self._failure)
 
     def abandon(self) -> None:
         """Its process is gone: what awaits never wakes, and nobody warns of it."""

@@ -75,5 +75,7 @@ def _workers(world: SimulatedWorld) -> Iterator[str]:
         yield f"{len(keys)} records are left"
     for worker in world.workers:
         yield from (f"w{worker.slot}: {error}" for error in worker.errors if "no_room" not in error)
+        if worker.runtime.errors:
+            yield f"w{worker.slot}: the script raised"
         if worker.alive and (worker.core.retry or worker.core.running):
             yield f"w{worker.slot}: events are left"

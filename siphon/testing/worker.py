@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from siphon.config.log import Log
 from siphon.engine.core import Core, Resolver
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
@@ -31,6 +32,7 @@ from siphon.testing.aio import VirtualLoop
 if TYPE_CHECKING:
     from siphon.testing.world import World
 
+QUIET = Log("error", file="stderr", process="virtual")
 SECRET = b"a secret that all virtual workers share"
 
 
@@ -133,7 +135,7 @@ class VirtualWorker:
         signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
         services = self._services(keys, signer)
         self.aio = VirtualLoop(world.clock)
-        self.runtime = ScriptOnce(settings, services, self.aio)
+        self.runtime = ScriptOnce(settings, services, self.aio, QUIET)
         self.runtime.load(version=1)
         self.store = world.store_of(self)
         self.resolver = world.resolver_of(self)
