@@ -29,6 +29,7 @@ from types import FrameType
 from workers.adoption import crew_of
 from workers.application import Application, Counter, Flag, Log, SlotTable, WorkerContext
 from workers.control import Channel, Closed, Message
+from workers.deaf import DeafWatch
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
 from workers.net import boottime
 from workers.notify import Notifier
@@ -127,6 +128,7 @@ class Supervisor:
         self.next_watchdog = 0.0
         self.last_tick = 0.0
         self.woken: dict[int, int] = {}
+        self.deaf = DeafWatch({index: [group[index] for group in listeners] for index in range(options.count)})
 
     def new_child(self, slot: int) -> Child:
         is_helper = slot == self.crew.helper
@@ -161,6 +163,7 @@ class Supervisor:
         self.last_tick = now
         self.respawn(now)
         self.watch_hearts(now)
+        self.watch_sockets(now)
         self.wake_adopters()
         self.follow_scratch(now)
         self.follow_stop(now)
@@ -327,6 +330,13 @@ class Supervisor:
                     self.condemn(child, Verdict.DUMP, f"not ready after {START_SECS:.0f} s", now)
             elif (verdict := child.watch.judge(self.slots.read(child.slot), now)) is not Verdict.FINE:
                 self.condemn(child, verdict, child.watch.reason, now)
+
+    def watch_sockets(self, now: float) -> None:
+        """An idle worker that does not wake for its datagrams counts as a busy one that does not beat (deaf.py)."""
+        states = {index: self.slots.read(index) for index in range(self.options.count)}
+        for slot in self.deaf.find(states, now):
+            self.slots.beat(slot, states[slot].heartbeat, True)
+            self.tell(self.child_of(slot), Message.LOOK)
 
     def condemn(self, child: Child, verdict: Verdict, reason: str, now: float) -> None:
         """SIGABRT makes the process write its stack and end; SIGKILL follows for one that cannot even do that."""
