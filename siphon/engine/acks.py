@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from siphon.engine.attempts import locate
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
@@ -18,11 +20,17 @@ from siphon.state.record import Record
 from siphon.state.store import Send
 
 
-def forward_ack(arrival: Arrival, env: Environment, token: bytes) -> Send | None:
-    """The datagram to send on; None: dropped, because a check fails or no Route of ours vouches for it.
+@dataclass(slots=True)
+class RoutedAck:
+    """An ACK that a Route of ours or a known dialog vouches for, with our own Routes taken out."""
 
-    `token` is random: it makes the branch unique for this copy.
-    """
+    message: SipMessage
+    consumed: tuple[str, ...]
+    arrival: Arrival
+
+
+def route_ack(arrival: Arrival, env: Environment) -> RoutedAck | None:
+    """The ACK as it is to be forwarded; None: dropped, because a check fails or nothing vouches for it."""
     message = arrival.message
     if check(message, env) is not None:
         return None
@@ -31,15 +39,22 @@ def forward_ack(arrival: Arrival, env: Environment, token: bytes) -> Send | None
         return None
     draft = Draft(message)
     route.apply(draft)
-    return _send(parse(draft.to_bytes()), arrival, env, token, route.consumed)
+    return RoutedAck(parse(draft.to_bytes()) if draft.changed else message, route.consumed, arrival)
 
 
-def _send(
-    message: SipMessage, arrival: Arrival, env: Environment, token: bytes, consumed: tuple[str, ...]
-) -> Send | None:
+def name_to_resolve(ack: RoutedAck, env: Environment) -> str | None:
+    """The host name that must be looked up before the ACK can be sent on; None when there is none."""
+    outgoing = outgoing_routes(ack.message, ack.message.uri, env.identity)
+    hop = next_hop(outgoing.next_hop, outgoing.routes, outgoing.uri, env.identity)
+    return None if isinstance(hop, LocalFailure) or hop.numeric is not None else hop.host
+
+
+def ack_datagram(ack: RoutedAck, env: Environment, token: bytes) -> Send | None:
+    """The datagram; None when the next hop cannot be sent to. `token` is random: the branch of this copy."""
+    message, arrival = ack.message, ack.arrival
     outgoing = outgoing_routes(message, message.uri, env.identity)
     record = Record(b"", 0)
-    record.consumed = "\n".join(consumed).encode("utf-8", "surrogateescape")
+    record.consumed = "\n".join(ack.consumed).encode("utf-8", "surrogateescape")
     record.listener, record.local_ip = arrival.listener, arrival.local_ip
     record.call_id, record.from_tag, record.to_tag = message.call_id, message.from_tag or b"", message.to_tag or b""
     place = locate(env, record, Plan(message.uri), outgoing)
@@ -52,11 +67,3 @@ def _send(
         route_set=outgoing.route_set,
     )
     return Send(apply_splices(message.raw, splices), (place.ip, place.port), place.listener.index, place.local_ip)
-
-
-def ack_name(arrival: Arrival, env: Environment) -> str | None:
-    """The host name that must be looked up before the ACK can be forwarded; None when there is none."""
-    route = loose_route(RouteFacts.of(arrival.message), env.identity, env.signer)
-    routes = route.routes if route.routes is not None else tuple(arrival.message.values("Route"))
-    hop = next_hop(None, routes, route.uri or arrival.message.uri, env.identity)
-    return None if isinstance(hop, LocalFailure) or hop.numeric is not None else hop.host

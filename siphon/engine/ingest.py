@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from siphon.engine.acks import ack_name, forward_ack
+from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
@@ -163,14 +163,18 @@ class Ingest:
 
     def _forward_ack(self, arrival: Arrival) -> None:
         env = self.core.env
-        name = ack_name(arrival, env)
+        ack = route_ack(arrival, env)
+        if ack is None:
+            self.core.reporter.count(Counter.ACKS_DROPPED)
+            return
+        name = name_to_resolve(ack, env)
         if name is not None and env.resolve(name) is None:
-            self.core.resolver.look_up({name}, lambda: self._send_ack(arrival))
+            self.core.resolver.look_up({name}, lambda: self._send_ack(ack))
         else:
-            self._send_ack(arrival)
+            self._send_ack(ack)
 
-    def _send_ack(self, arrival: Arrival) -> None:
-        datagram = forward_ack(arrival, self.core.env, b"%032x" % self.random_bits(128))
+    def _send_ack(self, ack: RoutedAck) -> None:
+        datagram = ack_datagram(ack, self.core.env, b"%032x" % self.random_bits(128))
         self.core.reporter.count(Counter.ACKS_DROPPED if datagram is None else Counter.ACKS_FORWARDED)
         if datagram is not None:
             self.send(datagram)
