@@ -8,7 +8,7 @@ from script_kit import Bench, credentials, header, sip
 
 from siphon.script.outcome import Answer, Fork, Relay
 
-RECIPE = Path(__file__).with_name("recipe.py")
+RECIPE = Path(__file__).parents[1] / "recipe.py"
 
 
 @pytest.fixture
