@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from siphon.config.log import Log
+from siphon.config.log import INFO, Log
 from siphon.config.settings import Settings
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -287,6 +287,10 @@ class Engine:
     def error(self, event: str, record_key: bytes, **facts: object) -> None:
         """Log a fault of ours or of the store."""
         self.log.error(event, record=record_key.hex(), **facts)
+
+    def note(self, event: str, record_key: bytes, **facts: object) -> None:
+        """Log what peers can cause at will."""
+        self.log.often(INFO, event, 5, record=record_key.hex() or "-", **facts)
 
     def enter(self) -> None:
         """A handler begins."""

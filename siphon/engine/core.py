@@ -68,6 +68,8 @@ class Reporter(Protocol):
 
     def count(self, counter: Counter, number: int = 1) -> None: ...
     def error(self, event: str, record_key: bytes, **facts: object) -> None: ...
+    def note(self, event: str, record_key: bytes, **facts: object) -> None:
+        """What peers or a slow script bring about: no fault of ours, and few lines a second of each kind."""
 
 
 @dataclass(slots=True)
@@ -148,6 +150,8 @@ class Core:
         if outcome is None:
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)
+            elif isinstance(event, RequestOutcomeEvent | FailureOutcomeEvent) and event.too_late:
+                self.reporter.note("answer.discarded", event.key, status=event.too_late)
             return True
         if isinstance(outcome, NeedNames):
             self.resolver.look_up(outcome.names, lambda: self.process(event))

@@ -201,6 +201,8 @@ class RequestOutcomeEvent:
     key: bytes
     outcome: Outcome | None = None
     asked: bool = False
+    too_late: int = 0
+    """Status of a final that the handlers armed when another had left."""
 
     def give_in(self) -> bool:
         """What the handlers armed does not fit into a record: as if they had raised. False when that is so already."""
@@ -210,7 +212,10 @@ class RequestOutcomeEvent:
         return True
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        if record is None or self.outcome is None or not awaits(record, ClaimKind.REQUEST):
+        if record is None or self.outcome is None:
+            return None
+        if not awaits(record, ClaimKind.REQUEST):
+            self.too_late = second_final(record, self.outcome.action)
             return None
         step = Step(record, now, env.timing)
         names = set() if self.asked else names_of(env, step, self.outcome.action, self.outcome)
@@ -227,6 +232,8 @@ class FailureOutcomeEvent:
     key: bytes
     outcome: FailureOutcome | None = None
     asked: bool = False
+    too_late: int = 0
+    """Status of a final that the handlers armed when another had left."""
 
     def give_in(self) -> bool:
         """What the handlers armed does not fit into a record: the failure is forwarded. False when it is already."""
@@ -236,7 +243,10 @@ class FailureOutcomeEvent:
         return True
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        if record is None or self.outcome is None or not awaits(record, ClaimKind.FAILURE):
+        if record is None or self.outcome is None:
+            return None
+        if not awaits(record, ClaimKind.FAILURE):
+            self.too_late = second_final(record, self.outcome.action)
             return None
         step = Step(record, now, env.timing)
         if not self.asked and self.outcome.request is not None:
@@ -285,6 +295,13 @@ class CancelOutcomeEvent:
 def awaits(record: Record, kind: ClaimKind) -> bool:
     """Whether an outcome still counts: not when the call was answered meanwhile, by a CANCEL or a late 2xx."""
     return record.claim(kind) is not None and not record.final_status
+
+
+def second_final(record: Record, action: Action | None) -> int:
+    """The status of an answer that comes after another final; 0 where there is none (TXN-23)."""
+    if not isinstance(action, Answer) or not record.final_status or action.status < 200:
+        return 0
+    return action.status if action.status != record.final_status else 0
 
 
 def names_of(env: Environment, step: Step, action: Action | None, outcome: Outcome) -> set[str]:

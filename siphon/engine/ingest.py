@@ -22,7 +22,7 @@ from siphon.sip.build import REASONS, response
 from siphon.sip.draft import Draft
 from siphon.sip.errors import BadResponse, NotSip, PeerError
 from siphon.sip.identity import Identity
-from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source
+from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source, strip_top_via
 from siphon.sip.uri import Uri
 from siphon.state.store import Send
 from siphon.transaction.step import Step
@@ -33,9 +33,11 @@ MAX_SOURCES = 4096
 RETRY_AFTER = ("Retry-After", "5")
 GROWTH_BYTES = 1024
 GROWTH_LINES = 8
+BROADCAST = b"255.255.255.255"
 _OUR_VIA = re.compile(
     rb"^[A-Z]+ [^\r\n]*\r\n(?:[^\r\n]+\r\n)*?(?:Via|v)[ \t]*:[^\r\n]*?;branch=([^;,\s]+)", re.IGNORECASE
 )
+_CALL_ID = re.compile(rb"^(?:Call-ID|i)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 def without_own_maddr(message: SipMessage, identity: Identity, listener: int) -> SipMessage:
@@ -62,6 +64,15 @@ def limits_of_responses(limits: ParseLimits) -> ParseLimits:
         headers=limits.headers + GROWTH_LINES,
         vias=limits.vias + 1,
     )
+
+
+def is_for_everybody(response: SipMessage) -> bool:
+    """Whether the Via below ours routes the response to the broadcast address (RFC 4475 §3.3.10): no request that we
+    forwarded had it, since we write the source of each into its Via."""
+    if BROADCAST not in response.raw or response.via_count < 2:
+        return False
+    via = parse(strip_top_via(response)).via
+    return (via.maddr or via.received or via.host) == BROADCAST
 
 
 @dataclass(slots=True)
@@ -111,12 +122,24 @@ class Ingest:
         if ours is None or not self.core.env.identity.is_our_sent_by(via.host.decode("latin-1"), via.port):
             self.core.reporter.count(Counter.STRAYS)
             return
+        if is_for_everybody(message):
+            self.core.reporter.count(Counter.STRAYS)
+            return
         self.core.process(ResponseEvent(ours.transaction, ours, message))
 
     def unreachable(self, data: bytes) -> None:
-        """ICMP quotes a datagram of ours, perhaps cut; its branch is read. A response of ours is nobody's branch."""
+        """ICMP quotes a datagram of ours, perhaps cut; its branch is read. A response is only logged."""
         self.core.reporter.count(Counter.UNREACHABLE)
-        found = None if data.startswith(b"SIP/") else _OUR_VIA.match(data)
+        if data.startswith(b"SIP/"):
+            call_id = _CALL_ID.search(data)
+            self.core.reporter.note(
+                "response.undeliverable",
+                b"",
+                response=data[8:].partition(b"\r\n")[0],
+                of=b"-" if call_id is None else call_id[1],
+            )
+            return
+        found = _OUR_VIA.match(data)
         ours = None if found is None else parse_branch(found[1])
         if ours is not None:
             self.core.process(UnreachableEvent(ours.transaction, ours))

@@ -57,6 +57,7 @@ class VirtualWorker:
     timers: list[tuple[float, bytes, int]] = field(default_factory=list)
     counters: Tally[Counter] = field(default_factory=Tally)
     errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     adopted: set[int] = field(default_factory=set)
     alive: bool = True
     paused: bool = False
@@ -90,6 +91,10 @@ class VirtualWorker:
     def error(self, event: str, record_key: bytes, **facts: object) -> None:
         """As Reporter.error."""
         self.errors.append(f"{event} {facts}")
+
+    def note(self, event: str, record_key: bytes, **facts: object) -> None:
+        """As Reporter.note."""
+        self.notes.append(f"{event} {facts}")
 
     def enter(self) -> None:
         """As Watch.enter."""
