@@ -4,9 +4,10 @@ python tools/behaviours.py           rewrite the page
 python tools/behaviours.py --print   to standard output
 
 A test names the behaviours it shows: `test_prx_44_every_2xx_goes_up`, `test_prx_05_and_06_...`,
-`test_reg_09_reg_11_...`. Where several name one, the page shows the one that sees most of the proxy. A test that is
-marked as failing or skipped in all cases shows nothing. A message of tests/messages without a test of its own is
-`parsed`: its verdict, its fields and its printing are tested, what the proxy does with it is not.
+`test_reg_09_reg_11_...`, or a row of its parameters begins with the id: `("TOR-clerr", 400)`. Where several name one,
+the page shows the one that sees most of the proxy. A test that is marked as failing or skipped in all cases shows
+nothing. A message of tests/messages without a test of its own is `parsed`: its verdict, its fields and its printing are
+tested, what the proxy does with it is not.
 """
 
 import ast
@@ -49,10 +50,11 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A test function and the file it stands in, from the root."""
+    """A test function and the file it stands in, from the root. `rows`: the first words of its rows of parameters."""
 
     name: str
     path: Path
+    rows: tuple[str, ...] = ()
 
 
 def behaviours() -> dict[str, list[Behaviour]]:
@@ -71,7 +73,15 @@ def tests(root: Path = TESTS) -> Iterator[Test]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 marks = " ".join(ast.unparse(mark) for mark in node.decorator_list)
                 if not any(mark in marks for mark in _SHOWS_NOTHING):
-                    yield Test(node.name, path.relative_to(root))
+                    yield Test(node.name, path.relative_to(root), tuple(_rows(node)))
+
+
+def _rows(test: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for mark in test.decorator_list:
+        match mark:
+            case ast.Call(ast.Attribute(attr="parametrize"), [_, ast.List(rows), *_]):
+                firsts = [row.elts[0] if isinstance(row, ast.Tuple) and row.elts else row for row in rows]
+                yield from (f.value for f in firsts if isinstance(f, ast.Constant) and isinstance(f.value, str))
 
 
 def named(test: str, known: Iterable[str]) -> list[str]:
@@ -99,7 +109,7 @@ def shown(known: Iterable[str], found: Iterable[Test]) -> dict[str, Test]:
     ids = list(known)
     best: dict[str, Test] = {}
     for test in found:
-        for name in named(test.name, ids):
+        for name in [*named(test.name, ids), *(row for row in test.rows if row in ids)]:
             if name not in best or _distance(test) < _distance(best[name]):
                 best[name] = test
     return best

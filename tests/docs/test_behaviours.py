@@ -63,3 +63,10 @@ def test_a_test_that_is_expected_to_fail_shows_nothing(tmp_path):
     (tmp_path / "test_b.py").write_text("def test_prx_43_z(): ...\n")
     found = TOOL["shown"](LISTED, TOOL["tests"](tmp_path))
     assert {name: test.name for name, test in found.items()} == {"PRX-43": "test_prx_43_y"}
+
+
+def test_a_row_of_parameters_names_what_it_begins_with(tmp_path):
+    rows = '[("TOR-clerr", 400), ("no id", "TOR-ncl")]'
+    (tmp_path / "test_a.py").write_text(f'@pytest.mark.parametrize(("name", "status"), {rows})\ndef test_rows(): ...\n')
+    found = TOOL["shown"](LISTED, TOOL["tests"](tmp_path))
+    assert {name: test.name for name, test in found.items()} == {"TOR-clerr": "test_rows"}
