@@ -176,10 +176,15 @@ class Ingest:
         return True
 
     def _ack(self, arrival: Arrival) -> None:
-        """An ACK that is not hop by hop: for a 2xx of ours, for a 2xx that we forwarded, or for nobody."""
+        """An ACK that matches no record: for a 2xx of ours, for a 2xx that we forwarded, or for nobody.
+
+        With the INVITE's branch and our To tag it is for a failure that was sent statelessly or is long over (TXN-26).
+        """
         env = self.core.env
         key = transaction_of_tag(arrival.message.to_tag or b"", env.tag_key)
-        if key is not None:
+        if key is not None and key == transaction_id(arrival.message, env.id_key):
+            self.core.reporter.count(Counter.ACKS_DROPPED)
+        elif key is not None:
             self.core.process(AckEvent(key, arrival, self._forward_ack))
         else:
             self._forward_ack(arrival)
