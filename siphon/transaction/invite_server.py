@@ -60,9 +60,9 @@ def send_provisional(step: Step, data: bytes) -> None:
 
 
 def send_arm_l(step: Step, data: bytes) -> None:
-    """Send the first 2xx; Timer L begins (RFC 6026 §7.1). Only a 2xx of ours is kept and repeated."""
+    """Send the first 2xx; Timer L begins (RFC 6026 §7.1). Only a 2xx of ours is repeated."""
     r = step.record
-    r.trying_at = 0.0
+    r.trying_at = r.resend_at = 0.0
     r.end_at = step.now + step.timing.long
     r.last_response = b""
     if r.local_2xx:
@@ -132,7 +132,7 @@ TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
     },
     C: {
         Event.REQUEST: (C, resend),
-        Event.FINAL_2XX: (C, send),  # RFC 3261 §16.7 step 5: a 2xx is forwarded even after another final
+        Event.FINAL_2XX: (A, send_arm_l),  # RFC 3261 §16.7 step 5: a 2xx is forwarded even after another final
         Event.ACK: (F, arm_i),
         Event.TIMER_G: (C, resend_back_off),
         Event.TIMER_H: (T, end),
