@@ -35,6 +35,8 @@ class Caller(Peer):
         self.plan = plan
         self.branch = ("old-" if plan.old else "z9hG4bK-") + plan.name
         self.seen: list[tuple[float, int, bytes]] = []
+        self.unedited: list[tuple[int, bytes]] = []
+        """Responses without the header that on_reply adds when it is told to."""
         self.began = 0.0
         self.sent = 0
         self.gave_up = False
@@ -91,6 +93,8 @@ class Caller(Peer):
             self.bye.response(message)
         elif message.cseq_method == "INVITE":
             self.seen.append((self.now, message.status, message.to_tag or b""))
+            if not message.has("X-Seen"):
+                self.unedited.append((message.status, message.to_tag or b""))
             if 200 <= message.status < 300:
                 self._acknowledge_2xx(message)
             elif message.status >= 300:

@@ -14,6 +14,7 @@ from siphon.state.codec import decode, encode
 from siphon.state.record import Record
 from siphon.state.store import Commit, Send
 from siphon.testing.peer import LONG, T1, T2
+from siphon.testing.records import wrong
 
 if TYPE_CHECKING:
     from siphon.testing.simulated import SimulatedWorld
@@ -24,7 +25,8 @@ TIMER_A = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5)
 TIMER_E = (0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5)
 TIMER_G_SENDS = 11
 
-Upstream = tuple[tuple[str, int], bytes, bytes, str]
+Upstream = tuple[tuple[str, int], bytes, bytes, str, int]
+"""A server transaction: where its answers go, branch, Call-ID, method, and how often its client has begun anew."""
 
 
 class Violation(AssertionError):
@@ -38,13 +40,16 @@ class Checks:
         self.world = world
         self.deaths = 0
         self.finals: dict[Upstream, list[bytes]] = {}
-        self.copies: Tally[bytes] = Tally()
+        self.copies: Tally[tuple[bytes, int]] = Tally()
+        self.last_copy: dict[bytes, tuple[float, int, int]] = {}
+        self.cancelled: dict[tuple[bytes, int], int] = {}
+        """How many branches a record had when its CANCEL was stored."""
         self.read: Tally[bytes] = Tally()
         self.reading: SipMessage | None = None
         self.read_requests: Tally[Upstream] = Tally()
         self.sends: dict[tuple[str, bytes], list[float]] = {}
         self.bytes: dict[tuple[str, bytes], bytes] = {}
-        self.branches: dict[tuple[tuple[str, int], bytes, int, str], bytes] = {}
+        self.branches: dict[tuple[tuple[str, int], bytes, int, str, int], bytes] = {}
         self.runs: Tally[tuple[bytes, int, str, int]] = Tally()
         self.heard: set[bytes] = set()
         self.branch_read: dict[bytes, set[int]] = {}
@@ -61,7 +66,9 @@ class Checks:
         self.reading = message = parse(data)
         if message.is_request:
             host = (message.via.host.decode(), message.via.port)
-            self.read_requests[host, message.via.branch.lower(), message.call_id, message.method] += 1
+            self.read_requests[
+                host, message.via.branch.lower(), message.call_id, message.method, self._epoch(message)
+            ] += 1
         else:
             self.read[self._of_response(message)] += 1
             self.heard.add(message.via.branch.lower())
@@ -71,10 +78,21 @@ class Checks:
         if worker.alive and not message.is_request and message.cseq_method == "INVITE":
             self.branch_read.setdefault(message.via.branch.lower(), set()).add(message.status)
 
+    def _epoch(self, message: SipMessage) -> int:
+        return self.world.wire.epochs[message.call_id]
+
     @staticmethod
     def _of_response(message: SipMessage) -> bytes:
         tag = message.to_tag or b""
         return b"%d %b %b %b" % (message.status, message.call_id, message.cseq_method.encode(), tag)
+
+    def version_if_stale(self, data: bytes) -> tuple[bytes, int] | None:
+        """Key and version of a record that this response must not change: it is for an earlier one of that key."""
+        ours = None if self.reading is None or self.reading.is_request else parse_branch(self.reading.via.branch)
+        found = None if ours is None else self.world.transactions.get(ours.transaction)
+        if ours is None or not isinstance(found, tuple) or decode(ours.transaction, found[1]).salt == ours.salt:
+            return None
+        return ours.transaction, found[0]
 
     # -- what the proxy sends -----------------------------------------------------------------------------------------
 
@@ -91,11 +109,12 @@ class Checks:
             self.fail(f"a stateless {message.status}")
 
     def _upstream(self, send: Send, message: SipMessage) -> None:
-        place: Upstream = (send.to, message.via.branch.lower(), message.call_id, message.cseq_method)
+        epoch = self._epoch(message)
+        place: Upstream = (send.to, message.via.branch.lower(), message.call_id, message.cseq_method, epoch)
         finals = self.finals.setdefault(place, [])
         status = message.status
         invite = message.cseq_method == "INVITE"
-        self.copies[send.data] += 1
+        self.copies[send.data, epoch] += 1
         if status < 200:
             if finals:
                 self.fail(f"{status} after a final")
@@ -112,10 +131,17 @@ class Checks:
         self._count_final(place, send.data, message, invite)
 
     def _count_final(self, place: Upstream, data: bytes, message: SipMessage, invite: bool) -> None:
-        copies = self.copies[data]
-        requests = self.read_requests[place[0], place[1], place[2], place[3]]
-        if invite and 200 <= message.status < 300:
-            if copies > self.read[self._of_response(message)] and b"X-Here" not in data:
+        copies = self.copies[data, place[4]]
+        now = (self.world.clock(), self.read_requests.total(), self.read.total())
+        if self.last_copy.get(data) == now and message.status >= 300 and not self.world.faults.busy:
+            self.fail(f"a burst of {message.status}")
+        self.last_copy[data] = now
+        requests = self.read_requests[place]
+        if invite and b"X-Here" in data and message.status < 300:
+            if copies > TIMER_G_SENDS:
+                self.fail(f"{copies} copies of a 2xx made here")
+        elif invite and message.status < 300:
+            if copies > self.read[self._of_response(message)]:
                 self.fail(f"{copies} copies of a {message.status}, fewer have come")
         elif invite and copies > TIMER_G_SENDS + requests:
             self.fail(f"{copies} copies of a final by Timer G")
@@ -132,13 +158,15 @@ class Checks:
         if message.method == "INVITE" and branch in self.heard and self.world.faults.none:
             self.fail("an INVITE repeated after a response")
         times = self.sends.setdefault(place, [])
+        if times and self.world.clock() - times[-1] < PAST and not (self.world.faults.slow or self.world.faults.busy):
+            self.fail(f"a burst of {message.method}")
         times.append(self.world.clock())
         self._on_schedule(message.method, times)
         if message.method == "CANCEL":
             if branch not in self.heard:
                 self.fail("CANCEL on a branch that had no provisional")
         else:
-            what = (send.to, message.call_id, message.cseq, message.method)
+            what = (send.to, message.call_id, message.cseq, message.method, self._epoch(message))
             if self.branches.setdefault(what, branch) != branch:
                 self.fail(f"a second branch for the same {message.method}")
 
@@ -169,8 +197,8 @@ class Checks:
         if encode(record) != commit.value:
             self.fail("a record that does not encode to its own bytes")
         now = self.world.clock()
-        if not record.final_status and not commit.next_deadline:
-            self.fail("a record without final and without deadline")
+        if problem := wrong(record):
+            self.fail(problem)
         timing = self.world.settings.transaction
         if record.final_status and commit.expiry > now + 2 * LONG + timing.linger + PAST:
             self.fail(f"a record that lives {commit.expiry - now:.1f} s after its final")

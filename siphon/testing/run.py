@@ -67,8 +67,15 @@ def _world(s: Scenario) -> SimulatedWorld:
     for number, call in enumerate(s.calls):
         Caller(world.wire, "192.0.2.1", 6000 + number, call)
     for number, q in enumerate(s.questions):
+        place = ("192.0.2.2", 7000 + number)
         Asker(
-            world.wire, "192.0.2.2", 7000 + number, name=q.name, start=q.start, directions=q.directions, method=q.method
+            world.wire,
+            *place,
+            name=q.name,
+            start=q.start,
+            directions=q.directions,
+            method=q.method,
+            again=q.again,
         )
     return world
 

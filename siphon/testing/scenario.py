@@ -21,6 +21,7 @@ WEATHER = (
     Weather(0.001, 0.3, loss=0.1, duplicate=0.1),
     Weather(0.001, 0.8, loss=0.25, duplicate=0.25),
     Weather(0.2, 0.2, loss=0.0, duplicate=1.0),
+    Weather(0.001, 0.1, loss=0.05, stale=0.3),
 )
 FAILURES = (302, 401, 404, 407, 408, 480, 486, 486, 500, 503, 600, 603)
 
@@ -43,6 +44,7 @@ class Question:
     start: float
     directions: str
     method: str
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -134,7 +136,9 @@ def _call(r: Random, s: Scenario, number: int) -> CallPlan:
 
 def _question(r: Random, s: Scenario, number: int) -> Question:
     directions = _directions(r, s, invite=False)
-    return Question(f"q{number}", 1000.0 + r.random(), directions, r.choice(("MESSAGE", "OPTIONS", "INFO")))
+    return Question(
+        f"q{number}", 1000.0 + r.random(), directions, r.choice(("MESSAGE", "OPTIONS", "INFO")), r.random() < 0.2
+    )
 
 
 def _directions(r: Random, s: Scenario, invite: bool) -> str:

@@ -79,6 +79,7 @@ class SimulatedWorld(World):
         self.sockets: list[deque[tuple[bytes, Place, float]]] = [deque() for _ in range(workers)]
         self.paused_at: dict[int, float] = {}
         self.retrying: set[int] = set()
+        self.edits = script.name.startswith("routing1") and not faults.room  # on_reply exists, no lean records
         super().__init__(script, workers, settings=settings, helper=True, **options)
         self.random = random
         self.crew = Crew(workers, helper=workers)
@@ -139,7 +140,10 @@ class SimulatedWorld(World):
             data, source, arrived = queue.popleft()
             if self.clock() - arrived < STALE_SECS:
                 self.checks.proxy_reads(data)
+                stale = self.checks.version_if_stale(data)
                 worker.turn(worker.ingest.datagram, data, source, 0, "", arrived)
+                if stale is not None and (head := self.transactions.head(stale[0])) and head.version != stale[1]:
+                    self.checks.fail("a stale response has changed a later record")
                 self.schedule.at(self.clock() + SURVIVED_SECS, self.checks.proxy_has_read, worker, self.checks.reading)
                 self.retry(worker)
 

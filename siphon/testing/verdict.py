@@ -39,17 +39,21 @@ def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
             yield f"{name}: CANCEL without answer"
         elif caller.final != 503 and not all(data.startswith(b"SIP/2.0 200") for data in caller.cancel.finals):
             yield f"{name}: CANCEL refused"
+    if "edit=1" in caller.plan.directions and world.edits and caller.cancel is None:
+        for status, tag in caller.unedited:
+            if tag.startswith(b"tag-"):
+                yield f"{name}: a {status} that on_reply has not edited"
     if caller.bye is not None and not caller.bye.finals:
         yield f"{name}: BYE without answer"
 
 
 def _asker(asker: Asker) -> Iterator[str]:
-    assert asker.exchange is not None
-    explained = {data for data in asker.exchange.finals if not data.startswith(b"SIP/2.0 503")}  # table full: stateless
-    if len(explained) > 1:
-        yield f"{asker.name}: several finals"
-    if not asker.exchange.finals and "silent=1" not in asker.directions:
-        yield f"{asker.name}: no final"
+    for exchange in asker.exchanges:
+        explained = {data for data in exchange.finals if not data.startswith(b"SIP/2.0 503")}  # full table: stateless
+        if len(explained) > 1:
+            yield f"{asker.name}: several finals"
+        if not exchange.finals and "silent=1" not in asker.directions:
+            yield f"{asker.name}: no final"
 
 
 def _leg(world: SimulatedWorld, branch: bytes, leg: Leg, callers: Iterable[Caller]) -> Iterator[str]:

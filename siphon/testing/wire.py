@@ -6,6 +6,7 @@ another, so that what is repeated often enough arrives, and "a final always come
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -16,6 +17,8 @@ from siphon.testing.peer import PROXY, Peer
 from siphon.testing.schedule import Schedule
 
 Place = tuple[str, int]
+STALE_SECS = 80.0
+"""Longer than any non-INVITE transaction with its Timer J."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Weather:
     loss: float = 0.0
     duplicate: float = 0.0
     in_a_row: int = 2
+    stale: float = 0.0
+    """Of responses to the proxy: a copy comes so late that its transaction may have begun anew."""
 
 
 CALM = Weather()
@@ -51,6 +56,8 @@ class Wire:
         self.peers: dict[Place, Peer] = {}
         self.dead: list[Place] = []
         """Addresses whose machine answers by ICMP."""
+        self.epochs: Tally[bytes] = Tally()
+        """How often the client of a Call-ID has begun anew with the same bytes, after the first time was over."""
         self._random = random
         self._ladder = ladder
         self._arrive = arrive
@@ -67,6 +74,8 @@ class Wire:
             if not lost:
                 delay = weather.fastest + draw() * (weather.slowest - weather.fastest)
                 self.schedule.at(self.clock() + delay, self._deliver, source, to, data)
+        if to == PROXY and data.startswith(b"SIP/") and draw() < weather.stale:
+            self.schedule.at(self.clock() + STALE_SECS + 5 * draw(), self._deliver, source, to, data)
 
     def _may_lose(self, to: Place, data: bytes) -> bool:
         what = (to, _saying(data))
