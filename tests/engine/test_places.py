@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from siphon.engine.counters import Counter
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
 
@@ -113,3 +114,44 @@ def test_prx_16_cancel_and_ack_match_a_request_whose_maddr_was_ours(world: World
     callee.answer(callee.last, 180)
     caller.send(caller.request("CANCEL", uri, **facts))  # type: ignore[arg-type]
     assert caller.statuses == [100, 180, 200] and callee.requests == ["INVITE", "CANCEL"]
+
+
+@pytest.mark.parametrize(
+    ("sent_by", "port"), [("192.0.2.1", 5060), ("192.0.2.1:6060", 6060), ("phone.invalid:7070", 7070)]
+)
+def test_nat_04_without_rport_the_answer_goes_to_the_sent_by_port(world: World, sent_by: str, port: int) -> None:
+    phone, waiting = world.agent("192.0.2.1", 40000), world.agent("192.0.2.1", port)
+    callee = world.agent("127.0.0.2", 5090)
+    text = phone.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1")
+    text = text.replace("192.0.2.1:40000;rport", sent_by)
+    phone.send(text, 0)
+    callee.answer(callee.last, 180)
+    phone.send(text, 1)
+    callee.answer(callee.inbox[0], 486)
+    assert phone.inbox == [] and waiting.statuses == [100, 180, 180, 486]
+    assert (b"received=192.0.2.1" in callee.inbox[0].values("Via")[1]) == ("invalid" in sent_by)
+
+
+@pytest.mark.parametrize(("maddr", "place"), [("198.51.100.7", ("198.51.100.7", 5060)), ("[::1]", ("::1", 5060))])
+def test_nat_05_a_via_with_maddr_is_answered_there_at_the_sent_by_port(
+    world: World, maddr: str, place: tuple[str, int]
+) -> None:
+    caller, callee = parties(world)
+    there = world.agent(*place)
+    text = caller.request("MESSAGE", "sip:bob@example.com")
+    caller.send(text.replace(";rport", f";rport;maddr={maddr}"))
+    callee.answer(callee.last, 200)
+    caller.send(caller.request("CANCEL", "sip:bob@example.com").replace(";rport", f";maddr={maddr}"))
+    assert caller.inbox == [] and there.statuses == [200, 481]
+
+
+@pytest.mark.parametrize("maddr", ["224.0.1.75", "255.255.255.255", "0.0.0.0", "[ff02::1]", "[::]", "[ff15::75]"])
+@pytest.mark.parametrize("method", ["INVITE", "CANCEL"])
+def test_nat_05_a_maddr_that_nothing_is_sent_to_drops_the_request(world: World, method: str, maddr: str) -> None:
+    caller, callee = parties(world)
+    text = caller.request(method, "sip:bob@example.com").replace(";rport", f";rport;maddr={maddr}")
+    caller.send(text)
+    caller.send(text.replace("Max-Forwards: 70", "Max-Forwards: many"))
+    world.advance(40)
+    assert world.sent == [] and not list(world.records())
+    assert world.count(Counter.IGNORED) == world.count(Counter.MALFORMED) == 1
