@@ -5,9 +5,10 @@ have a phone at PHONE, nobody has to authenticate, and the script passes on what
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from torture import Place, sent_from, stored
+from torture import FILES, Place, sent_from, stored
 
 from siphon.sip.message import SipMessage, parse
 from siphon.testing.agent import Agent
@@ -29,6 +30,7 @@ def route(request):
     else:
         request.reply(404, "Not Found")
 """
+RECIPE = Path(__file__).parents[1] / "recipe.py"
 HARNESS = ("192.0.2.9", 5099)
 OTHER = ("192.0.2.10", 5099)
 PHONE = ("127.0.0.2", 5090)
@@ -170,6 +172,11 @@ def test_tor_wsinv_goes_to_its_route_with_all_its_parts(make_world: Make) -> Non
     assert harness.send(raw)[0][1].startswith(b"SIP/2.0 100 ")  # the same again, matched without a cookie
 
 
+def test_tor_wsinv_is_refused_where_a_strangers_route_is_not_followed_inside_a_dialog(harness: Harness) -> None:
+    sent = harness.send(stored("wsinv"))
+    assert [(place, status(data)) for place, data in sent] == [(HARNESS, 100), (HARNESS, 481)]
+
+
 def test_tor_intmeth_is_served_like_any_method(harness: Harness) -> None:
     raw = stored("intmeth")
     answer = parse(harness.answer(raw))
@@ -236,6 +243,8 @@ def test_tor_scalar02_400_for_the_cseq_and_the_other_numbers_are_cut_to_size(har
     (new,) = [value for value in answer.values("Contact") if b"host129" in value]
     longest = harness.world.settings.registrar.max_expires
     assert answer.status == 200 and new == b"<sip:user@host129.example.com>;expires=%d" % longest
+    raw = raw.replace(b"36893488147419103232", b"9").replace(b";expires=280297596632815", b"")
+    assert new in parse(harness.answer(raw.replace(b"342sdfoi3", b"other"))).values("Contact")
     assert harness.copy(stored("maxforwards300")).max_forwards == 70
 
 
@@ -412,3 +421,27 @@ def test_tor_bcast_nothing_goes_to_the_broadcast_address(harness: Harness) -> No
     harness.world.sent.clear()
     harness.phone.send(live)
     assert harness.world.sent == []
+
+
+def test_tor_bcast_a_caller_that_only_calls_itself_so_gets_its_answer(harness: Harness) -> None:
+    raw = sent_from(("255.255.255.255", 5099), stored("baddate"))
+    harness.world.sent.clear()
+    harness.world.deliver(raw, HARNESS)
+    harness.phone.answer(harness.phone.last, 200)
+    assert [send.to for send in harness.world.sent] == [PHONE, HARNESS]
+
+
+# --- the recipe
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "valid"], ids=lambda path: path.stem)
+def test_the_recipe_answers_every_valid_request_once_and_no_response(make_world: Make, path: Path) -> None:
+    world = make_world(RECIPE)
+    raw = path.read_bytes()
+    world.deliver(sent_from(HARNESS, raw), HARNESS)
+    answers = [status(send.data) for send in world.sent]
+    assert {send.to for send in world.sent} <= {HARNESS}
+    if parse(raw).is_request:
+        assert len(answers) == 1 and 400 <= answers[0] < 500
+    else:
+        assert answers == []
