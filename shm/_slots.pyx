@@ -37,6 +37,7 @@ cdef enum:
     ROW_TAKEN = 0x54414b45
 
 cdef const char *MAGIC = b"siphslt\n"
+cdef object FREE = SlotCondition.FREE, TAKEN = SlotCondition.TAKEN, DAMAGED = SlotCondition.DAMAGED
 EPOCH_2020 = 1577836800
 ROW_BYTES = sizeof(SlotRow)
 
@@ -158,8 +159,9 @@ cdef class Slots:
         self.beat_at(index, now, busy)
 
     cdef void beat_at(self, int index, double now, bint busy) noexcept nogil:
-        self.rows[index].busy = busy
+        """The time first: who sees `busy` sees the beat that said so, not the one before a long sleep."""
         self.rows[index].heartbeat = now
+        store32(&self.rows[index].busy, busy)
 
     def set_handler(self, int index, double since):
         """A handler of the script was entered at `since`; 0.0: left."""
@@ -182,10 +184,19 @@ cdef class Slots:
         """SlotState; a damaged row says so and shows nothing else."""
         cdef SlotRow *row = self.row_at(index)
         cdef uint32_t state = load32(&row.state)
+        cdef bint busy = load32(&row.busy) != 0  # before the heartbeat, see beat_at()
         if not row_sound(row, index):
-            return SlotState(index, 0, 0, 0.0, False, 0.0, 0.0, SlotCondition.DAMAGED, 0, 0)
-        return SlotState(index, row.pid, row.generation, sane(row.heartbeat), row.busy != 0, sane(row.critical_since),
-                         sane(row.in_handler_since), SlotCondition.TAKEN if state == ROW_TAKEN else SlotCondition.FREE, row.starts, row.flags)
+            return SlotState(index, 0, 0, 0.0, False, 0.0, 0.0, DAMAGED, 0, 0)
+        return SlotState(index, row.pid, row.generation, sane(row.heartbeat), busy, sane(row.critical_since),
+                         sane(row.in_handler_since), TAKEN if state == ROW_TAKEN else FREE, row.starts, row.flags)
+
+    def any_busy(self):
+        """Whether a process in any slot says that it is busy: one look at all rows, for who asks often."""
+        cdef int index
+        for index in range(self.slots):
+            if load32(&self.rows[index].busy) != 0 and load32(&self.rows[index].state) == ROW_TAKEN:
+                return True
+        return False
 
     def generation_of(self, int index):
         """The slot's present generation if a process is in it (alive or not), else 0."""

@@ -125,3 +125,12 @@ def test_sec_17_a_damaged_first_page_of_the_slots_is_refused(slots, folder):
     ctypes.memmove(slots.c_address + 16, b"\xff", 1)
     with pytest.raises(LayoutMismatch, match="damaged"):
         Slots.attach(f"{folder}/slots")
+
+
+def test_one_look_tells_whether_anybody_is_busy(slots):
+    assert not slots.any_busy()
+    slots.enter(7, 4242)
+    slots.beat(7, 17.25, True)
+    assert slots.any_busy()
+    slots.leave(7)
+    assert not slots.any_busy()
