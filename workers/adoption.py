@@ -2,8 +2,8 @@
 
 A slot is live when a process is in it that is idle or has beaten within BEAT_LIMIT. The sockets and deadlines of a
 slot that is not live belong to the next live worker after it, cyclically; when no worker is live, its deadlines
-belong to the helper. The helper's own slot is served in the same way. Slots beyond the worker count that were once
-entered (an earlier run had more workers) are never live.
+belong to the helper. The helper's own slot is served in the same way. Slots beyond the worker count in which an
+earlier run, that had more workers, has left deadlines are never live.
 
     blocked worker 1              worker 2                          the supervisor
     busy, no beat for 50 ms
@@ -14,7 +14,7 @@ entered (an earlier run had more workers) are never live.
     beats                         sees the beat, releases           compare-and-swap fires a deadline once
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from workers.application import SlotState, SlotTable
@@ -54,8 +54,10 @@ class Crew:
         return found
 
 
-def crew_of(slots: SlotTable, slot_count: int, count: int, has_helper: bool) -> Crew:
+def crew_of(
+    slots: SlotTable, slot_count: int, count: int, has_helper: bool, has_work: Callable[[int], bool] = lambda _: True
+) -> Crew:
     """Asked once, by the supervisor before it forks. The helper has the last slot."""
     helper = slot_count - 1 if has_helper else None
     beyond = (index for index in range(count, slot_count) if index != helper)
-    return Crew(count, helper, tuple(index for index in beyond if slots.read(index).starts))
+    return Crew(count, helper, tuple(index for index in beyond if slots.read(index).starts and has_work(index)))

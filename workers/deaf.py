@@ -27,6 +27,9 @@ class DeafWatch:
                 self.slot_of[sock.fileno()] = slot
         self.since: dict[int, tuple[float, float]] = {}
 
+    def anything_waits(self) -> bool:
+        return bool(self.poll.poll(0))
+
     def find(self, states: Mapping[int, SlotState], tick: float) -> list[int]:
         """Slots of idle processes whose sockets have been readable for DEAF_SECS on one and the same heartbeat."""
         waiting = {self.slot_of[fd] for fd, _ in self.poll.poll(0)}

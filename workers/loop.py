@@ -74,6 +74,7 @@ class WorkerLoop:
         self.control = control
         self.options = options
         self.slots = context.slots
+        self.gone = frozenset(options.crew.orphaned)
         self.exceptions = Exceptions(log)
         self.log = log
         self.epoll = select.epoll()
@@ -127,7 +128,7 @@ class WorkerLoop:
 
     def timeout(self) -> float:
         self.now = boottime()
-        until = self.now + (ADOPTER_SECS if self.context.adopted else IDLE_SECS)
+        until = self.now + (ADOPTER_SECS if self.context.adopted - self.gone else IDLE_SECS)
         for moment in (self.context.timers.next_deadline(), self.context.aio.next_when(), self.next_tick):
             if moment is not None and moment < until:
                 until = moment
@@ -215,6 +216,7 @@ class WorkerLoop:
             if slot not in self.context.adopted or (dead and not self.dead[slot]):
                 self.heard[slot] = states[slot].heartbeat
                 self.adopt(slot, dead)
+                self.keep_beating()  # many slots at once must not make this process one that does not beat
 
     def adopt(self, slot: int, dead: bool) -> None:
         self.dead[slot] = dead

@@ -17,6 +17,10 @@ from workers.process import fork, set_title
 LIMIT_SECS = 30.0
 
 
+class Refused(Exception):
+    """Raised by the function where its text says all there is to say: no traceback is printed."""
+
+
 class Scratch:
     def __init__(self, function: Callable[[], bytes], after_fork: Callable[[], None], title: str) -> None:
         self.reading, writing = os.pipe()
@@ -70,6 +74,8 @@ def answer(function: Callable[[], bytes], after_fork: Callable[[], None], writin
     after_fork()
     try:
         result = b"\x00" + function()
+    except Refused as error:
+        result = b"\x01" + str(error).encode()
     except BaseException as error:
         traceback.print_exc()
         result = b"\x01" + (str(error) or type(error).__name__).encode()

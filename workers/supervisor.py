@@ -1,8 +1,8 @@
 """Forks the workers and the timer helper, watches them, restarts them, stops them. Never handles a datagram.
 
-The supervisor keeps the sockets open, so a worker's queue outlives the worker. Every TICK it reads the slot table:
-who does not beat is dumped and killed, and the sibling that should serve such a slot is woken. Handlers of signals
-only enqueue:
+The supervisor keeps the sockets open, so a worker's queue outlives the worker. Every TICK (while nobody works, every
+QUIET_TICK) it reads the slot table: who does not beat is dumped and killed, and the sibling that should serve such a
+slot is woken. Handlers of signals only enqueue:
 
     TERM        drain: the DRAINING flag is set, workers stop when `idle()` is true or after `drain_secs`
     TERM again  stop at once, as INT; a worker that does not obey within STOP_SECS is killed. All state stays
@@ -21,13 +21,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import FrameType
 
 from workers.adoption import crew_of
-from workers.application import Application, Counter, Flag, Log, SlotTable, WorkerContext
+from workers.application import Application, Counter, Flag, Log, SlotState, SlotTable, WorkerContext
 from workers.control import Channel, Closed, Message
 from workers.deaf import DeafWatch
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
@@ -38,6 +38,9 @@ from workers.scratch import Scratch
 from workers.watch import Verdict, Watch
 
 TICK = 0.025
+QUIET_TICK = 2 * TICK
+"""Not above BEAT_LIMIT: a worker that is found busy after it cannot have been silent for longer than allowed."""
+QUIET_SECS = 0.25
 EARLY_SECS = 1.0
 EARLY_DEATHS = 3
 BACK_OFF_SECS = 0.5
@@ -55,7 +58,11 @@ def log_to_stderr(level: str, event: str, **fields: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last."""
+    """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last.
+
+    `has_work(slot)` says whether an earlier run has left deadlines in a slot. What `validate()` gives in a scratch
+    process is given to `accepted()` here and sent to all processes.
+    """
 
     count: int
     slot_count: int = 64
@@ -65,7 +72,9 @@ class Options:
     batch: int = 32
     stale_after: float = 4.0
     keep_stale: Callable[[bytes], bool] | None = None
+    has_work: Callable[[int], bool] = lambda slot: True
     validate: Callable[[], bytes] | None = None
+    accepted: Callable[[bytes], None] = lambda payload: None
     idle: Callable[[], bool] | None = None
     notifier: Notifier = field(default_factory=Notifier)
     log: Log = log_to_stderr
@@ -112,7 +121,7 @@ class Supervisor:
         self.log = options.log
         if options.count + bool(options.helper) > options.slot_count:
             raise ValueError(f"{options.count} workers do not fit into {options.slot_count} slots")
-        self.crew = crew_of(slots, options.slot_count, options.count, options.helper)
+        self.crew = crew_of(slots, options.slot_count, options.count, options.helper, options.has_work)
         self.ledgers = mmap.mmap(-1, max(4, 4 * len(listeners) * options.count))
         self.children = [self.new_child(index) for index in range(options.count)]
         if self.crew.helper is not None:
@@ -129,6 +138,7 @@ class Supervisor:
         self.last_tick = 0.0
         self.woken: dict[int, int] = {}
         self.deaf = DeafWatch({index: [group[index] for group in listeners] for index in range(options.count)})
+        self.quiet = False
 
     def new_child(self, slot: int) -> Child:
         is_helper = slot == self.crew.helper
@@ -152,9 +162,18 @@ class Supervisor:
         return 0
 
     def turn(self) -> None:
-        for key, _ in self.selector.select(TICK):
+        events = self.selector.select(QUIET_TICK if self.quiet else TICK)
+        for key, _ in events:
             key.data()
-        self.tick(time.monotonic())
+        now = time.monotonic()
+        if events or not self.stays_quiet(now):
+            self.tick(now)
+
+    def stays_quiet(self, now: float) -> bool:
+        """The short look while nobody works: is that still so? Now and then the long one is due all the same."""
+        if not self.quiet or now - self.last_tick > QUIET_SECS:
+            return False
+        return not self.slots.any_busy() and not self.deaf.anything_waits()
 
     def tick(self, now: float) -> None:
         if now - self.last_tick > PAUSE_SECS:
@@ -162,12 +181,20 @@ class Supervisor:
                 child.watch.reset()
         self.last_tick = now
         self.respawn(now)
-        self.watch_hearts(now)
-        self.watch_sockets(now)
-        self.wake_adopters()
+        states = self.crew.read(self.slots)
+        self.watch_hearts(states, now)
+        if self.watch_sockets(states, now):
+            states = self.crew.read(self.slots)
+        self.wake_adopters(states)
         self.follow_scratch(now)
         self.follow_stop(now)
         self.feed_watchdog(now)
+        self.quiet = self.is_quiet(states)
+
+    def is_quiet(self, states: Mapping[int, SlotState]) -> bool:
+        waited_for = self.state is not State.RUNNING or self.scratch is not None
+        all_there = all(child.pid and child.ready and not child.condemned_at for child in self.children)
+        return all_there and not waited_for and not any(state.busy for state in states.values())
 
     def clear_slots(self) -> None:
         """Whoever was in the table before is gone: the caller holds it exclusively."""
@@ -318,7 +345,7 @@ class Supervisor:
 
     # Hearts.
 
-    def watch_hearts(self, now: float) -> None:
+    def watch_hearts(self, states: Mapping[int, SlotState], now: float) -> None:
         for child in self.children:
             if not child.pid:
                 continue
@@ -328,15 +355,16 @@ class Supervisor:
             elif not child.ready:
                 if now - child.spawned > START_SECS:
                     self.condemn(child, Verdict.DUMP, f"not ready after {START_SECS:.0f} s", now)
-            elif (verdict := child.watch.judge(self.slots.read(child.slot), now)) is not Verdict.FINE:
+            elif (verdict := child.watch.judge(states[child.slot], now)) is not Verdict.FINE:
                 self.condemn(child, verdict, child.watch.reason, now)
 
-    def watch_sockets(self, now: float) -> None:
+    def watch_sockets(self, states: Mapping[int, SlotState], now: float) -> bool:
         """An idle worker that does not wake for its datagrams counts as a busy one that does not beat (deaf.py)."""
-        states = {index: self.slots.read(index) for index in range(self.options.count)}
-        for slot in self.deaf.find(states, now):
+        found = self.deaf.find(states, now)
+        for slot in found:
             self.slots.beat(slot, states[slot].heartbeat, True)
             self.tell(self.child_of(slot), Message.LOOK)
+        return bool(found)
 
     def condemn(self, child: Child, verdict: Verdict, reason: str, now: float) -> None:
         """SIGABRT makes the process write its stack and end; SIGKILL follows for one that cannot even do that."""
@@ -345,9 +373,9 @@ class Supervisor:
         child.condemned_at = now
         os.kill(child.pid, signal.SIGABRT if verdict is Verdict.DUMP else signal.SIGKILL)
 
-    def wake_adopters(self) -> None:
+    def wake_adopters(self, states: Mapping[int, SlotState]) -> None:
         """A sleeping worker cannot see that a sibling is stuck, so it is told, once."""
-        found = self.crew.adopters(self.crew.read(self.slots), boottime())
+        found = self.crew.adopters(states, boottime())
         for slot, adopter in found.items():
             if self.woken.get(slot) != adopter:
                 self.tell(self.child_of(adopter), Message.LOOK)
@@ -381,6 +409,7 @@ class Supervisor:
             self.log("error", "reload refused, nothing has changed", error=scratch.error)
         else:
             self.payload = scratch.payload
+            self.options.accepted(scratch.payload)
             for child in self.children:
                 if child.pid and not self.tell(child, Message.RELOAD, scratch.payload):
                     self.log("error", f"{child.name} could not be told to reload", pid=child.pid)

@@ -44,11 +44,18 @@ def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
         release=lambda slot: noted.append(f"releases {slot}"),
     )
     context = SimpleNamespace(slot=1, adopted=set(), is_helper=True)
-    table = SimpleNamespace(read=lambda index: slots[index], add=lambda *_: None)
+    table = SimpleNamespace(read=lambda index: slots[index], add=lambda *_: None, beat=lambda *_: None)
     loop = SimpleNamespace(
-        context=context, slots=table, application=application, options=LoopOptions(Crew(2)), now=NOW, heard={}, dead={}
+        context=context,
+        slots=table,
+        application=application,
+        options=LoopOptions(Crew(2)),
+        now=NOW,
+        beaten=NOW,
+        heard={},
+        dead={},
     )
-    for name in ("look", "adopt", "release", "guard"):
+    for name in ("look", "adopt", "release", "guard", "keep_beating"):
         setattr(loop, name, MethodType(getattr(WorkerLoop, name), loop))
     loop.look()
     loop.look()
@@ -81,3 +88,4 @@ def test_the_crew_knows_which_slots_an_earlier_run_has_used() -> None:
         slots.leave(index)
     assert crew_of(slots, 8, 2, True) == Crew(2, 7, (4,))
     assert crew_of(slots, 8, 2, False) == Crew(2, None, (4, 7))
+    assert crew_of(slots, 8, 1, True, lambda slot: slot == 4) == Crew(1, 7, (4,))

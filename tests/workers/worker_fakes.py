@@ -51,6 +51,9 @@ class FakeSlots:
         pid, generation, heartbeat, critical, handler, busy, _ = ROW.unpack_from(self.memory, self.row(index))
         return FakeSlot(pid, generation, heartbeat, critical, handler, bool(busy), generation)
 
+    def any_busy(self) -> bool:
+        return any(slot.pid and slot.busy for slot in map(self.read, range(SLOTS)))
+
     def write(self, index: int, **changes: object) -> None:
         slot = self.read(index)
         for name, value in changes.items():
