@@ -6,7 +6,7 @@ import click
 
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import free_bytes, megabytes, nearest_directory, need
-from siphon.cli.scratch import try_script
+from siphon.cli.scratch import ScriptFault, try_script
 from siphon.config.settings import Settings
 
 
@@ -14,9 +14,12 @@ def check(path: Path, settings: Settings) -> None:
     """Prints `FILE: ok` and the memory that the tables need; Refusal CONFIGURATION where the script does not load."""
     for problem in settings.warnings:
         click.echo(f"{problem} (warning)", err=True)
-    fault = try_script(settings)
-    if fault is not None:
-        raise Refusal(Exit.CONFIGURATION, fault.line)
+    try:
+        proved = try_script(settings)
+    except ScriptFault as fault:
+        raise Refusal(Exit.CONFIGURATION, fault.line) from None
+    for warning in proved.warnings:
+        click.echo(f"{warning} (warning)", err=True)
     click.echo(f"{path}: ok")
     tables = need(settings)
     parts = ", ".join(f"{table.name} {megabytes(table.size)}" for table in tables)

@@ -5,12 +5,14 @@ that of what is cheapest to refuse: script, directories, room, tables, addresses
 start but empty directories and the secret.
 """
 
+import asyncio
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from shm.slots import Slots
 from shm.table import NoSpace, SharedMemoryError, Table
@@ -19,7 +21,7 @@ from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TRANSACTIONS, TableSize, megabytes, need, require_room
 from siphon.cli.place import with_workers
-from siphon.cli.scratch import one_line, try_script
+from siphon.cli.scratch import ScriptFault, prove, sources_of, try_script
 from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
 from siphon.config.errors import ConfigurationError
@@ -29,7 +31,9 @@ from siphon.config.settings import Settings
 from siphon.config.version import VERSION
 from siphon.engine.application import Engine
 from siphon.engine.shared import Shared
+from siphon.script.sources import Sources
 from workers.application import WorkerContext
+from workers.scratch import Refused
 from workers.sockets import AddressInUse, CannotListen, open_listeners
 from workers.supervisor import Options, Supervisor
 
@@ -47,22 +51,47 @@ def make_log(settings: Settings) -> Log:
         raise Refusal(Exit.CONFIGURATION, what) from None
 
 
+class Good(NamedTuple):
+    """What has been proved: settings, and a version of the script with its sources."""
+
+    settings: Settings
+    version: int
+    sources: Sources
+
+
+def unpacked(payload: bytes) -> Good:
+    settings, version, sources = reload.unpack(payload)
+    return Good(settings, version, sources_of(sources))
+
+
 class Worker(Engine):
     """The engine with what belongs to a process of this program: its name in the log, the watch over the script."""
+
+    watching: asyncio.Task[None] | None = None
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
         super().started(context)
-        if context.is_helper and self.settings.script.reload == "auto":
-            watch = ScriptWatch(self.settings.script.path, self.settings.script.include_paths)
-            supervisor = os.getppid()
-            self.watching = context.aio.loop.create_task(watch.run(supervisor))
+        self.watch()
+
+    def watch(self) -> None:
+        """The helper looks whether the script has changed."""
+        if self.watching is not None:
+            self.watching.cancel()
+            self.watching = None
+        script = self.settings.script
+        if self.context.is_helper and script.reload == "auto":
+            watch = ScriptWatch(script.path, script.include_paths)
+            self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
 
     def reload(self, payload: bytes) -> None:
-        settings, version = reload.unpack(payload)
-        self.log.configure(settings.log.level, settings.log.format)
-        self.switch(settings, version)
-        self.shared.slots.script_version = version
+        before = self.settings.script
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.switch(*good)
+        self.shared.slots.script_version = good.version
+        if good.settings.script != before:
+            self.watch()
 
 
 class Instance:
@@ -81,7 +110,7 @@ class Instance:
         """See serve()."""
         for problem in self.settings.warnings:
             self.log.warn(f"configuration: {problem}")
-        self.require_script()
+        sources = self.require_script()
         with ExitStack() as stack:
             shared = stack.enter_context(self.shared_state())
             listeners = self.listeners()
@@ -90,7 +119,7 @@ class Instance:
             self.shared = shared
             shared.slots.started_wall = time.time()
             shared.slots.script_version += 1
-            self.script_version = shared.slots.script_version
+            self.base = self.latest = Good(self.settings, shared.slots.script_version, sources)
             supervisor = Supervisor(listeners, shared.slots, self.make_application, self.options())
             self.log.info(
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
@@ -99,13 +128,17 @@ class Instance:
             self.log.info("stopped", status=status)
         return status
 
-    def require_script(self) -> None:
-        fault = try_script(self.settings)
-        if fault is not None:
+    def require_script(self) -> Sources:
+        try:
+            proved = try_script(self.settings)
+        except ScriptFault as fault:
             self.log.error(f"script.failed {fault.line}")
             if fault.traceback:
                 self.log.at("error", "script.traceback", traceback=fault.traceback)
-            raise Refusal(Exit.CONFIGURATION, fault.line)
+            raise Refusal(Exit.CONFIGURATION, fault.line) from None
+        for warning in proved.warnings:
+            self.log.warn(f"script: {warning}")
+        return proved.sources
 
     @contextmanager
     def shared_state(self) -> Iterator[Shared]:
@@ -175,8 +208,15 @@ class Instance:
         return opened
 
     def make_application(self) -> Engine:
-        """In a new process: as at the start. What was reloaded since is sent to it afterwards."""
-        return Worker(self.settings, self.shared, self.log, self.script_version)
+        """In a new process: what held before the last reload, which is sent to it afterwards. So it has both versions
+        of the script, as its siblings do, from the sources that were proved and whatever lies on disk now."""
+        good = self.base
+        return Worker(good.settings, self.shared, self.log, good.version, good.sources)
+
+    def accept(self, payload: bytes) -> None:
+        """After a reload, in the supervisor."""
+        self.base, self.latest = self.latest, unpacked(payload)
+        self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
     def options(self) -> Options:
         settings = self.settings
@@ -186,7 +226,9 @@ class Instance:
             drain_secs=settings.server.drain_secs,
             handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
             keep_stale=is_response,
+            has_work=lambda slot: bool(self.shared.transactions.owned(slot)),
             validate=self.validate,
+            accepted=self.accept,
             idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
             log=self.note,
         )
@@ -200,25 +242,21 @@ class Instance:
         try:
             fresh = with_workers(load(self.path), self.workers)
         except ConfigurationError as error:
-            raise reload.Refused(str(error)) from None
+            raise Refused(str(error)) from None
         fixed = reload.fixed_changes(self.settings, fresh)
         if fixed:
-            raise reload.Refused(f"{self.path}: needs a restart: {', '.join(fixed)}")
+            raise Refused(f"{self.path}: needs a restart: {', '.join(fixed)}")
+        try:
+            proved = prove(fresh, self.log)
+        except ScriptFault as fault:
+            if fault.traceback:
+                self.log.at("error", "script.traceback", traceback=fault.traceback)
+            raise Refused(fault.line) from None
         for problem in fresh.warnings:
             self.log.warn(f"configuration: {problem}")
-        self.load_script(fresh)
-        return reload.pack(fresh, self.shared.slots.script_version + 1)
-
-    def load_script(self, settings: Settings) -> None:
-        from siphon.script.context import Services
-        from siphon.script.loader import ScriptLoadError
-        from siphon.script.runtime import Runtime
-
-        try:
-            Runtime(settings, Services(), None, self.log).load()
-        except ScriptLoadError as error:
-            self.log.at("error", "script.traceback", traceback=error.traceback)
-            raise reload.Refused(one_line(settings.script.path, error.what)) from None
+        for warning in proved.warnings:
+            self.log.warn(f"script: {warning}")
+        return reload.pack(fresh, self.latest.version + 1, proved.sources)
 
 
 def is_response(datagram: bytes) -> bool:

@@ -5,32 +5,65 @@ import os
 import re
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from siphon.config.log import Log
 from siphon.config.settings import Settings
+from siphon.script.sources import Source, Sources
 from workers.scratch import LIMIT_SECS, Scratch
 
 _LINE = re.compile(r"line (\d+): ")
 
 
 @dataclass(frozen=True, slots=True)
-class ScriptFault:
+class Proved:
+    """A script that loads: what it was made of, and what an administrator should hear about it."""
+
+    sources: Sources
+    warnings: list[str]
+
+
+class ScriptFault(Exception):
     """Why a script cannot be used: one line for people, and the traceback for the log (may be empty)."""
 
-    line: str
-    traceback: str = ""
+    def __init__(self, line: str, traceback: str = "") -> None:
+        super().__init__(line)
+        self.line = line
+        self.traceback = traceback
 
 
-def try_script(settings: Settings, limit: float = LIMIT_SECS) -> ScriptFault | None:
-    """Loads the script in a scratch process; None if it loaded."""
-    path = settings.script.path
+def try_script(settings: Settings, limit: float = LIMIT_SECS) -> Proved:
+    """Loads the script in a scratch process; raises ScriptFault."""
     answer, error = run(lambda: _load(settings), limit)
     if error:
-        return ScriptFault(f"{path}: the script did not load: {error}")
-    line, traceback = json.loads(answer)
-    return ScriptFault(line, traceback) if line else None
+        raise ScriptFault(f"{settings.script.path}: the script did not load: {error}")
+    found = json.loads(answer)
+    if found["line"]:
+        raise ScriptFault(found["line"], found["traceback"])
+    return Proved(sources_of(found["sources"]), found["warnings"])
+
+
+def prove(settings: Settings, log: Log) -> Proved:
+    """Loads the script in this process, which should be a scratch one; raises ScriptFault."""
+    from siphon.script.context import Services
+    from siphon.script.loader import ScriptLoadError
+    from siphon.script.runtime import Runtime
+
+    runtime = Runtime(settings, Services(), None, log)
+    try:
+        runtime.load()
+    except ScriptLoadError as error:
+        raise ScriptFault(one_line(settings.script.path, error.what), error.traceback) from None
+    warnings = [] if runtime.methods() else [f"{settings.script.path}: no handler of proxy.on_request: all gets 405"]
+    return Proved(runtime.script().sources, warnings)
+
+
+def sources_of(lists: Mapping[str, Sequence[Any]]) -> Sources:
+    """From what JSON has made of them."""
+    return {name: Source(*fields) for name, fields in lists.items()}
 
 
 def run(function: Callable[[], bytes], limit: float = LIMIT_SECS) -> tuple[bytes, str]:
@@ -48,17 +81,12 @@ def run(function: Callable[[], bytes], limit: float = LIMIT_SECS) -> tuple[bytes
 
 
 def _load(settings: Settings) -> bytes:
-    from siphon.config.log import Log
-    from siphon.script.context import Services
-    from siphon.script.loader import ScriptLoadError
-    from siphon.script.runtime import Runtime
-
     _hide_standard_output()
     try:
-        Runtime(settings, Services(), None, Log("warn", file="stderr", process="check")).load()
-    except ScriptLoadError as error:
-        return json.dumps((one_line(settings.script.path, error.what), error.traceback)).encode()
-    return json.dumps(("", "")).encode()
+        proved = prove(settings, Log("warn", file="stderr", process="check"))
+    except ScriptFault as fault:
+        return json.dumps({"line": fault.line, "traceback": fault.traceback}).encode()
+    return json.dumps({"line": "", "sources": proved.sources, "warnings": proved.warnings}).encode()
 
 
 def _hide_standard_output() -> None:

@@ -5,15 +5,13 @@ memory.
 """
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from siphon.config.settings import Settings
 
 FIXED = (("listen",), ("workers",), ("shared",), ("server", "state_dir"))
 """What the supervisor has built on: sockets, processes, tables. A reload that changes one of these is refused."""
-
-
-class Refused(Exception):
-    """The reload is refused as a whole; the old settings and the old script stay."""
 
 
 def fixed_changes(old: Settings, new: Settings) -> list[str]:
@@ -27,12 +25,14 @@ def fixed_changes(old: Settings, new: Settings) -> list[str]:
     return changed
 
 
-def pack(settings: Settings, script_version: int) -> bytes:
-    """Settings and the number of the script version that goes with them."""
-    return json.dumps({"script_version": script_version, "settings": settings.model_dump(mode="json")}).encode()
+def pack(settings: Settings, script_version: int, sources: Mapping[str, Sequence[object]]) -> bytes:
+    """Settings, the number of the script version that goes with them, and its sources by module."""
+    content = {"script_version": script_version, "settings": settings.model_dump(mode="json"), "sources": sources}
+    return json.dumps(content).encode()
 
 
-def unpack(payload: bytes) -> tuple[Settings, int]:
+def unpack(payload: bytes) -> tuple[Settings, int, dict[str, list[Any]]]:
     """What pack() was given."""
     content = json.loads(payload)
-    return Settings.model_validate(content["settings"], context={"packed": True}), int(content["script_version"])
+    settings = Settings.model_validate(content["settings"], context={"packed": True})
+    return settings, int(content["script_version"]), content["sources"]

@@ -10,7 +10,7 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from siphon.config.log import INFO, Log
 from siphon.config.settings import Settings
@@ -27,6 +27,7 @@ from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.runtime import Runtime
+from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.location import Location
@@ -48,11 +49,20 @@ LOOK_AGAIN_SECS = 0.1
 class Engine:
     """The Application of one process. Nothing here is shared but what `shared` maps."""
 
-    def __init__(self, settings: Settings, shared: Shared, log: Log, script_version: int = 1) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        shared: Shared,
+        log: Log,
+        script_version: int = 1,
+        sources: Mapping[str, Source] | None = None,
+    ) -> None:
         self.settings = settings
         self.shared = shared
         self.log = log
         self.script_version = script_version
+        self.sources = sources
+        """Of the script, as they were when it was proved; read from disk where absent."""
         self.routes: dict[tuple[int, str], str] = {}
         self.next_expiry = 0.0
         self.next_look = 0.0
@@ -72,7 +82,7 @@ class Engine:
         self.signer = signer_of(self.settings, keys)
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
-        self.runtime.load(version=self.script_version)
+        self.runtime.load(version=self.script_version, sources=self.sources)
         self.resolver = SystemResolver(context.aio.loop, boottime, self.settings.dns.timeout_ms / 1000)
         self.store = ShmStore(self.shared.transactions, context.outbox)
         self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
@@ -164,9 +174,9 @@ class Engine:
 
     def reload(self, payload: bytes) -> None:
         """Switch to the script version that the supervisor names; who also has new settings overrides this."""
-        self.switch(self.settings, int(payload))
+        self.switch(self.settings, int(payload), None)
 
-    def switch(self, settings: Settings, version: int) -> None:
+    def switch(self, settings: Settings, version: int, sources: Mapping[str, Source] | None) -> None:
         """Serve by these settings and this script version from the next event on. Records keep the version they began
         with, and the runtime keeps the last two."""
         self.settings, self.script_version = settings, version
@@ -176,7 +186,7 @@ class Engine:
         self.services = self._services(keys)
         self.runtime.configure(settings, self.services)
         if self.runtime.version != version:
-            self.runtime.load(settings.script.path, version)
+            self.runtime.load(settings.script.path, version, sources)
             gc.freeze()
         self.handlers.configure(settings, self.services)
         fresh = self._environment(keys)

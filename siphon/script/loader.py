@@ -3,7 +3,8 @@
 The script is the module `siphon_user_script`. Its directory and the include paths come first on `sys.path`; modules
 found there are dropped from `sys.modules` before a script is executed, so a reload sees them anew, while a `Script`
 keeps the ones it was loaded with: code in progress and stored callbacks go on in their own version. No byte code is
-written by a process that has loaded a script.
+read or written. What was read is recorded in `Script.sources`; given to load_script(), it is loaded again whatever the
+files hold by then.
 
 Knowingly imperfect: a module that a handler of the old version imports late is the new version's.
 """
@@ -15,14 +16,14 @@ import importlib.util
 import linecache
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from siphon.script.registry import Handler, _siphon_registry
+from siphon.script.sources import SCRIPT_MODULE, Finder, Source, Sources, bytes_of, source_of
 
-SCRIPT_MODULE = "siphon_user_script"
 ALL_METHODS = (
     "INVITE",
     "ACK",
@@ -55,8 +56,11 @@ class ScriptLoadError(Exception):
 class Script:
     """One loaded version: its handlers, and the modules that stored callbacks are looked up in."""
 
-    def __init__(self, path: Path, version: int, roots: Sequence[Path], entries: Sequence[Handler]) -> None:
+    def __init__(
+        self, path: Path, version: int, roots: Sequence[Path], entries: Sequence[Handler], sources: Sources
+    ) -> None:
         self.path = path
+        self.sources = sources
         self.version = version
         self.roots = tuple(roots)
         self.modules = {name: module for name, module in list(sys.modules.items()) if _below(module, self.roots)}
@@ -135,21 +139,30 @@ _paths: list[str] = []
 """What loading has put in front of sys.path."""
 _roots: set[Path] = set()
 """Directories of the current script: what comes from there belongs to scripts, and goes with the next load."""
+_finders: list[Finder] = []
+"""The one of the current script."""
 
 
-def load_script(path: Path, include_paths: Sequence[Path] = (), version: int = 1) -> Script:
-    """Execute the script and give its handlers; ScriptLoadError (with the traceback) when that fails."""
-    path = Path(path).resolve()
+def load_script(
+    path: Path, include_paths: Sequence[Path] = (), version: int = 1, sources: Mapping[str, Source] | None = None
+) -> Script:
+    """Execute the script and give its handlers; ScriptLoadError (with the traceback) when that fails.
+
+    `sources` of an earlier load are executed instead of the files.
+    """
+    recorded = dict(sources or {})
+    path = Path(recorded[SCRIPT_MODULE].path) if recorded else Path(path).resolve()
     roots = [path.parent, *(Path(include).resolve() for include in include_paths)]
     sys.dont_write_bytecode = True
     saved = _State()
     _roots.update(roots)
     _put_first(roots)
+    _find_by(Finder(roots, recorded))
     _drop_modules()
     _siphon_registry.clear()
     try:
-        _execute(path)
-        script = Script(path, version, roots, _siphon_registry.entries())
+        _execute(path, recorded)
+        script = Script(path, version, roots, _siphon_registry.entries(), recorded)
     except BaseException:
         saved.put_back()
         raise
@@ -165,12 +178,14 @@ class _State:
         self.path = list(sys.path)
         self.paths = list(_paths)
         self.roots = set(_roots)
+        self.finders = list(_finders)
         self.modules = {name: module for name, module in list(sys.modules.items()) if _is_script_module(name, module)}
 
     def put_back(self) -> None:
         _siphon_registry.restore(self.entries)
         sys.path[:] = self.path
         _paths[:] = self.paths
+        _find_by(*self.finders)
         _drop_modules()
         sys.modules.update(self.modules)
         _roots.intersection_update(self.roots)
@@ -182,6 +197,14 @@ def _put_first(roots: Sequence[Path]) -> None:
             sys.path.remove(old)
     _paths[:] = list(dict.fromkeys(str(root) for root in roots))
     sys.path[:0] = _paths
+
+
+def _find_by(*finders: Finder) -> None:
+    for old in _finders:
+        old.remove()
+    _finders[:] = finders
+    for finder in finders:
+        finder.install()
 
 
 def _drop_modules() -> None:
@@ -215,11 +238,14 @@ def _is_below(file: str, roots: Sequence[Path] | set[Path]) -> bool:
     return any(file.startswith(f"{root}/") or file == str(root) for root in roots)
 
 
-def _execute(path: Path) -> None:
+def _execute(path: Path, sources: Sources) -> None:
     try:
-        source = path.read_bytes()
+        if SCRIPT_MODULE not in sources:
+            sources[SCRIPT_MODULE] = source_of(path)
+        source = bytes_of(sources[SCRIPT_MODULE])
     except OSError as error:
-        raise ScriptLoadError(path, f"cannot be read: {error.strerror}", "") from error
+        what = (error.strerror or str(error)).lower()
+        raise ScriptLoadError(path, f"cannot be read: {what}", "") from error
     module = ModuleType(SCRIPT_MODULE)
     module.__file__ = str(path)
     sys.modules[SCRIPT_MODULE] = module
@@ -237,7 +263,8 @@ def _summary(error: BaseException, path: Path) -> str:
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == str(path):
             line = number
-    what = f"{type(error).__name__}: {error}"
+    text = error.msg if isinstance(error, SyntaxError) else error  # the text of one repeats file and line
+    what = f"{type(error).__name__}: {text}"
     return f"line {line}: {what}" if line else what
 
 

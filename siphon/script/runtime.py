@@ -11,7 +11,7 @@ The last two versions stay loaded; an event of a version that is gone runs in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyO
 from siphon.script.registry import Handler
 from siphon.script.reply import Reply
 from siphon.script.request import Request
+from siphon.script.sources import Source
 
 KEPT_VERSIONS = 2
 
@@ -53,13 +54,18 @@ class Runtime:
 
     # -- versions
 
-    def load(self, path: Path | None = None, version: int | None = None) -> int:
-        """Load the script as `version` (default: the next one) and make it current; ScriptLoadError changes nothing."""
+    def load(
+        self, path: Path | None = None, version: int | None = None, sources: Mapping[str, Source] | None = None
+    ) -> int:
+        """Load the script as `version` (default: the next one) and make it current; ScriptLoadError changes nothing.
+
+        `sources`: what an earlier load has recorded, instead of the files.
+        """
         wanted = self._current + 1 if version is None else version
         where = self.settings.script.path if path is None else path
         context = copy_context()
         context.run(binding.enter, Binding(self.settings, self.services, self.log))
-        script = context.run(load_script, where, self.settings.script.include_paths, wanted)
+        script = context.run(load_script, where, self.settings.script.include_paths, wanted, sources)
         self._scripts.pop(wanted, None)
         self._scripts[wanted] = script
         self._current = wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.loader import Script, load_script
 from siphon.script.runtime import Runtime
+from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.location import Location
@@ -201,7 +202,9 @@ class VirtualWorker:
 class ScriptOnce(Runtime):
     """A Runtime that executes a script once a process, however many workers have it: scripts of tests keep nothing."""
 
-    def load(self, path: Path | None = None, version: int | None = None) -> int:
+    def load(
+        self, path: Path | None = None, version: int | None = None, sources: Mapping[str, Source] | None = None
+    ) -> int:
         """See Runtime.load."""
         self._current = wanted = self._current + 1 if version is None else version
         self._scripts[wanted] = loaded(self.settings.script.path if path is None else path, wanted)

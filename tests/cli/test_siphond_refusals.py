@@ -87,7 +87,7 @@ def test_a_missing_script_is_78(site):
     site.script.unlink()
     done = site.siphond("--check")
     assert done.returncode == 78
-    assert done.stderr == f"{site.script}: script.path: cannot be read: No such file or directory\n"
+    assert done.stderr == f"{site.script}: script.path: cannot be read: no such file or directory\n"
 
 
 def test_a_start_with_a_broken_script_logs_the_traceback_and_makes_no_tables(site):
@@ -145,3 +145,10 @@ def test_a_state_directory_that_is_a_file_is_said_plainly(site):
     done = site.siphond()
     assert done.returncode == 78
     assert done.stderr.startswith("server.state_dir: ")
+
+
+def test_a_script_without_a_handler_is_warned_of(site):
+    site.script.write_text("x = 1\n")
+    done = site.siphond("--check")
+    assert done.returncode == 0
+    assert done.stderr == f"{site.script}: no handler of proxy.on_request: all gets 405 (warning)\n"

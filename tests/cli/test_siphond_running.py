@@ -94,6 +94,7 @@ def test_a_reload_takes_the_new_script_and_log_level(site):
     assert site.ask() == b"SIP/2.0 486 Busy"
     loaded = [line for line in site.text().splitlines() if "script.loaded" in line]
     assert {json.loads(line)["process"] for line in loaded} == {"w1", "w2", "timer"}
+    assert '"process":"main","call_id":"-","event":"reloaded"' in site.text()
     assert json.loads(site.siphonctl("status", "--json").stdout)["script_version"] == json.loads(loaded[0])["version"]
 
 
@@ -128,9 +129,34 @@ def test_a_reload_with_a_fault_changes_nothing(site, break_it, message):
     site.running[0].send_signal(signal.SIGHUP)
     site.until(lambda: "reload refused" in site.text())
     assert message in site.text()
+    assert "Traceback" not in site.text() and "siphon/cli" not in site.text()
     assert site.ask() == b"SIP/2.0 200 OK"
     site.file.write_text(good)
     assert pids(site) == before
+
+
+def test_a_worker_that_starts_over_a_broken_draft_runs_the_last_good_script(site):
+    site.start()
+    site.script.write_text(site.script.read_text().replace('200, "OK"', '486, "Busy"'))
+    site.siphonctl("reload")
+    site.until(lambda: site.text().count("script.loaded") == 3)
+    site.script.write_text("def f(:\n")
+    old = pids(site)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    site.until(lambda: not set(old) & set(pids(site)) and site.siphonctl("status").returncode == 0)
+    assert {site.ask() for _ in range(8)} == {b"SIP/2.0 486 Busy"}
+    assert "Traceback" not in site.text()
+
+
+def test_a_worker_that_starts_over_a_removed_script_runs_the_one_of_the_start(site):
+    site.start()
+    site.script.unlink()
+    old = pids(site)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    site.until(lambda: not set(old) & set(pids(site)) and site.siphonctl("status").returncode == 0)
+    assert {site.ask() for _ in range(8)} == {b"SIP/2.0 200 OK"}
 
 
 def test_a_script_that_changes_is_loaded_by_itself(site):

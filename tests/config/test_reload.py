@@ -20,8 +20,8 @@ RICH = {
 
 def test_settings_arrive_as_they_were_sent():
     settings = settings_for_tests(**RICH)
-    received, version = unpack(pack(settings, 7))
-    assert version == 7
+    received, version, sources = unpack(pack(settings, 7, {"helper": ("/x/helper.py", False, "\xff")}))
+    assert (version, sources) == (7, {"helper": ["/x/helper.py", False, "\xff"]})
     assert received == settings
     assert received.auth.users["alice"].password == "secret"
     assert received.listen.udp[1].dscp == 46

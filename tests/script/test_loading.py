@@ -66,7 +66,7 @@ def test_a_script_that_does_not_load_is_an_error_with_line_and_traceback(tmp_pat
 
 
 def test_a_missing_script_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(ScriptLoadError, match=r"script\.py: cannot be read: No such file"):
+    with pytest.raises(ScriptLoadError, match=r"script\.py: cannot be read: no such file"):
         Bench(tmp_path).runtime.load()
 
 
