@@ -42,7 +42,7 @@ _UNSAFE = re.compile(
 )
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|ha1|authorization|api_key", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+@")
-_DIGEST = re.compile(r'\b(response|cnonce)="?[0-9A-Za-z+/=]+"?', re.IGNORECASE)
+_DIGEST = re.compile(r'\b(response|nonce|cnonce|nextnonce)="?[^\s,;"]+"?', re.IGNORECASE)
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]')
 _RESERVED = frozenset(("time", "level", "process", "call_id", "event"))
 
