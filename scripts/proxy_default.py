@@ -8,10 +8,12 @@ CANCEL, ACK after a failure and Max-Forwards never reach this file: the transact
 from siphon import Request, auth, log, proxy, registrar
 
 REALM = "example.com"
+TRUSTED: list[str] = []  # networks of gateways and servers whose word on who is calling counts
 
 
 @proxy.on_request
 def route(request: Request) -> None:
+    forget_claims(request)
     if request.in_dialog:
         follow_dialog(request)
     elif not proxy.sanity_check(request):
@@ -23,6 +25,13 @@ def route(request: Request) -> None:
             registrar.save(request)
     else:
         call(request)
+
+
+def forget_claims(request: Request) -> None:
+    """Who a stranger says that it is must not reach those who would believe it (RFC 3325 §5)."""
+    for name in ("P-Asserted-Identity", "Remote-Party-ID"):
+        if request.has_header(name) and not request.source_ip_in(TRUSTED):
+            request.remove_header(name)
 
 
 def follow_dialog(request: Request) -> None:
