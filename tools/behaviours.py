@@ -149,7 +149,7 @@ from [behaviours.toml](behaviours.toml) and the names of the tests; edit those.
 - *tested*: the test named carries the id, perhaps beside others; it may show a part only. *parsed*: the message is in
   `tests/messages/` and its verdict is tested, what the proxy does with it is not. *open*: no test carries the id; it
   may work all the same.
-- Numbers that are missing are free. Redis, NAPTR and SRV are not built yet: what needs them is open.
+- Numbers that are missing are free. Redis is not built yet: what needs it is open.
 """
     return head + "".join(_group(title, group, best) for title, group in listed.items())
 

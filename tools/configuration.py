@@ -44,6 +44,7 @@ _CHECKED = {
     "_dscp": "DSCP name or number",
     "check_host": "host",
     "_address": '"ip:port"',
+    "_nameserver": '"ip" or "ip:port"',
     "_network": "network",
     "_directory_name": "name",
 }

@@ -9,7 +9,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from siphon.config.section import Section, table
-from siphon.config.values import Address, ConfigurationPath, Filled, Host, Network, Real, Switch, Text, Whole, choice
+from siphon.config.values import (
+    Address,
+    ConfigurationPath,
+    Filled,
+    Host,
+    Nameserver,
+    Network,
+    Real,
+    Switch,
+    Text,
+    Whole,
+    choice,
+)
 
 NOT_YET = (
     "limits.per_source",
@@ -20,9 +32,6 @@ NOT_YET = (
     "shared.timeout_ms",
     "tls",
     "listen.mtu",
-    "dns.servers",
-    "dns.ttl_min",
-    "dns.ttl_max",
     "registrar.liveness",
     "auth.http",
     "security.rate_limit",
@@ -72,7 +81,7 @@ class Tls(Section):
 class Dns(Section):
     """Resolving names of next hops, RFC 3263."""
 
-    servers: list[Text] = Field(default_factory=list, description="addresses of resolvers; the system's if empty")
+    servers: list[Nameserver] = Field(default_factory=list, description="addresses of resolvers; the system's if empty")
     timeout_ms: Whole = Field(2000, ge=10, le=60000, description="limit of one look-up")
     ttl_min: Whole = Field(1, ge=0, le=86400, description="shortest life of a cached answer, seconds")
     ttl_max: Whole = Field(3600, ge=1, le=604800, description="longest life of a cached answer, seconds")

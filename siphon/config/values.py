@@ -150,6 +150,16 @@ def _address(text: str) -> str:
 Address = Annotated[Text, AfterValidator(_address)]
 
 
+def _nameserver(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return _address(text)
+
+
+Nameserver = Annotated[Text, AfterValidator(_nameserver)]
+
+
 def _network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text, strict=False))

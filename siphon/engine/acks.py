@@ -11,7 +11,7 @@ from siphon.engine.plan import Plan
 from siphon.engine.requests import Arrival, check
 from siphon.forwarding.branch import COOKIE
 from siphon.forwarding.copy import forward_copy, outgoing_routes, via_value
-from siphon.forwarding.next_hop import LocalFailure, next_hop
+from siphon.forwarding.next_hop import Hop, LocalFailure, next_hop
 from siphon.forwarding.routes import RouteFacts, loose_route
 from siphon.sip.draft import Draft
 from siphon.sip.message import SipMessage, parse
@@ -42,11 +42,11 @@ def route_ack(arrival: Arrival, env: Environment) -> RoutedAck | None:
     return RoutedAck(parse(draft.to_bytes()) if draft.changed else message, route.consumed, arrival)
 
 
-def name_to_resolve(ack: RoutedAck, env: Environment) -> str | None:
-    """The host name that must be looked up before the ACK can be sent on; None when there is none."""
+def name_to_resolve(ack: RoutedAck, env: Environment) -> Hop | None:
+    """The hop whose name must be looked up before the ACK can be sent on; None when there is none."""
     outgoing = outgoing_routes(ack.message, ack.message.uri, env.identity)
     hop = next_hop(outgoing.next_hop, outgoing.routes, outgoing.uri, env.identity)
-    return None if isinstance(hop, LocalFailure) or hop.numeric is not None else hop.host
+    return None if isinstance(hop, LocalFailure) or hop.numeric is not None else hop
 
 
 def ack_datagram(ack: RoutedAck, env: Environment, token: bytes) -> Send | None:

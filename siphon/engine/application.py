@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,6 @@ from siphon.engine.facts import ScriptFacts, identity_of, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
-from siphon.engine.resolver import SystemResolver
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
@@ -30,7 +30,9 @@ from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
+from siphon.services.dns import Resolver
 from siphon.services.location import Location
+from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits
 from siphon.state.shm_store import ShmStore
 from siphon.state.store import Send, Wait
@@ -83,7 +85,10 @@ class Engine:
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
-        self.resolver = SystemResolver(context.aio.loop, boottime, self.settings.dns.timeout_ms / 1000)
+        chance = random.Random(os.urandom(16))
+        self.resolver = Resolver(
+            context.aio.loop, boottime, self.settings.dns, families_of(self.identity), chance.random
+        )
         self.store = ShmStore(self.shared.transactions, context.outbox)
         self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
         self.env = self.handlers.env = self._environment(keys)
@@ -162,6 +167,8 @@ class Engine:
             self._arm_owned(self.context.slot)
         if self.core.retry:
             self.core.retry_parked()
+        if self.store.failed:  # what an answer of DNS or a handler's end has sent
+            self._failed_sends()
         if self.context.is_helper and now >= self.next_expiry:
             self.next_expiry = now + EXPIRE_EVERY
             if now >= self.next_sweep:
@@ -189,6 +196,7 @@ class Engine:
             self.runtime.load(settings.script.path, version, sources)
             gc.freeze()
         self.handlers.configure(settings, self.services)
+        self.resolver.configure(settings.dns, families_of(self.identity))
         fresh = self._environment(keys)
         for name in Environment.__slots__:
             setattr(self.env, name, getattr(fresh, name))
@@ -329,6 +337,11 @@ class RandomBits:
 def signer_of(settings: Settings, keys: Keys) -> RouteSigner | None:
     """Signs our Record-Route; None when the configuration switches that off."""
     return RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
+
+
+def families_of(identity: Identity) -> list[int]:
+    """The address families that we can send in, that of the first listener first."""
+    return list(dict.fromkeys(6 if ":" in listener.ip else 4 for listener in identity.listeners))
 
 
 def route_source(ip: str) -> str:

@@ -12,7 +12,7 @@ from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
 from siphon.engine.results import fail_branch
 from siphon.forwarding.branch import branch_token, loop_value
 from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, via_value
-from siphon.forwarding.next_hop import LocalFailure, next_hop, refused_address
+from siphon.forwarding.next_hop import Hop, LocalFailure, next_hop, refused_address
 from siphon.forwarding.own_routes import record_routes
 from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, share_breadth
 from siphon.script.flow import split_address
@@ -160,13 +160,13 @@ def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> tuple[str, int
         return hop
     if hop.numeric is not None:
         return hop.numeric
-    addresses = env.resolve(hop.host)
-    return (addresses[0], hop.port or 5060) if addresses else UNREACHABLE
+    addresses = env.resolve(hop)
+    return addresses[0] if addresses else UNREACHABLE
 
 
-def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]]) -> set[str]:
-    """The host names that the plans need; looked up before the decision, which then finds them in the cache."""
-    names: set[str] = set()
+def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]]) -> set[Hop]:
+    """The hops by name that the plans need; looked up before the decision, which then finds them in the cache."""
+    names: set[Hop] = set()
     for plan in (p for group in groups for p in group):
         if plan.place is not None or not plan.valid:
             continue
@@ -176,7 +176,7 @@ def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]
         routes = () if plan.fork and not plan.path else outgoing.routes
         hop = next_hop(explicit, routes, outgoing.uri, env.identity)
         if not isinstance(hop, LocalFailure) and hop.numeric is None:
-            names.add(hop.host)
+            names.add(hop)
     return names
 
 

@@ -31,6 +31,7 @@ from siphon.engine.events import (
     TimerEvent,
 )
 from siphon.engine.retention import compact, shrink
+from siphon.forwarding.next_hop import Hop
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
 from siphon.sip.message import SipMessage
 from siphon.state.codec import BadRecord, decode, encode
@@ -60,7 +61,7 @@ class Handlers(Protocol):
 class Resolver(Protocol):
     """Looks names up; what it found is then in the environment's `resolve`."""
 
-    def look_up(self, names: set[str], done: Callable[[], None]) -> None: ...
+    def look_up(self, names: set[Hop], done: Callable[[], None]) -> None: ...
 
 
 class Reporter(Protocol):

@@ -1,7 +1,7 @@
 """What decisions may know besides record, event and time: settings, keys, who we are. Constant for one script version.
 
 Everything here is plain data or a question answered from memory, so a decision stays a pure function: `resolve` looks
-into a cache, the engine fills it before (siphon/engine/resolver.py).
+into a cache, the engine fills it before (siphon/services/dns/).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from siphon.config.settings import Settings
+from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.services.dialogs import Dialogs
+from siphon.services.dns import Address
 from siphon.sip.identity import Identity
 from siphon.state.record import NO_SLOT, Claim, ClaimKind, Record
 from siphon.transaction.step import Step
@@ -42,8 +44,8 @@ class Environment:
     tag_key: bytes
     loop_key: bytes
     script: ScriptFacts
-    resolve: Callable[[str], list[str] | None]
-    """Addresses of a name from the cache; None when it is not there or has none."""
+    resolve: Callable[[Hop], list[Address] | None]
+    """Where to try a hop, in order, from the cache; [] when it does not resolve, None when it must be looked up."""
     local_ip: Callable[[int, str], str]
     """Local address from which the wildcard listener of that index reaches an address; '' for others."""
     dialogs: Dialogs | None = None

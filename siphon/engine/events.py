@@ -33,6 +33,7 @@ from siphon.engine.responses import heard, judge, match, needs_reply_handlers, u
 from siphon.engine.timers import fire
 from siphon.engine.variables import merge_vars
 from siphon.forwarding.branch import Branch as OurBranch
+from siphon.forwarding.next_hop import Hop
 from siphon.script.outcome import Action, Answer, CancelOutcome, FailureOutcome, Outcome, Relay, ReplyOutcome
 from siphon.sip.build import response as build_response
 from siphon.sip.message import SipMessage, parse
@@ -44,9 +45,9 @@ from siphon.transaction.step import Step
 
 @dataclass(slots=True)
 class NeedNames:
-    """Host names to look up first."""
+    """Hops whose names are to be looked up first."""
 
-    names: set[str]
+    names: set[Hop]
 
 
 @dataclass(slots=True)
@@ -304,13 +305,13 @@ def second_final(record: Record, action: Action | None) -> int:
     return action.status if action.status != record.final_status else 0
 
 
-def names_of(env: Environment, step: Step, action: Action | None, outcome: Outcome) -> set[str]:
-    """Host names that an action needs and the cache does not have."""
+def names_of(env: Environment, step: Step, action: Action | None, outcome: Outcome) -> set[Hop]:
+    """Hops that an action needs and the cache does not have."""
     if action is None or isinstance(action, Answer):
         return set()
     message = outcome.parsed or (parse(outcome.message) if outcome.edited else step.request())
     groups = plan_relay(action, message.uri) if isinstance(action, Relay) else plan_fork(action)
-    return {name for name in names_to_resolve(env, message, groups) if env.resolve(name) is None}
+    return {hop for hop in names_to_resolve(env, message, groups) if env.resolve(hop) is None}
 
 
 def failure_reply(step: Step, env: Environment, branch: Branch) -> bytes:

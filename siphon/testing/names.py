@@ -6,6 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from siphon.forwarding.next_hop import Hop
+from siphon.services.dns import Address
+
 if TYPE_CHECKING:
     from siphon.testing.simulated import SimulatedWorld
     from siphon.testing.worker import VirtualWorker
@@ -23,18 +26,18 @@ class SlowNames:
         self._worker = worker
         self._random = random
         self._names = names
-        self._known: dict[str, list[str]] = {}
+        self._known: dict[Hop, list[Address]] = {}
 
-    def cached(self, name: str) -> list[str] | None:
-        """See SystemResolver.cached."""
-        return self._known.get(name)
+    def cached(self, hop: Hop) -> list[Address] | None:
+        """See Resolver.cached."""
+        return self._known.get(hop)
 
-    def look_up(self, names: set[str], done: Callable[[], None]) -> None:
+    def look_up(self, names: set[Hop], done: Callable[[], None]) -> None:
         """The answer comes later, to a worker that may have died meanwhile."""
         delay = self._random.random() * SLOWEST_SECS
         self._world.schedule.at(self._world.clock() + delay, self._worker.turn, self._answer, sorted(names), done)
 
-    def _answer(self, names: list[str], done: Callable[[], None]) -> None:
-        for name in names:
-            self._known[name] = self._names.get(name, [])
+    def _answer(self, names: list[Hop], done: Callable[[], None]) -> None:
+        for hop in names:
+            self._known[hop] = [(ip, hop.port or 5060) for ip in self._names.get(hop.host, [])]
         done()

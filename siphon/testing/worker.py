@@ -19,6 +19,7 @@ from siphon.engine.facts import ScriptFacts, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
+from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.loader import Script, load_script
@@ -26,6 +27,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
+from siphon.services.dns import Address
 from siphon.services.location import Location
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
@@ -40,7 +42,7 @@ SECRET = b"a secret that all virtual workers share"
 class Names(Resolver, Protocol):
     """A resolver with its cache."""
 
-    def cached(self, name: str) -> list[str] | None: ...
+    def cached(self, hop: Hop) -> list[Address] | None: ...
 
 
 class WorkerDied(BaseException):

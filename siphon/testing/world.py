@@ -13,7 +13,7 @@ siphon/testing/simulated.py makes a world with a bad network and mortal workers 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +25,8 @@ from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.facts import identity_of
 from siphon.engine.handlers import ScriptHandlers
+from siphon.forwarding.next_hop import Hop
+from siphon.services.dns import Address
 from siphon.state.codec import decode
 from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import LateStore, MemoryStore
@@ -39,18 +41,32 @@ Gate = Callable[[VirtualWorker, str], None]
 
 
 class NoResolver:
-    """Names of the virtual world."""
+    """Names of the virtual world: an address is text, or a pair with the port that an SRV record would name. A name in
+    `unknown` must be looked up first; `pending` holds who waits for that."""
 
     def __init__(self) -> None:
-        self.names: dict[str, list[str]] = {}
+        self.names: dict[str, Sequence[str | Address]] = {}
+        self.unknown: set[str] = set()
+        self.pending: list[tuple[set[Hop], Callable[[], None]]] = []
 
-    def cached(self, name: str) -> list[str] | None:
-        """Every name is known at once; unknown ones have no address."""
-        return self.names.get(name.lower(), [])
+    def cached(self, hop: Hop) -> list[Address] | None:
+        """Every other name is known at once; those without an entry have no address."""
+        name = hop.host.lower()
+        if name in self.unknown:
+            return None
+        port = hop.port or 5060
+        return [(place, port) if isinstance(place, str) else place for place in self.names.get(name, [])]
 
-    def look_up(self, names: set[str], done: Callable[[], None]) -> None:
-        """Nothing is ever missing from the cache."""
-        done()
+    def look_up(self, names: set[Hop], done: Callable[[], None]) -> None:
+        """The answer comes by answer()."""
+        self.pending.append((names, done))
+
+    def answer(self) -> None:
+        """All look-ups have come to an end; a name without addresses has none."""
+        pending, self.pending = self.pending, []
+        for hops, done in pending:
+            self.unknown -= {hop.host.lower() for hop in hops}
+            done()
 
 
 class World:

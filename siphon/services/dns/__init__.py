@@ -1,0 +1,6 @@
+"""Names of next hops to addresses: RFC 3263 over DNS and the hosts file, with a cache that decisions read."""
+
+from siphon.services.dns.order import Address
+from siphon.services.dns.resolver import Resolver
+
+__all__ = ["Address", "Resolver"]

@@ -1,0 +1,116 @@
+"""A DNS server on loopback for tests: answers over UDP and TCP from a table, and misbehaves on request."""
+
+import asyncio
+import struct
+from collections.abc import Sequence
+
+A, CNAME, SOA, AAAA, SRV, NAPTR = 1, 5, 6, 28, 33, 35
+NXDOMAIN, SERVFAIL = 3, 2
+UDP_BYTES = 512
+
+Record = tuple[int, int, bytes]
+"""Type, time to live, data."""
+
+
+def name(text: str) -> bytes:
+    labels = [label.encode() for label in text.split(".") if label]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def text(value: str) -> bytes:
+    return bytes([len(value)]) + value.encode()
+
+
+def a(ip: str, ttl: int = 60) -> Record:
+    return A, ttl, bytes(int(part) for part in ip.split("."))
+
+
+def cname(target: str, ttl: int = 60) -> Record:
+    return CNAME, ttl, name(target)
+
+
+def srv(priority: int, weight: int, port: int, target: str, ttl: int = 60) -> Record:
+    return SRV, ttl, struct.pack("!HHH", priority, weight, port) + name(target)
+
+
+def naptr(order: int, preference: int, flags: str, service: str, replacement: str, ttl: int = 60) -> Record:
+    head = struct.pack("!HH", order, preference)
+    return NAPTR, ttl, head + text(flags) + text(service) + text("") + name(replacement)
+
+
+class Nameserver(asyncio.DatagramProtocol):
+    """`zone` holds the records of a name; a name that is not there does not exist. `silent` holds types that get no
+    answer, `failing` those that get SERVFAIL; `liar` sends a wrong id and an answer from elsewhere before the right."""
+
+    def __init__(self) -> None:
+        self.zone: dict[str, list[Record]] = {}
+        self.silent: set[int] = set()
+        self.failing: set[int] = set()
+        self.liar: Record | None = None
+        self.asked: list[tuple[str, int]] = []
+        self.streams = 0
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, ("127.0.0.1", 0))
+        self.port = self.transport.get_extra_info("sockname")[1]
+        self.other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 0))
+        self.server = await asyncio.start_server(self.stream, "127.0.0.1", self.port)
+
+    def close(self) -> None:
+        self.transport.close()
+        self.other.close()
+        self.server.close()
+
+    def asked_types(self, host: str) -> list[int]:
+        return [kind for asked, kind in self.asked if asked == host]
+
+    def datagram_received(self, data: bytes, source: tuple[str, int]) -> None:
+        host, kind, question = read(data)
+        self.asked.append((host, kind))
+        if kind in self.silent:
+            return
+        if self.liar is not None:
+            forged = reply(data[:2], question, [self.liar])
+            self.other.sendto(forged, source)
+            self.transport.sendto(bytes([forged[0] ^ 1]) + forged[1:], source)
+        answer = self.answer(data[:2], host, kind, question)
+        if len(answer) > UDP_BYTES:
+            answer = reply(data[:2], question, [], flags=0x8380)
+        self.transport.sendto(answer, source)
+
+    async def stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.streams += 1
+        data = await reader.readexactly(struct.unpack("!H", await reader.readexactly(2))[0])
+        host, kind, question = read(data)
+        answer = self.answer(data[:2], host, kind, question)
+        writer.write(struct.pack("!H", len(answer)) + answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    def answer(self, number: bytes, host: str, kind: int, question: bytes) -> bytes:
+        if kind in self.failing:
+            return reply(number, question, [], flags=0x8180 | SERVFAIL)
+        if host not in self.zone:
+            return reply(number, question, [], flags=0x8180 | NXDOMAIN)
+        return reply(number, question, [r for r in self.zone[host] if r[0] in (kind, CNAME)])
+
+
+def read(data: bytes) -> tuple[str, int, bytes]:
+    """Name, type and question section of a query."""
+    labels, position = [], 12
+    while size := data[position]:
+        labels.append(data[position + 1 : position + 1 + size].decode().lower())
+        position += 1 + size
+    return ".".join(labels), struct.unpack_from("!H", data, position + 1)[0], data[12 : position + 5]
+
+
+def reply(number: bytes, question: bytes, records: Sequence[Record], flags: int = 0x8180) -> bytes:
+    head = number + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
+    return head + question + b"".join(_record(record) for record in records)
+
+
+def _record(record: Record) -> bytes:
+    kind, ttl, data = record
+    return b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, ttl, len(data)) + data
