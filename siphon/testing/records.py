@@ -21,6 +21,8 @@ def _pending(record: Record) -> str:
         return "a record without final and without deadline"
     if not record.claims and not record.trying_at and all(branch.result for branch in record.branches):
         return "a record without final that waits for nothing"
+    if record.cancelled and all(branch.result and not branch.judging for branch in record.branches):
+        return "a cancelled call whose branches have all ended"
     declined = any(600 <= branch.result < 700 and branch.index >= record.attempt_first for branch in record.branches)
     return _branches(record, cancelled=record.cancelled or (declined and not record.claim(ClaimKind.FAILURE)))
 

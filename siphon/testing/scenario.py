@@ -100,13 +100,13 @@ def _faults(r: Random, workers: int) -> Faults:
     elif kind == 3:
         faults.deaths = tuple((_when(r), r.randrange(workers)) for _ in range(r.randrange(1, 3)))
     elif kind == 4:
-        at = _when(r)
-        faults.deaths = tuple((at, slot) for slot in range(workers))
+        at = _when(r)  # a restart: the helper is gone too
+        faults.deaths = tuple((at, slot) for slot in range(workers + 1))
     elif kind == 5:
         faults.pauses = tuple(
             (_when(r), r.choice((0.03, 0.3, 2.0, 3.5)), r.randrange(workers)) for _ in range(r.randrange(1, 4))
         )
-    faults.down_for = r.choice((0.02, 0.2, 1.0, 1.8))
+    faults.down_for = r.choice((0.02, 0.2, 1.0, 1.8)) if kind != 4 else r.choice((0.2, 1.0, 6.0))
     if r.random() < 0.25:
         faults.conflicts = r.choice((0.05, 0.4))
     if r.random() < 0.2:

@@ -134,6 +134,8 @@ class SimulatedWorld(World):
 
     def read(self, slot: int) -> None:
         """Whoever reads the socket reads it; a datagram that waited too long is dropped."""
+        if slot == self.count_of_workers:
+            return  # the helper has no socket
         worker = self.reader(slot)
         queue = self.sockets[slot]
         while worker is not None and worker.alive and not worker.paused and queue:
