@@ -95,3 +95,14 @@ def test_reg_24_a_service_route_is_in_the_2xx_to_register_and_leads_back_here(ma
     headers = f"Route: {phone.inbox[0].first('Service-Route').decode()}\n"  # type: ignore[union-attr]
     phone.send(phone.request("INVITE", "sip:carol@example.com", headers=headers), worker)
     assert callee.requests == ["INVITE"] and not callee.last.has("Route")
+
+
+def test_a_copy_of_a_register_that_comes_by_another_path_changes_nothing(make_world: Make) -> None:
+    world = make_world(PHONES % 5092)
+    phone = world.agent("127.0.0.2", 5091)
+    texts = [phone.request("REGISTER", "sip:example.com", call_id="r1", to=BOB) for _ in range(2)]
+    phone.send(texts[0], 0)
+    phone.send(texts[1].replace("Contact: <sip:127.0.0.2:5091>", "Contact: <sip:127.0.0.2:5091>;expires=0"), 1)
+    assert phone.statuses == [200, 500]
+    call(world)
+    assert phone.requests == ["INVITE"]
