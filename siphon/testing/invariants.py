@@ -86,6 +86,11 @@ class Checks:
         tag = message.to_tag or b""
         return b"%d %b %b %b" % (message.status, message.call_id, message.cseq_method.encode(), tag)
 
+    def in_time(self) -> bool:
+        """Whether what is being read is a response whose record still lives."""
+        ours = None if self.reading is None or self.reading.is_request else parse_branch(self.reading.via.branch)
+        return ours is not None and self.world.transactions.head(ours.transaction) is not None
+
     def version_if_stale(self, data: bytes) -> tuple[bytes, int] | None:
         """Key and version of a record that this response must not change: it is for an earlier one of that key."""
         ours = None if self.reading is None or self.reading.is_request else parse_branch(self.reading.via.branch)

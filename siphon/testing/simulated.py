@@ -146,7 +146,9 @@ class SimulatedWorld(World):
                 worker.turn(worker.ingest.datagram, data, source, 0, "", arrived)
                 if stale is not None and (head := self.transactions.head(stale[0])) and head.version != stale[1]:
                     self.checks.fail("a stale response has changed a later record")
-                self.schedule.at(self.clock() + SURVIVED_SECS, self.checks.proxy_has_read, worker, self.checks.reading)
+                read = self.checks.reading
+                if self.checks.in_time():
+                    self.schedule.at(self.clock() + SURVIVED_SECS, self.checks.proxy_has_read, worker, read)
                 self.retry(worker)
 
     def reader(self, slot: int) -> VirtualWorker | None:
