@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from siphon.engine.answers import answer
 from siphon.engine.cancelling import attempt_bytes, forwarded
@@ -16,6 +17,7 @@ from siphon.forwarding.next_hop import Hop, LocalFailure, next_hop, refused_addr
 from siphon.forwarding.own_routes import record_routes
 from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, share_breadth
 from siphon.script.flow import split_address
+from siphon.services.dns import Address
 from siphon.sip.identity import Listener
 from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import Splices, pack_splices
@@ -26,6 +28,8 @@ from siphon.transaction.step import Step
 
 UNREACHABLE = LocalFailure(503, "Service Unavailable")
 TOO_LARGE = LocalFailure(513, "Message Too Large")
+MAX_ADDRESSES = 8
+"""Addresses of one target that are tried."""
 LARGEST_DATAGRAM = 65507
 """What UDP carries over IPv4 (NAT-09)."""
 
@@ -39,6 +43,8 @@ class Place:
     listener: Listener
     local_ip: str
     sent_by: str
+    others: tuple[Address, ...] = ()
+    """Further addresses of the same target, to be tried when this one fails (RFC 3263 §4.3)."""
 
 
 def start_next(step: Step, env: Environment) -> None:
@@ -65,8 +71,11 @@ def attempt_base(step: Step) -> SipMessage:
     return step.base
 
 
-def start_branch(step: Step, env: Environment, base: SipMessage, plan: Plan, breadth: int) -> None:
-    """Make one branch and send its copy; what cannot be sent is a branch that has failed already (API 7.2)."""
+def start_branch(
+    step: Step, env: Environment, base: SipMessage, plan: Plan, breadth: int, ring_at: float = 0.0
+) -> None:
+    """Make one branch and send its copy; what cannot be sent is a branch that has failed already (API 7.2). `ring_at`:
+    the ring time of its slot has begun with an earlier branch."""
     r = step.record
     branch = Branch(r.next_index)
     r.next_index += 1
@@ -82,12 +91,14 @@ def start_branch(step: Step, env: Environment, base: SipMessage, plan: Plan, bre
         return
     branch.ip, branch.port = place.ip, place.port
     branch.listener, branch.local_ip = place.listener.index, place.local_ip
+    if place.others:
+        branch.others = pack_plans([[replace(plan, addresses=place.others, breadth=breadth)]])
     branch.splices = pack_splices(_splices(step, env, base, branch, place, outgoing, breadth))
     data = forwarded(r, branch)
     if len(data) > LARGEST_DATAGRAM:
         _never_sent(step, env, branch, TOO_LARGE)
     else:
-        _send(step, branch, data)
+        _send(step, branch, data, ring_at)
 
 
 def _never_sent(step: Step, env: Environment, branch: Branch, failure: LocalFailure) -> None:
@@ -96,10 +107,10 @@ def _never_sent(step: Step, env: Environment, branch: Branch, failure: LocalFail
     fail_branch(step, env, branch, failure.status)
 
 
-def _send(step: Step, branch: Branch, data: bytes) -> None:
+def _send(step: Step, branch: Branch, data: bytes, ring_at: float) -> None:
     r = step.record
     if r.ring_timeout:
-        branch.ring_at = step.now + r.ring_timeout
+        branch.ring_at = ring_at or step.now + r.ring_timeout
     if r.invite:
         branch.timer_c_at = step.now + step.timing.timer_c
         invite_client.apply(step, branch, invite_client.Event.START, data)
@@ -127,18 +138,22 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
     """Address and socket of a branch, or why it has none."""
     if not plan.valid or plan.transport not in ("", "udp"):
         return UNREACHABLE
-    if plan.place is not None:
-        ip, port = plan.place
-    else:
-        found = _resolve(env, plan, outgoing)
-        if isinstance(found, LocalFailure):
-            return _recorded_peer(env, record) or found
-        ip, port = found
-    if refused_address(ip, port):
-        return UNREACHABLE
-    listener = _listener(env, record, plan, ":" in ip)
+    found = plan.addresses or ((plan.place,) if plan.place is not None else _resolve(env, plan, outgoing))
+    if isinstance(found, LocalFailure):
+        return _recorded_peer(env, record) or found
+    for number, address in enumerate(found, 1):
+        place = _place(env, record, plan, *address)
+        if place is not None:
+            place.others = tuple(found[number:])
+            return place
+    return UNREACHABLE
+
+
+def _place(env: Environment, record: Record, plan: Plan, ip: str, port: int) -> Place | None:
+    """How an address is sent to; None when it must not or cannot be."""
+    listener = None if refused_address(ip, port) else _listener(env, record, plan, ":" in ip)
     if listener is None:
-        return UNREACHABLE
+        return None
     local_ip = split_address(plan.local_addr)[0] if plan.local_addr else env.local_ip(listener.index, ip)
     return Place(ip, port, listener, local_ip, plan.sent_by or env.identity.sent_by(listener, local_ip))
 
@@ -152,16 +167,15 @@ def _recorded_peer(env: Environment, record: Record) -> Place | None:
     return Place(side.ip, side.port, listener, side.local_ip, env.identity.sent_by(listener, side.local_ip))
 
 
-def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> tuple[str, int] | LocalFailure:
+def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Address] | LocalFailure:
     explicit = plan.next_hop.encode() if plan.next_hop else outgoing.next_hop
     routes = () if plan.fork and not plan.path else outgoing.routes
     hop = next_hop(explicit, routes, outgoing.uri, env.identity)
     if isinstance(hop, LocalFailure):
         return hop
     if hop.numeric is not None:
-        return hop.numeric
-    addresses = env.resolve(hop)
-    return addresses[0] if addresses else UNREACHABLE
+        return (hop.numeric,)
+    return (env.resolve(hop) or [])[:MAX_ADDRESSES] or UNREACHABLE
 
 
 def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]]) -> set[Hop]:

@@ -23,6 +23,7 @@ class Plan:
 
     `next_hop` is the script's own choice ("" = Route or Request-URI), `place` a numeric address that needs no look-up,
     `sent_by` the script's text for our Via. `valid` False: a target that cannot be reached at all, a failed branch.
+    `addresses` is what is left of those its name resolved to once one has failed, `breadth` its share of Max-Breadth.
     """
 
     uri: bytes
@@ -35,6 +36,8 @@ class Plan:
     sent_by: str = ""
     fork: bool = False
     valid: bool = True
+    addresses: tuple[tuple[str, int], ...] = ()
+    breadth: int = 0
 
 
 def plan_relay(relay: Relay, uri: bytes) -> list[list[Plan]]:
@@ -101,5 +104,6 @@ def unpack_plans(data: bytes) -> list[list[Plan]]:
 def _unpack(row: list[object]) -> Plan:
     plan = Plan(*row)  # type: ignore[arg-type]
     plan.path = tuple(plan.path)
+    plan.addresses = tuple((ip, port) for ip, port in plan.addresses)
     plan.place = None if plan.place is None else (plan.place[0], plan.place[1])
     return plan

@@ -9,6 +9,7 @@ from __future__ import annotations
 from siphon.engine.answers import answer, respond
 from siphon.engine.cancelling import ANSWERED_ELSEWHERE, cancel_branches, send_cancel, sent_invite
 from siphon.engine.environment import Environment
+from siphon.engine.failover import fail_over
 from siphon.engine.results import fail_branch
 from siphon.engine.settle import settle
 from siphon.engine.variables import merge_vars
@@ -181,7 +182,7 @@ def _success(step: Step, env: Environment, branch: Branch, status: int, data: by
 def forget_failures(record: Record) -> None:
     """The call was answered: stored failures will not be sent any more."""
     for branch in record.branches:
-        branch.response = b""
+        branch.response = branch.others = b""
         branch.judging = False
     record.claims = [c for c in record.claims if c.kind != ClaimKind.REPLY]
 
@@ -197,7 +198,8 @@ def _drop_2xx(step: Step, env: Environment, branch: Branch) -> None:
 
 
 def _failure(step: Step, env: Environment, branch: Branch, status: int, data: bytes) -> None:
-    fail_branch(step, env, branch, status, data)
+    if status != 503 or not fail_over(step, env, branch, status):
+        fail_branch(step, env, branch, status, data)
     settle(step, env)
 
 
@@ -210,7 +212,8 @@ def unreachable(step: Step, env: Environment, branch: Branch) -> Step | None:
         failed = non_invite_client.apply(step, branch, branch, non_invite_client.Event.UNREACHABLE)
     if not failed:
         return _cancel_unreachable(step, branch)
-    fail_branch(step, env, branch, 503)
+    if branch.provisional or not fail_over(step, env, branch, 503):
+        fail_branch(step, env, branch, 503)
     settle(step, env)
     return step
 

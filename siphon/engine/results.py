@@ -30,6 +30,7 @@ def fail_branch(step: Step, env: Environment, branch: Branch, status: int, respo
     CANCEL is a 487 (CAN-04).
     """
     branch.ring_at = branch.timer_c_at = branch.give_up_at = 0.0
+    branch.others = b""
     if branch.result:
         return
     r = step.record
@@ -50,7 +51,7 @@ def fail_branch(step: Step, env: Environment, branch: Branch, status: int, respo
 
 def best_branch(record: Record) -> Branch | None:
     """The branch whose failure goes up; failures of earlier attempts are candidates too."""
-    failed = {b.index: b for b in record.branches if b.result >= 300 and b.cancel_by not in _ABSORBED}
+    failed = {b.index: b for b in record.branches if b.result >= 300 and not b.moved and b.cancel_by not in _ABSORBED}
     candidates = [_Judged(Candidate(b.result, origin_of(record, b), b.order), b.index) for b in failed.values()]
     best = best_response(candidates)
     return None if best is None else failed[best.index]

@@ -39,7 +39,7 @@ def compact(record: Record) -> None:
         return
     record.request = record.edits = record.attempt_edits = record.vars = record.consumed = record.targets = b""
     for branch in record.branches:
-        branch.splices = branch.response = branch.uri = b""
+        branch.splices = branch.response = branch.uri = branch.others = b""
 
 
 def shrink(record: Record) -> None:
@@ -49,6 +49,7 @@ def shrink(record: Record) -> None:
     """
     record.vars = b""
     for branch in record.branches:
+        branch.others = b""
         if branch.response and branch.result >= 300:
             branch.response = _lean(branch.response)
     if len(record.last_response) > LEAN_BYTES:

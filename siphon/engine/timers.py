@@ -11,6 +11,7 @@ from collections.abc import Callable
 from siphon.engine.answers import answer, overdue
 from siphon.engine.cancelling import cancel_branch, cancel_bytes, forwarded, is_live, send_cancel
 from siphon.engine.environment import CLAIM_SECS, Environment
+from siphon.engine.failover import fail_over
 from siphon.engine.results import fail_branch
 from siphon.engine.settle import settle
 from siphon.state.record import NO_SLOT, Branch, CancelCause, Claim, ClaimKind, Client
@@ -98,7 +99,7 @@ def _timeout(step: Step, env: Environment, branch: Branch) -> None:
         timed_out = invite_client.apply(step, branch, invite_client.Event.TIMER_B)
     else:
         timed_out = non_invite_client.apply(step, branch, branch, non_invite_client.Event.TIMER_F)
-    if timed_out:
+    if timed_out and (branch.provisional or not fail_over(step, env, branch, 408)):
         fail_branch(step, env, branch, 408)
 
 

@@ -91,7 +91,7 @@ def encode(r: Record) -> bytes:
 
 def _encode_branch(b: Branch, out: list[bytes], tail: list[bytes]) -> None:
     c = b.cancel
-    flags = b.provisional | b.local << 1 | b.judging << 2 | b.dropped << 3
+    flags = b.provisional | b.local << 1 | b.judging << 2 | b.dropped << 3 | b.moved << 4
     state = at.NO_CANCEL if c is None else c.state
     out.append(
         at.BRANCH.pack(
@@ -101,7 +101,7 @@ def _encode_branch(b: Branch, out: list[bytes], tail: list[bytes]) -> None:
     own = (b.resend_at, b.interval, b.timeout_at, b.end_at, b.ring_at, b.timer_c_at, b.give_up_at)
     theirs = (0.0, 0.0, 0.0, 0.0) if c is None else (c.resend_at, c.interval, c.timeout_at, c.end_at)
     out.append(at.BRANCH_TIMES.pack(*own, *theirs))
-    parts = (b.ip.encode(), b.local_ip.encode(), b.uri, b.splices, b.response, b.cancel_reason)
+    parts = (b.ip.encode(), b.local_ip.encode(), b.uri, b.splices, b.response, b.cancel_reason, b.others)
     out.append(_BRANCH_LENGTHS.pack(*map(len, parts)))
     tail.extend(parts)
 
@@ -157,6 +157,7 @@ def _decode_branch(data: bytes, position: int) -> tuple[Branch, tuple[int, ...]]
     b.order = order
     b.cancel_by = CancelCause(cause)
     b.provisional, b.local, b.judging, b.dropped = bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
+    b.moved = bool(flags & 16)
     position += at.BRANCH.size
     times = at.BRANCH_TIMES.unpack_from(data, position)
     b.resend_at, b.interval, b.timeout_at, b.end_at, b.ring_at, b.timer_c_at, b.give_up_at = times[:7]
@@ -187,5 +188,5 @@ def _parts(r: Record, data: bytes, position: int, sizes: tuple[int, ...], length
             pieces.append(data[position : position + size])
             position += size
         branch.ip, branch.local_ip = pieces[0].decode(), pieces[1].decode()
-        branch.uri, branch.splices, branch.response, branch.cancel_reason = pieces[2:]
+        branch.uri, branch.splices, branch.response, branch.cancel_reason, branch.others = pieces[2:]
     return r

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of this layout; stored in every record and in the table's head."""
 
 # layout, server state, flags, strategy, attempts, final status, listener, source port, reply port, next index,
@@ -54,9 +54,9 @@ BRANCH = struct.Struct("<HBBBHHHHHHB")
 # resend_at, interval, timeout_at, end_at, ring_at, timer_c_at, give_up_at, cancel: resend_at, interval, timeout_at,
 # end_at
 BRANCH_TIMES = struct.Struct("<11d")
-BRANCH_PARTS = ("ip", "local_ip", "uri", "splices", "response", "cancel_reason")
+BRANCH_PARTS = ("ip", "local_ip", "uri", "splices", "response", "cancel_reason", "others")
 BRANCH_TEXT = frozenset(("ip", "local_ip"))
-BRANCH_FLAGS = ("provisional", "local", "judging", "dropped")
+BRANCH_FLAGS = ("provisional", "local", "judging", "dropped", "moved")
 NO_CANCEL = 0xFF
 
 # kind, branch, slot, generation, runs, deadline

@@ -82,7 +82,9 @@ class Branch(Client):
         "listener",
         "local",
         "local_ip",
+        "moved",
         "order",
+        "others",
         "port",
         "provisional",
         "response",
@@ -103,6 +105,8 @@ class Branch(Client):
         self.local_ip = ""
         self.uri = b""
         self.splices = b""
+        self.others = b""  # the plan with the target's further addresses, packed; empty when there are none
+        self.moved = False  # given up for the target's next address: a later branch has the slot (RFC 3263 §4.3)
         self.last_status = 0
         self.provisional = False  # has had a 1xx, 100 included: CANCEL may go (RFC 3261 §9.1)
         self.result = 0
