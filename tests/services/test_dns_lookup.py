@@ -8,13 +8,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from nameserver import AAAA, NAPTR, SRV, A, Nameserver, a, cname, naptr, srv
 
 from siphon.config.later import Dns
 from siphon.forwarding.next_hop import Hop
 from siphon.services.dns import Resolver, ares
 from siphon.services.dns.files import HostsFile
 from siphon.services.dns.order import Address, Srv, by_priority
+from siphon.testing.nameserver import AAAA, NAPTR, SRV, A, Nameserver, a, cname, naptr, srv
 
 
 class Bench:

@@ -1,4 +1,6 @@
-"""A DNS server on loopback for tests: answers over UDP and TCP from a table, and misbehaves on request."""
+"""A DNS server on loopback: answers over UDP and TCP from a table, and misbehaves on request."""
+
+from __future__ import annotations
 
 import asyncio
 import struct
@@ -13,27 +15,33 @@ Record = tuple[int, int, bytes]
 
 
 def name(text: str) -> bytes:
+    """A domain name on the wire."""
     labels = [label.encode() for label in text.split(".") if label]
     return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 def text(value: str) -> bytes:
+    """A character string on the wire."""
     return bytes([len(value)]) + value.encode()
 
 
 def a(ip: str, ttl: int = 60) -> Record:
+    """An A record."""
     return A, ttl, bytes(int(part) for part in ip.split("."))
 
 
 def cname(target: str, ttl: int = 60) -> Record:
+    """A CNAME record."""
     return CNAME, ttl, name(target)
 
 
 def srv(priority: int, weight: int, port: int, target: str, ttl: int = 60) -> Record:
+    """An SRV record."""
     return SRV, ttl, struct.pack("!HHH", priority, weight, port) + name(target)
 
 
 def naptr(order: int, preference: int, flags: str, service: str, replacement: str, ttl: int = 60) -> Record:
+    """A NAPTR record without a regular expression."""
     head = struct.pack("!HH", order, preference)
     return NAPTR, ttl, head + text(flags) + text(service) + text("") + name(replacement)
 
@@ -51,6 +59,7 @@ class Nameserver(asyncio.DatagramProtocol):
         self.streams = 0
 
     async def start(self) -> None:
+        """Open a port on the running loop."""
         loop = asyncio.get_running_loop()
         self.transport, _ = await loop.create_datagram_endpoint(lambda: self, ("127.0.0.1", 0))
         self.port = self.transport.get_extra_info("sockname")[1]
@@ -58,14 +67,13 @@ class Nameserver(asyncio.DatagramProtocol):
         self.server = await asyncio.start_server(self.stream, "127.0.0.1", self.port)
 
     def close(self) -> None:
+        """Close the sockets."""
         self.transport.close()
         self.other.close()
         self.server.close()
 
-    def asked_types(self, host: str) -> list[int]:
-        return [kind for asked, kind in self.asked if asked == host]
-
     def datagram_received(self, data: bytes, source: tuple[str, int]) -> None:
+        """A query over UDP."""
         host, kind, question = read(data)
         self.asked.append((host, kind))
         if kind in self.silent:
@@ -80,6 +88,7 @@ class Nameserver(asyncio.DatagramProtocol):
         self.transport.sendto(answer, source)
 
     async def stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A query over TCP."""
         self.streams += 1
         data = await reader.readexactly(struct.unpack("!H", await reader.readexactly(2))[0])
         host, kind, question = read(data)
@@ -90,6 +99,7 @@ class Nameserver(asyncio.DatagramProtocol):
         writer.close()
 
     def answer(self, number: bytes, host: str, kind: int, question: bytes) -> bytes:
+        """The response to a query."""
         if kind in self.failing:
             return reply(number, question, [], flags=0x8180 | SERVFAIL)
         if host not in self.zone:
@@ -107,6 +117,7 @@ def read(data: bytes) -> tuple[str, int, bytes]:
 
 
 def reply(number: bytes, question: bytes, records: Sequence[Record], flags: int = 0x8180) -> bytes:
+    """A response on the wire."""
     head = number + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
     return head + question + b"".join(_record(record) for record in records)
 
