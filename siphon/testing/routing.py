@@ -3,6 +3,7 @@
     targets=URI,URI strategy=parallel|sequential|q timeout=SECS     fork
     wait=SECS           the handler awaits before it decides
     answer=STATUS       it answers itself; drop=1 it does nothing; half=1 it sends 183 and then nothing
+    challenge=1         it asks for credentials, statelessly; early=1 it sends 183 before it forks
     reply_wait=SECS     on_reply awaits; edit=1 it edits; mute=STATUS it drops that response; reject=STATUS on a 183
     retarget=URI        on_failure tries that; failed=STATUS it answers; failure_wait=SECS it awaits before
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 HEAD = """
 import asyncio
-from siphon import proxy
+from siphon import auth, proxy
 
 def plan(request):
     return dict(pair.split("=", 1) for pair in (request.get_header("X-Plan") or "").split())
@@ -42,6 +43,11 @@ async def route(request):
         request.set_reply_header("X-Here", "yes")
         request.reply(int(p["answer"]), "Answered Here")
         return
+    if "challenge" in p:
+        auth.require_proxy_digest(request)
+        return
+    if "early" in p:
+        request.reply(183, "Early")
     request.vars["n"] = 1
     if request.method == "INVITE":
         request.record_route()

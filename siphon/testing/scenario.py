@@ -150,6 +150,10 @@ def _directions(r: Random, s: Scenario, invite: bool) -> str:
         return " ".join([*words, f"answer={r.choice((200, 404, 486, 603))}"])
     if what < 0.08 and invite:
         return " ".join([*words, r.choice(("drop=1", "half=1"))])
+    if what < 0.11:
+        return " ".join([*words, "challenge=1"])
+    if what < 0.2 and invite:
+        words.append("early=1")
     count = r.choice((1, 1, 2, 3))
     targets = [_target(r, s) for _ in range(count)]
     words.append("targets=" + ",".join(targets))

@@ -37,7 +37,7 @@ def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
     if caller.cancel is not None:
         if not caller.cancel.finals:
             yield f"{name}: CANCEL without answer"
-        elif caller.final != 503 and not all(data.startswith(b"SIP/2.0 200") for data in caller.cancel.finals):
+        elif caller.final not in (407, 503) and not all(data.startswith(b"SIP/2.0 200") for data in caller.cancel.finals):
             yield f"{name}: CANCEL refused"
     if "edit=1" in caller.plan.directions and world.edits and caller.cancel is None:
         for status, tag in caller.unedited:
@@ -49,7 +49,8 @@ def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
 
 def _asker(asker: Asker) -> Iterator[str]:
     for exchange in asker.exchanges:
-        explained = {data for data in exchange.finals if not data.startswith(b"SIP/2.0 503")}  # full table: stateless
+        stateless = (b"SIP/2.0 503", b"SIP/2.0 407") if "challenge=1" in asker.directions else b"SIP/2.0 503"
+        explained = {data for data in exchange.finals if not data.startswith(stateless)}
         if len(explained) > 1:
             yield f"{asker.name}: several finals"
         if not exchange.finals and "silent=1" not in asker.directions:

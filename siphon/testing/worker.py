@@ -27,7 +27,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
-from siphon.services.dns import Address
+from siphon.services.dns import Address, Rests
 from siphon.services.location import Location
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
@@ -194,6 +194,7 @@ class VirtualWorker:
             resolve=self.resolver.cached,
             local_ip=lambda listener, ip: "",
             dialogs=Dialogs(self.world.dialogs, keys.table, self.world.settings.dialog.max_age_secs),
+            rests=Rests(self.world.dialogs, keys.table),
             slot=self.slot,
             owner=self.slot,
             generation=self.generation,
