@@ -95,8 +95,9 @@ class Sipp:
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.stop()
-            raise AssertionError(f"{self.name} did not end within {timeout} s\n{self.report()}") from None
+            raise AssertionError(
+                f"{self.name} did not end within {timeout} s: {self.stop()}\n{self.report()}"
+            ) from None
         assert status in (0, 1, 97, 99), f"{self.name} exited with {status}\n{self.report()}"
         return Statistics.read(self.statistics_file)
 

@@ -19,7 +19,7 @@ def serve_bob(proxy, agent, sipp, scenario, **values):
 def test_2000_calls_at_200_a_second_pass_without_a_failure_or_a_retransmission(steering, siphond, agent, sipp):
     proxy = siphond(workers=4, steering=steering).start()
     phone = serve_bob(proxy, agent, sipp, "uas_answer")
-    caller = sipp.caller("uac_call", proxy.address, "-t", "un", "-max_socket", "3000", calls=2000, rate=200)
+    caller = sipp.caller("uac_call", proxy.address, "-t", "un", "-max_socket", "3000", calls=2000, rate=200, hold=1000)
     called = caller.wait(60)
     answered = phone.stop()
     assert (called.successful, called.failed, called.retransmissions) == (2000, 0, 0), caller.report()
