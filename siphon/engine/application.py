@@ -30,7 +30,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
-from siphon.services.dns import Resolver
+from siphon.services.dns import Resolver, Rests
 from siphon.services.location import Location
 from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits
@@ -236,6 +236,7 @@ class Engine:
             resolve=self.resolver.cached,
             local_ip=self.local_ip,
             dialogs=Dialogs(self.shared.dialogs, keys.table, self.settings.dialog.max_age_secs),
+            rests=Rests(self.shared.dialogs, keys.table),
             slot=self.context.slot,
             owner=self.context.slot,
             generation=self.context.generation,

@@ -175,7 +175,10 @@ def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Addre
         return hop
     if hop.numeric is not None:
         return (hop.numeric,)
-    return (env.resolve(hop) or [])[:MAX_ADDRESSES] or UNREACHABLE
+    addresses = env.resolve(hop) or []
+    if env.rests is not None:
+        addresses = env.rests.last(addresses)
+    return addresses[:MAX_ADDRESSES] or UNREACHABLE
 
 
 def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]]) -> set[Hop]:

@@ -30,6 +30,7 @@ from siphon.engine.events import (
     ResponseEvent,
     TimerEvent,
 )
+from siphon.engine.failover import rested
 from siphon.engine.retention import compact, shrink
 from siphon.forwarding.next_hop import Hop
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
@@ -240,6 +241,7 @@ class Core:
         if step.record.final_sent_at == step.now and step.record.touched.bit_count() >= 3:
             self.reporter.count(Counter.MULTI_WORKER)
         closed(step, self.env)
+        rested(step, self.env)
         for claim in step.work:
             self.run_claim(claim, version, step.record, step.parsed)
 

@@ -14,7 +14,7 @@ from siphon.config.settings import Settings
 from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.services.dialogs import Dialogs
-from siphon.services.dns import Address
+from siphon.services.dns import Address, Rests
 from siphon.sip.identity import Identity
 from siphon.state.record import NO_SLOT, Claim, ClaimKind, Record
 from siphon.transaction.step import Step
@@ -49,6 +49,7 @@ class Environment:
     local_ip: Callable[[int, str], str]
     """Local address from which the wildcard listener of that index reaches an address; '' for others."""
     dialogs: Dialogs | None = None
+    rests: Rests | None = None
     slot: int = 0
     owner: int = 0
     """Who owns the deadlines of what this process commits: itself, or the slot that a helper acts for."""

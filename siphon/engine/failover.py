@@ -7,11 +7,16 @@ it, but its record stays, so that repeats are acknowledged and a provisional tha
 
 from __future__ import annotations
 
+import re
+
 from siphon.engine.attempts import attempt_base, start_branch
 from siphon.engine.environment import Environment
 from siphon.engine.plan import unpack_plans
+from siphon.sip.message import SipMessage
 from siphon.state.record import Branch
 from siphon.transaction.step import Step
+
+_SECONDS = re.compile(rb"\s*([0-9]{1,9})")
 
 
 def fail_over(step: Step, env: Environment, branch: Branch, status: int) -> bool:
@@ -28,3 +33,18 @@ def fail_over(step: Step, env: Environment, branch: Branch, status: int) -> bool
     branch.ring_at = branch.timer_c_at = branch.give_up_at = 0.0
     start_branch(step, env, attempt_base(step), plan, plan.breadth, ring_at)
     return True
+
+
+def wants_rest(step: Step, branch: Branch, response: SipMessage) -> None:
+    """Take note of the Retry-After of a 503 where the target has more addresses than this one (DNS-06)."""
+    several = branch.others or any(b.moved and b.uri == branch.uri for b in step.record.branches)
+    found = _SECONDS.match(response.first("Retry-After") or b"") if response.status == 503 and several else None
+    if found and int(found[1]):
+        step.rest = ((branch.ip, branch.port), float(found[1]))
+
+
+def rested(step: Step, env: Environment) -> None:
+    """Tell all workers of the address that wants a rest, once the step has been committed."""
+    if step.rest is not None and env.rests is not None:
+        r = step.record
+        env.rests.note(*step.rest, r.wall + max(0.0, step.now - r.created))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from siphon.engine.answers import answer, respond
 from siphon.engine.cancelling import ANSWERED_ELSEWHERE, cancel_branches, send_cancel, sent_invite
 from siphon.engine.environment import Environment
-from siphon.engine.failover import fail_over
+from siphon.engine.failover import fail_over, wants_rest
 from siphon.engine.results import fail_branch
 from siphon.engine.settle import settle
 from siphon.engine.variables import merge_vars
@@ -93,6 +93,8 @@ def _invite_event(status: int) -> invite_client.Event:
 
 def _deliver(step: Step, env: Environment, branch: Branch, response: SipMessage, outcome: ReplyOutcome | None) -> None:
     branch.last_status = response.status
+    if response.status == 503:
+        wants_rest(step, branch, response)
     if outcome is not None:
         merge_vars(step.record, outcome.vars_written, outcome.vars_deleted)
     data = outcome.message if outcome is not None and outcome.edited else strip_top_via(response)

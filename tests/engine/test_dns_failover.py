@@ -250,3 +250,52 @@ def test_dns_01_a_numeric_host_needs_no_look_up(make_world: Make) -> None:
     phone, caller = world.agent("127.0.0.2"), world.agent("192.0.2.1")
     caller.send(caller.request("INVITE", "sip:bob@example.com"))
     assert phone.requests == ["INVITE"]
+
+
+def again(world: World, caller: Agent, worker: int) -> None:
+    """A further call, served by the worker named."""
+    for place in (FIRST, SECOND, THIRD):
+        world.agent(*place).take()
+    caller.send(caller.request("MESSAGE", "sip:bob@example.com"), worker=worker)
+    world.settle()
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_dns_06_an_address_that_asks_for_a_rest_is_tried_last_by_every_worker(make_world: Make, worker: int) -> None:
+    world, caller, (one, two, three) = call(make_world)
+    one.answer(asked(one), 503, headers=[("Retry-After", "60 (busy);duration=9")])
+    two.answer(asked(two), 200)
+    again(world, caller, worker)
+    assert two.requests == ["MESSAGE"] and not one.requests
+    two.answer(asked(two), 503)
+    three.answer(asked(three), 503)
+    assert one.requests == ["MESSAGE"]
+    world.advance(61)
+    again(world, caller, worker)
+    assert one.requests == ["MESSAGE"] and not two.requests
+
+
+def test_dns_06_the_last_address_may_ask_for_a_rest_too(make_world: Make) -> None:
+    world, caller, phones = call(make_world, method="MESSAGE")
+    for phone in phones:
+        phone.answer(asked(phone), 503, headers=[("Retry-After", "9")] if phone is not phones[1] else [])
+    again(world, caller, 0)
+    assert phones[1].requests == ["MESSAGE"]
+
+
+@pytest.mark.parametrize("value", ["", "0", "soon", "-5"])
+def test_dns_06_without_a_time_there_is_no_rest(make_world: Make, value: str) -> None:
+    world, caller, (one, two, _) = call(make_world)
+    one.answer(asked(one), 503, headers=[("Retry-After", value)])
+    two.answer(asked(two), 200)
+    again(world, caller, 0)
+    assert one.requests == ["MESSAGE"] and not two.requests
+
+
+def test_dns_06_a_rest_has_a_longest_time(make_world: Make) -> None:
+    world, caller, (one, two, _) = call(make_world)
+    one.answer(asked(one), 503, headers=[("Retry-After", "999999999")])
+    two.answer(asked(two), 200)
+    world.advance(301)
+    again(world, caller, 0)
+    assert one.requests == ["MESSAGE"]

@@ -2,5 +2,6 @@
 
 from siphon.services.dns.order import Address
 from siphon.services.dns.resolver import Resolver
+from siphon.services.dns.rests import Rests
 
-__all__ = ["Address", "Resolver"]
+__all__ = ["Address", "Resolver", "Rests"]
