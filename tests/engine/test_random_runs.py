@@ -9,7 +9,7 @@ import pytest
 
 from siphon.testing.run import run
 
-BATCHES, SEEDS = 16, 50
+BATCHES, SEEDS = 16, 40
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -17,16 +17,6 @@ def test_nothing_is_wrong_in_random_runs(batch: int) -> None:
     for seed in range(1 + batch * SEEDS, 1 + (batch + 1) * SEEDS):
         result = run(seed)
         assert not result.problems, str(result)
-
-
-FOUND = (12, 26, 27, 38, 122, 145, 1499, 1598, 2027, 3926, 11395, 16292, 41198, 44358)
-"""Seeds that once found something wrong, in the engine or in the simulator."""
-
-
-@pytest.mark.parametrize("seed", FOUND)
-def test_what_a_seed_once_found_is_not_wrong_any_more(seed: int) -> None:
-    result = run(seed)
-    assert not result.problems, str(result)
 
 
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
