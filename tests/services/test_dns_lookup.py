@@ -189,6 +189,7 @@ def test_dns_08_a_silent_server_costs_the_time_limit_and_no_more(bench: Bench) -
 
 
 def test_dns_08_a_server_that_fails_gives_no_addresses(bench: Bench) -> None:
+    bench.resolver = bench.new_resolver(ttl_min=60)
     bench.server.failing = {A, SRV, NAPTR}
     assert bench.ask(bare("a.example")) == [[]]
     bench.now += 2.5
@@ -267,3 +268,29 @@ def test_the_hosts_file_goes_before_dns_and_is_read_again_when_it_changes(tmp_pa
     assert hosts.addresses("Pbx.Example", 4) == ["192.0.2.1"]
     path.write_text("192.0.2.3 pbx\n")
     assert hosts.addresses("pbx", 4) == ["192.0.2.3"]
+
+
+def test_dns_07_more_look_ups_than_may_run_wait_within_their_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siphon.services.dns.resolver.LOOK_UPS", 2)
+    bench.resolver = bench.new_resolver()
+    hops = [Hop(f"h{n}.example", 5060, "udp", False, None) for n in range(20)]
+    bench.server.zone = {hop.host: [a("192.0.2.1")] for hop in hops}
+    assert bench.ask(*hops) == [[("192.0.2.1", 5060)]] * 20
+    bench.server.silent = {A}
+    began = time.monotonic()
+    more = [hop._replace(host="x" + hop.host) for hop in hops]
+    assert bench.ask(*more) == [[]] * 20
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("server", ["192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:53"])
+def test_dns_servers_are_addresses_with_or_without_a_port(server: str) -> None:
+    assert Dns.model_validate({"servers": [server]}).servers == [server]
+
+
+@pytest.mark.parametrize("server", ["ns.example", "", "192.0.2.1:0", "192.0.2.1:99999", "[2001:db8::1]"])
+def test_a_dns_server_by_name_or_nonsense_is_refused(server: str) -> None:
+    with pytest.raises(ValueError):
+        Dns.model_validate({"servers": [server]})

@@ -50,10 +50,12 @@ class Files(Protocol):
 
 
 class Answer(NamedTuple):
-    """The servers of a hop, none when it does not resolve, and for how many seconds that holds."""
+    """The servers of a hop, none when it does not resolve, and for how many seconds that holds. `faulty`: somebody did
+    not answer, so this may not be all."""
 
     servers: tuple[Server, ...]
     ttl: float
+    faulty: bool = False
 
 
 class LookUp:
@@ -91,10 +93,11 @@ class LookUp:
         return self._answer([server for server in servers if server.addresses])
 
     def _answer(self, servers: list[Server]) -> Answer:
+        faulty = self._faults > 0
         if not servers:
-            return Answer((), FAULT_SECS if self._faults else NOTHING_SECS)
+            return Answer((), FAULT_SECS if faulty else NOTHING_SECS, faulty)
         ttl = min(self._ttls)
-        return Answer(tuple(servers), min(ttl, PARTIAL_SECS) if self._faults else ttl)
+        return Answer(tuple(servers), min(ttl, PARTIAL_SECS) if faulty else ttl, faulty)
 
     async def _service(self, host: str, named: bool) -> list[Server] | None:
         """The servers that NAPTR or SRV name; None: neither exists, so the host itself is the server."""

@@ -1,8 +1,9 @@
 """The cache of one worker: hops to addresses. Decisions read it, the worker's asyncio loop fills it.
 
 A decision that finds a hop missing says so and is made again after look_up(). Answers live as long as DNS says, within
-dns.ttl_min and dns.ttl_max; so do answers without addresses. Who asks for what is being looked up waits for the same
-look-up. NAMES bounds the cache, LOOK_UPS what is asked at the same time; the others wait, within their time limit.
+dns.ttl_min and dns.ttl_max, also those without addresses; that nobody answered is remembered for a moment. Who asks for
+what is being looked up waits for the same look-up. NAMES bounds the cache, LOOK_UPS what is asked at the same time; the
+others wait, within their time limit.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Resolver:
         try:
             await asyncio.wait_for(self._places.acquire(), self._seconds)
         except TimeoutError:
-            self._keep(hop, Answer((), FAULT_SECS))
+            self._keep(hop, Answer((), FAULT_SECS, faulty=True))
             return
         try:
             assert self._ares is not None
@@ -95,7 +96,9 @@ class Resolver:
         self._known.pop(hop, None)
         if len(self._known) >= NAMES:
             del self._known[next(iter(self._known))]
-        ttl = max(self._settings.ttl_min, min(self._settings.ttl_max, answer.ttl))
+        ttl = min(self._settings.ttl_max, answer.ttl)
+        if not answer.faulty:
+            ttl = max(self._settings.ttl_min, ttl)
         self._known[hop] = (self._clock() + ttl, answer.servers)
 
 
