@@ -15,6 +15,7 @@ from siphon.state.record import Record
 from siphon.state.store import Commit, Send
 from siphon.testing.peer import LONG, T1, T2
 from siphon.testing.records import wrong
+from siphon.transaction.invite_client import State
 
 if TYPE_CHECKING:
     from siphon.testing.simulated import SimulatedWorld
@@ -87,9 +88,14 @@ class Checks:
         return b"%d %b %b %b" % (message.status, message.call_id, message.cseq_method.encode(), tag)
 
     def in_time(self) -> bool:
-        """Whether what is being read is a response whose record still lives."""
+        """Whether what is being read is a response that its record still knows: a final for a branch given up is a
+        stray (RFC 6026 §7.3)."""
         ours = None if self.reading is None or self.reading.is_request else parse_branch(self.reading.via.branch)
-        return ours is not None and self.world.transactions.head(ours.transaction) is not None
+        found = None if ours is None else self.world.transactions.get(ours.transaction)
+        if ours is None or self.reading is None or not isinstance(found, tuple):
+            return False
+        branch = decode(ours.transaction, found[1]).branch(ours.index)
+        return branch is not None and (self.reading.status < 200 or branch.state != State.TERMINATED)
 
     def version_if_stale(self, data: bytes) -> tuple[bytes, int] | None:
         """Key and version of a record that this response must not change: it is for an earlier one of that key."""
