@@ -78,9 +78,11 @@ class RequestEvent:
     repeat: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        self.new = record is None or is_over(record, now) or is_other_dialog(record, self.arrival.message)
+        self.new = record is None or is_over(record, now)
         if record is None or self.new:
             return begin(self.key, self.arrival, env, now)
+        if is_other_dialog(record, self.arrival.message):
+            return None  # it would need the key of a call that is not over
         self.repeat = True
         return repeated(Step(record, now, env.timing))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from siphon.engine.answers import answer, trying
-from siphon.engine.cancelling import cancel_branches
+from siphon.engine.cancelling import cancel_branches, is_live
 from siphon.engine.environment import Environment
 from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules
 from siphon.forwarding.next_hop import refused_address
@@ -86,8 +86,13 @@ def check(message: SipMessage, env: Environment) -> Refusal | None:
 
 
 def is_over(record: Record, now: float) -> bool:
-    """The server transaction has ended: the same request again is a new one (TXN-13)."""
-    return bool(record.final_status) and now >= record.end_at
+    """The server transaction has ended: the same request again is a new one (TXN-13). Not while one of its branches
+    still has to be cancelled or acknowledged: the new one would take its record's place."""
+    return (
+        bool(record.final_status)
+        and now >= record.end_at
+        and not (record.invite and any(map(is_live, record.branches)))
+    )
 
 
 def was_cancelled(record: Record, now: float, timing: Timing) -> bool:

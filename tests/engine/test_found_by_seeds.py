@@ -24,6 +24,20 @@ from siphon import proxy
 def route(request):
     request.reply(183, "Half")
 """
+TWO = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.fork(["sip:127.0.0.2:5091", "sip:127.0.0.2:5092"])
+
+@proxy.on_reply
+def back(request, reply):
+    if reply.status_code == 183:
+        reply.reject(480)
+    else:
+        reply.relay()
+"""
 AWAITING = """
 import asyncio
 from siphon import proxy
@@ -112,6 +126,30 @@ def test_a_first_provisional_after_timer_b_is_answered_with_cancel(world: World)
     assert callee.requests[-1] == "CANCEL"
     callee.answer(callee.inbox[0], 487)
     assert callee.requests[-1] == "ACK" and 180 not in caller.statuses
+
+
+def test_a_record_is_not_replaced_while_a_branch_has_to_be_ended(make_world: Make) -> None:
+    world = make_world(TWO)
+    caller, one, two = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)
+    text = caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1")
+    caller.send(text)
+    for agent in (one, two):
+        agent.answer(agent.inbox[0], 180)
+    one.answer(one.inbox[0], 183)  # rejected: 480, both are cancelled
+    caller.send(again(caller, "ACK", caller.last.to_tag.decode() if caller.last.to_tag else ""))
+    world.advance(7)  # Timer I is over, the CANCELs are not
+    caller.send(text)
+    world.advance(3)
+    assert len({m.via.branch for m in two.inbox}) == 1 and two.requests.count("CANCEL") > 4
+
+
+def test_txn_16_a_2543_request_of_another_dialog_takes_no_live_call_away(world: World) -> None:
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    text = caller.request("INVITE", "sip:bob@example.com", branch="old", call_id="c1")
+    caller.send(text)
+    caller.send(text.replace("To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=x"))
+    callee.answer(callee.inbox[0], 200)
+    assert caller.statuses == [100, 200] and callee.requests == ["INVITE"]
 
 
 def test_no_failure_is_repeated_after_a_2xx(world: World) -> None:
