@@ -35,6 +35,7 @@ LINE_BYTES = 4096
 VALUE_CHARACTERS = 512
 EVENT_CHARACTERS = 3000
 CALL_ID_CHARACTERS = 128
+TRACEBACK_CHARACTERS = 2000
 MASK = "***"
 
 _UNSAFE = re.compile(
@@ -70,6 +71,12 @@ def masked(text: str) -> str:
     if "://" in text:
         text = _URL_PASSWORD.sub(r"\1***@", text)
     return _DIGEST.sub(r"\1=***", text) if "esponse=" in text or "nonce=" in text else text
+
+
+def last_of(trace: str) -> str:
+    """The end of a traceback, as much as a line has room for."""
+    text = masked(trace.rstrip("\n"))
+    return text if len(text) <= TRACEBACK_CHARACTERS else "..." + text[-TRACEBACK_CHARACTERS:]
 
 
 def _text(value: object) -> str:
@@ -212,18 +219,21 @@ class Log:
             self._seen[event] = (began, written, suppressed + 1)
 
     def exception(self, event: str, failure: BaseException, /, **fields: object) -> None:
-        """An error line with the exception, then its traceback, a line each, so that no line stands alone."""
-        self.error(event, error=f"{type(failure).__name__}: {failure}", **fields)
-        self.lines(ERROR, "".join(traceback.format_exception(failure)))
+        """An error line with the exception and its traceback."""
+        trace = "".join(traceback.format_exception(failure))
+        self.at("error", event, error=f"{type(failure).__name__}: {failure}", **fields, traceback=trace)
 
     def at(self, level: str, event: str, /, **fields: object) -> None:
-        """A line of a level given by name; the text of a field `traceback` follows in lines of its own."""
+        """A line of a level given by name. The text of a field `traceback` follows in lines of its own for people; for
+        programs it is a field, of which the end matters."""
         number = LEVELS.get(level, WARN)
         if number >= self.threshold:
-            trace = fields.pop("traceback", None)
+            trace = str(fields.pop("traceback", None) or "")
+            if trace and self.format == "json":
+                fields["traceback"] = trace
             self.write(number, event, fields)
-            if trace:
-                self.lines(number, str(trace))
+            if trace and self.format != "json":
+                self.lines(number, trace)
 
     def lines(self, level: int, text: str) -> None:
         """Text of several lines, each as a line of the log."""
@@ -267,7 +277,7 @@ class Log:
         size = len(_dumps(record))
         for name, value in fields.items():
             key = f"{name}_" if name in _RESERVED else name
-            shown = self.json_value(name, value)
+            shown = last_of(str(value)) if name == "traceback" else self.json_value(name, value)
             size += len(_dumps({key: shown}))
             if size > LINE_BYTES - 32:
                 record["cut"] = True

@@ -184,3 +184,12 @@ def test_an_exception_is_one_line_and_a_traceback_of_lines(tmp_path):
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[0].endswith('script.failed error="ValueError: two\\nlines" handler=route')
     assert all(line.startswith("2026-01-31T12:00:00.123Z error main - ") for line in lines)
+
+
+def test_in_json_a_traceback_is_a_field_of_its_event_of_which_the_end_matters(tmp_path):
+    log = log_to(tmp_path / "log", format="json")
+    log.at("error", "script.traceback", traceback="first\n" + "x" * 3000 + "\nValueError: last\n")
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    record = json.loads(line)
+    assert record["event"] == "script.traceback"
+    assert record["traceback"].startswith("...x") and record["traceback"].endswith("x\nValueError: last")
