@@ -308,6 +308,8 @@ class Supervisor:
         if received is not None and received[0] is Message.READY:
             child.ready = True
             child.watch.reset()
+            if self.announced:
+                self.log("info", f"{child.name} runs again", pid=child.pid)
             self.announce()
 
     def announce(self) -> None:
