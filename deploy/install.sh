@@ -3,7 +3,8 @@
 #
 #   deploy/install.sh [--root DIR]
 #
-#   /opt/siphond                          a Python environment of its own (${PYTHON:-python3}), siphond built into it
+#   /opt/siphond                          a Python environment of its own (${PYTHON:-python3}), siphond built into it,
+#                                         README.md and docs/
 #   /etc/siphon                           siphon.cfg, users.toml (without users), scripts/; what exists is never touched
 #   /etc/systemd/system/siphond.service   the unit
 #   /var/lib/siphond                      state, for the user siphond, who is made where missing
@@ -64,6 +65,8 @@ install_program() {
     pip wheel --no-deps --wheel-dir "$copy/wheel" "$copy" </dev/null
     pip install "$copy"/wheel/*.whl </dev/null
     pip install --force-reinstall --no-deps "$copy"/wheel/*.whl </dev/null # the same version, from newer sources
+    rm -rf "$root/opt/siphond/docs"
+    cp -R "$here/README.md" "$here/docs" "$root/opt/siphond/"
     mkdir -p "$root/usr/local/bin"
     ln -sf /opt/siphond/bin/siphond /opt/siphond/bin/siphonctl "$root/usr/local/bin/"
     say "installed  $root/opt/siphond"

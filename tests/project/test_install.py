@@ -112,6 +112,8 @@ def test_the_service_is_laid_out_and_its_configuration_has_no_users(service):
     assert (service / "var/lib/siphond").stat().st_mode & 0o777 == 0o700
     assert (service / "etc/systemd/system/siphond.service").read_text() == (ROOT / "deploy/siphond.service").read_text()
     assert os.readlink(service / "usr/local/bin/siphonctl") == "/opt/siphond/bin/siphonctl"
+    assert "file:///opt/siphond/README.md" in (service / "etc/systemd/system/siphond.service").read_text()
+    assert (service / "opt/siphond/README.md").exists() and (service / "opt/siphond/docs/configuration.md").exists()
 
 
 def test_the_installed_program_accepts_the_installed_configuration(service, tmp_path):
