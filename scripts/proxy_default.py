@@ -49,7 +49,7 @@ def call(request: Request) -> None:
         return
     contacts = registrar.lookup(request.ruri)
     if not contacts:
-        log.info(f"{request.ruri} is not registered")
+        log.debug(f"{request.ruri} is not registered")
         request.reply(404, "Not Found")
         return
     request.record_route()
