@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from siphon.engine.attempts import locate
 from siphon.engine.dialogs import peer
-from siphon.engine.environment import Environment
+from siphon.engine.environment import Environment, Missing
 from siphon.engine.plan import Plan
 from siphon.engine.requests import Arrival, check
 from siphon.forwarding.branch import COOKIE
@@ -57,7 +57,10 @@ def ack_datagram(ack: RoutedAck, env: Environment, token: bytes) -> Send | None:
     record.consumed = "\n".join(ack.consumed).encode("utf-8", "surrogateescape")
     record.listener, record.local_ip = arrival.listener, arrival.local_ip
     record.call_id, record.from_tag, record.to_tag = message.call_id, message.from_tag or b"", message.to_tag or b""
-    place = locate(env, record, Plan(message.uri), outgoing)
+    try:
+        place = locate(env, record, Plan(message.uri), outgoing)
+    except Missing:
+        return None
     if isinstance(place, LocalFailure):
         return None
     splices = forward_copy(

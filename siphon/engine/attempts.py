@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from siphon.engine.answers import answer
 from siphon.engine.cancelling import attempt_bytes, forwarded
 from siphon.engine.dialogs import peer
-from siphon.engine.environment import Environment
+from siphon.engine.environment import Environment, Missing
 from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
 from siphon.engine.results import fail_branch
 from siphon.forwarding.branch import branch_token, loop_value
@@ -135,7 +135,7 @@ def _splices(
 
 
 def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> Place | LocalFailure:
-    """Address and socket of a branch, or why it has none."""
+    """Address and socket of a branch, or why it has none. Raises Missing."""
     if not plan.valid or plan.transport not in ("", "udp"):
         return UNREACHABLE
     found = plan.addresses or ((plan.place,) if plan.place is not None else _resolve(env, plan, outgoing))
@@ -175,7 +175,9 @@ def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Addre
         return hop
     if hop.numeric is not None:
         return (hop.numeric,)
-    addresses = env.resolve(hop) or []
+    addresses = env.resolve(hop)
+    if addresses is None:  # a later target whose answer has grown old, or another worker than the one that asked
+        raise Missing(hop)
     if env.rests is not None:
         addresses = env.rests.last(addresses)
     return addresses[:MAX_ADDRESSES] or UNREACHABLE

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import closed, opened
-from siphon.engine.environment import Environment
+from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
     CancelOutcomeEvent,
     Event,
@@ -148,7 +148,10 @@ class Core:
 
     def decide(self, event: Event, version: int, record: Record | None) -> bool:
         """Decide on a private copy and commit; False on a version conflict: load again."""
-        outcome = event.decide(self.env, record, self.clock())
+        try:
+            outcome = event.decide(self.env, record, self.clock())
+        except Missing as need:
+            outcome = NeedNames({need.hop})
         if outcome is None:
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)

@@ -32,6 +32,15 @@ class ScriptFacts(Protocol):
     def has_cancel(self, record: Record) -> bool: ...
 
 
+class Missing(Exception):
+    """A decision needs the addresses of `hop`, which are not in the cache: it is made again after a look-up. Nothing of
+    it has happened, since it worked on a copy."""
+
+    def __init__(self, hop: Hop) -> None:
+        super().__init__(hop)
+        self.hop = hop
+
+
 @dataclass(slots=True)
 class Environment:
     """One process's constants for decisions."""

@@ -299,3 +299,20 @@ def test_dns_06_a_rest_has_a_longest_time(make_world: Make) -> None:
     world.advance(301)
     again(world, caller, 0)
     assert one.requests == ["MESSAGE"]
+
+
+def test_dns_07_a_later_target_is_looked_up_again_when_its_answer_has_grown_old(make_world: Make) -> None:
+    world = make_world(
+        FORK.replace('"sip:pbx.example", "sip:127.0.0.9:5090"', '"sip:127.0.0.9:5090", "sip:b.example"') % "sequential"
+    )
+    world.resolver.names["b.example"] = ["127.0.0.2"]
+    caller, first, second = world.agent("192.0.2.1"), world.agent(*OTHER), world.agent("127.0.0.2")
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    world.resolver.unknown.add("b.example")
+    first.answer(asked(first), 486)
+    assert not second.requests and len(world.resolver.pending) == 1
+    world.resolver.answer()
+    world.settle()
+    assert second.requests == ["INVITE"] and first.requests == ["INVITE", "ACK"]
+    second.answer(asked(second), 200)
+    assert caller.statuses == [100, 200]

@@ -294,3 +294,12 @@ def test_dns_servers_are_addresses_with_or_without_a_port(server: str) -> None:
 def test_a_dns_server_by_name_or_nonsense_is_refused(server: str) -> None:
     with pytest.raises(ValueError):
         Dns.model_validate({"servers": [server]})
+
+
+def test_dns_07_an_answer_with_a_ttl_of_zero_is_there_for_who_asked(bench: Bench) -> None:
+    bench.resolver = bench.new_resolver(ttl_min=0)
+    bench.server.zone = {"a.example": [a("192.0.2.1", 0)]}
+    hop = Hop("a.example", 5060, "udp", False, None)
+    assert bench.ask(hop) == [[("192.0.2.1", 5060)]]
+    bench.now += 1
+    assert bench.resolver.cached(hop) is None

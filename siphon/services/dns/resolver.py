@@ -20,6 +20,8 @@ from siphon.services.dns.order import Address, Draw, Server, addresses
 
 NAMES = 10_000
 LOOK_UPS = 256
+LEAST_SECS = 0.5
+"""Who asked must find the answer."""
 TRIED = 8
 """Addresses of one hop that are tried."""
 
@@ -85,11 +87,13 @@ class Resolver:
         except TimeoutError:
             self._keep(hop, Answer((), FAULT_SECS, faulty=True))
             return
+        answer = Answer((), FAULT_SECS, faulty=True)
         try:
             assert self._ares is not None
             look_up = LookUp(self._ares, self._files, self._families, self._draw, self._clock, until)
-            self._keep(hop, await look_up.run(hop))
+            answer = await look_up.run(hop)
         finally:
+            self._keep(hop, answer)
             self._places.release()
 
     def _keep(self, hop: Hop, answer: Answer) -> None:
@@ -98,7 +102,7 @@ class Resolver:
             del self._known[next(iter(self._known))]
         ttl = min(self._settings.ttl_max, answer.ttl)
         if not answer.faulty:
-            ttl = max(self._settings.ttl_min, ttl)
+            ttl = max(self._settings.ttl_min, ttl, LEAST_SECS)
         self._known[hop] = (self._clock() + ttl, answer.servers)
 
 
