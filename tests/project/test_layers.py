@@ -145,3 +145,9 @@ def test_the_protocol_layers_touch_no_socket_clock_or_store(layer):
 def test_no_sub_module_of_siphon_bears_a_name_that_scripts_import():
     modules = {path.stem for path in (ROOT / "siphon").iterdir() if path.is_dir() or path.suffix in (".py", ".pyx")}
     assert modules & OFFERED == set()
+
+
+def test_no_two_test_files_have_one_name():
+    """Test folders are no packages, so pytest knows a file by its name alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
