@@ -5,7 +5,7 @@
 A call is INVITE, 100, 180, 200, ACK, BYE, 200: 6 datagrams in and 7 out at the proxy, its script runs three times. The
 CPU is user and system time of all processes of siphond, read from /proc before and after; SIPp shares the machine, so
 the highest rate that still passes without failures says more about the machine than about siphond. A rate at which
-calls fail or SIPp repeats itself is marked with "!".
+calls fail or SIPp repeats itself is marked with "!"; one that SIPp cannot finish ends the run.
 """
 
 import argparse
@@ -62,7 +62,11 @@ def main() -> int:
             print("calls/s   calls  failed  repeats  setup ms  CPU us/call  cores busy", flush=True)
             for rate in rates:
                 began = time.monotonic()
-                counted, spent = measure(proxy, sipp, rate, asked.seconds)
+                try:
+                    counted, spent = measure(proxy, sipp, rate, asked.seconds)
+                except AssertionError as error:  # the runner's: SIPp could not finish its calls
+                    print(f"{rate:7d}! past what this machine carries: {str(error).splitlines()[0][:90]}", flush=True)
+                    break
                 mark = "!" if counted.failed or counted.retransmissions else " "
                 print(
                     f"{rate:7d}{mark} {counted.successful:7d} {counted.failed:7d} {counted.retransmissions:8d}"
