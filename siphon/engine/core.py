@@ -152,6 +152,9 @@ class Core:
             outcome = event.decide(self.env, record, self.clock())
         except Missing as need:
             outcome = NeedNames({need.hop})
+        if isinstance(event, RequestEvent) and event.repeat:
+            event.repeat = False
+            self.reporter.count(Counter.RETRANSMISSIONS)
         if outcome is None:
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)
@@ -237,6 +240,8 @@ class Core:
         return True
 
     def _committed(self, step: Step, commit: Commit, version: int) -> None:
+        if commit.new_work:
+            self.reporter.count(Counter.TRANSACTIONS)
         if step.sends:
             self.reporter.count(Counter.SENT, len(step.sends))
         if commit.next_deadline:

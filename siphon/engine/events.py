@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from siphon.engine.answers import make, tag_of
+from siphon.engine.answers import tag_of
 from siphon.engine.attempts import names_to_resolve
 from siphon.engine.environment import Environment
 from siphon.engine.outcomes import failure_done, request_done
@@ -70,7 +70,8 @@ class Event(Protocol):
 
 @dataclass(slots=True)
 class RequestEvent:
-    """A request that arrived, ACK and CANCEL apart. `new` says that the last decision made a record."""
+    """A request that arrived, ACK and CANCEL apart. `new` says that the last decision made a record, `repeat` that
+    it found one; who has counted the repeat takes it back."""
 
     key: bytes
     arrival: Arrival
@@ -314,11 +315,6 @@ def names_of(env: Environment, step: Step, action: Action | None, outcome: Outco
     message = outcome.parsed or (parse(outcome.message) if outcome.edited else step.request())
     groups = plan_relay(action, message.uri) if isinstance(action, Relay) else plan_fork(action)
     return {hop for hop in names_to_resolve(env, message, groups) if env.resolve(hop) is None}
-
-
-def failure_reply(step: Step, env: Environment, branch: Branch) -> bytes:
-    """The failure of a branch as handlers see it: received, or made here."""
-    return branch.response or make(step, env, branch.result)
 
 
 def handler_request(record: Record) -> bytes:

@@ -246,7 +246,7 @@ class Record:
         # the script's own
         self.vars = b""
         self.auth_user = ""
-        self.consumed = b""  # msgpack: URIs that loose_route() consumed
+        self.consumed = b""  # URIs that loose_route() consumed, a line each
         self.claims: list[Claim] = []
 
     def branch(self, index: int) -> Branch | None:
