@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from siphon.sip.build import response
 from siphon.sip.message import SipMessage
-from siphon.testing.peer import LONG, PROXY, T1, T2, Peer
+from siphon.testing.peer import LONG, T1, T2, Peer, sent_by
 from siphon.testing.wire import Wire
 
 
@@ -21,6 +21,8 @@ class AnswerPlan:
     answers: list[tuple[float, int]] = field(default_factory=list)
     cancelled: int = 487
     """What a CANCEL makes of the INVITE: 487, a 200 that crosses it, or 0: nothing ever."""
+    late: list[tuple[float, int]] = field(default_factory=list)
+    """Misbehaviour: (seconds after its final, status) of 1xx that it still sends; after a failure of another one."""
     twin: bool = False
     """A second 2xx with another To tag, as when a proxy behind has forked."""
 
@@ -31,6 +33,7 @@ class Leg:
     def __init__(self, callee: Callee, invite: SipMessage) -> None:
         self.callee = callee
         self.invite = invite
+        self.place = sent_by(invite.raw)
         self.copies = 1
         self.tag = f"tag-{callee.place[0]}-{len(callee.legs)}".encode()
         self.last: bytes = b""
@@ -48,17 +51,24 @@ class Leg:
             return
         self.last = self._response(status, self.tag)
         self.status = status
-        self.callee.send(self.last)
+        self.send(self.last)
         if status >= 200:
             self.final, self.final_at = status, self.callee.now
             self.callee.later(T1, self._repeat, self.last, self.tag, 2 * T1)
+            for delay, late in self.callee.plan.late:
+                if late < 200 or status >= 300:
+                    self.callee.later(delay, self.send, self._response(late, self.tag))
             if status < 300 and self.callee.plan.twin:
                 self.callee.later(0.1, self._twin)
+
+    def send(self, data: bytes) -> None:
+        """To whom the INVITE came from: the proxy, or a router behind it."""
+        self.callee.send(data, self.place)
 
     def _twin(self) -> None:
         tag = self.tag + b"-twin"
         data = self._response(self.final, tag)
-        self.callee.send(data)
+        self.send(data)
         self.callee.later(T1, self._repeat, data, tag, 2 * T1)
 
     def _response(self, status: int, tag: bytes) -> bytes:
@@ -71,14 +81,14 @@ class Leg:
     def _repeat(self, data: bytes, tag: bytes, interval: float) -> None:
         """Timer G, or its likeness for a 2xx (RFC 3261 §13.3.1.4)."""
         if tag not in self.acknowledged and self.callee.now < self.final_at + LONG:
-            self.callee.send(data)
+            self.send(data)
             self.callee.later(min(interval, T2), self._repeat, data, tag, 2 * interval)
 
     def repeated(self) -> None:
         """The INVITE again: the last response again, in Accepted nothing."""
         self.copies += 1
         if self.last and not 200 <= self.final < 300:
-            self.callee.send(self.last)
+            self.send(self.last)
 
     def cancel(self) -> None:
         """A CANCEL has come."""
@@ -142,12 +152,4 @@ class Callee(Peer):
         data = response(message, status, "Simulated", tag if status > 100 else None, (), b"")
         if place is not None:
             self.answered[place].append(data)
-        source = (
-            PROXY
-            if message.via_count > 1 or message.via.host == b"127.0.0.1"
-            else (
-                message.via.host.decode(),
-                message.via.port,
-            )
-        )
-        self.send(data, source)
+        self.send(data, sent_by(data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siphon.sip.message import SipMessage, parse
+from siphon.sip.message import SipMessage
 from siphon.sip.uri import NameAddr
 from siphon.testing.peer import LONG, PROXY, T1, Exchange, Peer, request_text
 from siphon.testing.wire import Wire
@@ -25,6 +25,11 @@ class CallPlan:
     old: bool = False
     """Its branch has no magic cookie (RFC 2543), and the ACK to a 2xx has the branch of the INVITE."""
     body: int = 0
+    uri: str = URI
+    route: str = ""
+    """A Route that its INVITE carries beforehand: a strict router behind the proxy."""
+    strict: bool = False
+    """The router before the proxy is strict: within a dialog the proxy's own value comes in the request line."""
 
 
 class Caller(Peer):
@@ -47,6 +52,11 @@ class Caller(Peer):
         self.wire.schedule.at(plan.start, self.start)
 
     @property
+    def route(self) -> str:
+        """The Route line of INVITE, CANCEL and ACK to a failure."""
+        return f"Route: {self.plan.route}\n" if self.plan.route else ""
+
+    @property
     def final(self) -> int:
         """Status of the first final; 0 while there is none."""
         return next((status for _, status, _ in self.seen if status >= 200), 0)
@@ -59,9 +69,10 @@ class Caller(Peer):
     def start(self) -> None:
         """Send the INVITE."""
         self.began = self.now
-        extra = f"X-Plan: {self.plan.directions}\n"
+        extra = f"{self.route}X-Plan: {self.plan.directions}\n"
+        uri = self.plan.uri
         self.invite = request_text(
-            self.place, "INVITE", URI, self.branch, self.plan.name, 1, f"<{URI}>", extra, "x" * self.plan.body
+            self.place, "INVITE", uri, self.branch, self.plan.name, 1, f"<{URI}>", extra, "x" * self.plan.body
         )
         self._send(T1)
         self.later(LONG, self._timer_b)
@@ -82,7 +93,8 @@ class Caller(Peer):
         if not self.seen:
             self.later(0.2, self._cancel) if not self.gave_up else None
         elif self.cancel is None and (not self.final or self.now - self.final_at < 1.0):
-            text = request_text(self.place, "CANCEL", URI, self.branch, self.plan.name, 1, f"<{URI}>")
+            uri = self.plan.uri
+            text = request_text(self.place, "CANCEL", uri, self.branch, self.plan.name, 1, f"<{URI}>", self.route)
             self.cancel = Exchange(self, text)
 
     def response(self, message: SipMessage) -> None:
@@ -102,7 +114,7 @@ class Caller(Peer):
 
     def _acknowledge(self, message: SipMessage) -> None:
         to = message.to_value.decode()
-        self.send(request_text(self.place, "ACK", URI, self.branch, self.plan.name, 1, to))
+        self.send(request_text(self.place, "ACK", self.plan.uri, self.branch, self.plan.name, 1, to, self.route))
 
     def _acknowledge_2xx(self, message: SipMessage) -> None:
         """Every copy of a 2xx gets its ACK by the route that the 2xx has recorded."""
@@ -122,16 +134,18 @@ class Caller(Peer):
         contacts = answer.values("Contact")
         target = str(NameAddr.parse(contacts[0]).uri) if contacts else URI
         routes = [value.decode() for value in reversed(answer.values("Record-Route"))]
+        to = PROXY if routes or not contacts else place_of(target)
+        if self.plan.strict and routes and "lr" in routes[0]:
+            target, routes = routes[0].strip("<>"), [*routes[1:], f"<{target}>"]
         extra = "".join(f"Route: {route}\n" for route in routes)
         data = request_text(self.place, method, target, branch, self.plan.name, cseq, answer.to_value.decode(), extra)
-        to = PROXY if routes or not contacts else place_of(data)
         if method == "ACK":
             self.send(data, to)
             return None
         return Exchange(self, data, to)
 
 
-def place_of(data: bytes) -> tuple[str, int]:
-    """Host and port of the Request-URI."""
-    host, _, port = parse(data).uri.decode().removeprefix("sip:").partition(":")
+def place_of(uri: str) -> tuple[str, int]:
+    """Host and port of a URI without user."""
+    host, _, port = uri.removeprefix("sip:").partition(":")
     return host, int(port)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from siphon.forwarding.branch import parse_branch
 from siphon.sip.message import SipMessage, parse
 from siphon.state.codec import decode, encode
-from siphon.state.record import Record
+from siphon.state.record import Branch, Record
 from siphon.state.store import Commit, Send
-from siphon.testing.peer import LONG, T1, T2
+from siphon.testing.peer import LONG, STRANGER, T1, T2
 from siphon.testing.records import wrong
 from siphon.transaction.invite_client import State
 
@@ -62,8 +62,11 @@ class Checks:
 
     # -- what the proxy reads -----------------------------------------------------------------------------------------
 
-    def proxy_reads(self, data: bytes) -> None:
-        """A worker takes a datagram from its socket."""
+    def proxy_reads(self, data: bytes, source: tuple[str, int]) -> None:
+        """A worker takes a datagram from its socket; a stranger's must have no effect, so it is not counted."""
+        self.reading = None
+        if source == STRANGER:
+            return
         self.reading = message = parse(data)
         if message.is_request:
             host = (message.via.host.decode(), message.via.port)
@@ -74,9 +77,13 @@ class Checks:
             self.read[self._of_response(message)] += 1
             self.heard.add(message.via.branch.lower())
 
-    def proxy_has_read(self, worker: VirtualWorker, message: SipMessage) -> None:
+    def proxy_has_read(self, worker: VirtualWorker, message: SipMessage | None) -> None:
         """It has done so some time ago; does it live?"""
-        if worker.alive and not message.is_request and message.cseq_method == "INVITE":
+        if message is None or message.is_request or message.cseq_method != "INVITE":
+            return
+        branch = self._branch_of(message)
+        timed_out = branch is not None and branch.state == State.TERMINATED and branch.local
+        if worker.alive and not timed_out:  # Timer B or C came first while the event was parked: then it is a stray
             self.branch_read.setdefault(message.via.branch.lower(), set()).add(message.status)
 
     def _epoch(self, message: SipMessage) -> int:
@@ -90,12 +97,18 @@ class Checks:
     def in_time(self) -> bool:
         """Whether what is being read is a response that its record still knows: a final for a branch given up is a
         stray (RFC 6026 §7.3)."""
-        ours = None if self.reading is None or self.reading.is_request else parse_branch(self.reading.via.branch)
-        found = None if ours is None else self.world.transactions.get(ours.transaction)
-        if ours is None or self.reading is None or not isinstance(found, tuple):
+        if self.reading is None or self.reading.is_request:
             return False
-        branch = decode(ours.transaction, found[1]).branch(ours.index)
+        branch = self._branch_of(self.reading)
         return branch is not None and (self.reading.status < 200 or branch.state != State.TERMINATED)
+
+    def _branch_of(self, response: SipMessage) -> Branch | None:
+        """The stored branch that a response is for."""
+        ours = parse_branch(response.via.branch)
+        found = None if ours is None else self.world.transactions.get(ours.transaction)
+        if ours is None or not isinstance(found, tuple):
+            return None
+        return decode(ours.transaction, found[1]).branch(ours.index)
 
     def version_if_stale(self, data: bytes) -> tuple[bytes, int] | None:
         """Key and version of a record that this response must not change: it is for an earlier one of that key."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 T1, T2 = 0.5, 4.0
 LONG = 64 * T1
 PROXY = ("127.0.0.1", 5060)
+STRANGER = ("203.0.113.66", 5060)
+"""Whose messages belong to no call (siphon/testing/stranger.py)."""
 
 
 class Peer:
@@ -52,6 +54,12 @@ class Peer:
 
     def response(self, message: SipMessage) -> None:
         """A response has arrived."""
+
+
+def sent_by(data: bytes) -> tuple[str, int]:
+    """Where a response to this request, or this response, goes: the address in its Via on top."""
+    via = parse(data).via
+    return via.host.decode(), via.port
 
 
 def request_text(

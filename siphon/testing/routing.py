@@ -3,6 +3,7 @@
     targets=URI,URI strategy=parallel|sequential|q timeout=SECS     fork
     wait=SECS           the handler awaits before it decides
     answer=STATUS       it answers itself; drop=1 it does nothing; half=1 it sends 183 and then nothing
+    follow=1            relay by the request's own Route instead of a fork
     challenge=1         it asks for credentials, statelessly; early=1 it sends 183 before it forks
     reply_wait=SECS     on_reply awaits; edit=1 it edits; mute=STATUS it drops that response; reject=STATUS on a 183
     retarget=URI        on_failure tries that; failed=STATUS it answers; failure_wait=SECS it awaits before
@@ -51,6 +52,9 @@ async def route(request):
     request.vars["n"] = 1
     if request.method == "INVITE":
         request.record_route()
+    if "follow" in p:
+        request.relay(on_failure=failed if "own" in p else None)
+        return
     request.fork(
         p["targets"].split(","),
         strategy=p.get("strategy", "parallel"),

@@ -12,8 +12,10 @@ from siphon.testing.callee import Callee
 from siphon.testing.caller import Caller
 from siphon.testing.invariants import Violation
 from siphon.testing.ladder import Ladder
-from siphon.testing.scenario import Scenario, draw
+from siphon.testing.scenario import ROUTER, Scenario, draw
 from siphon.testing.simulated import SimulatedWorld
+from siphon.testing.stranger import Stranger
+from siphon.testing.strict import StrictRouter
 from siphon.testing.verdict import verdict
 
 LONGEST_SECS = 900.0
@@ -32,11 +34,12 @@ class Run:
     def __str__(self) -> str:
         """What was wrong, how it came about, and how to see it again."""
         s = self.scenario
+        links = "".join(f"\n  {ip}: {weather}" for ip, weather in s.links.items())
         calls = "\n".join(f"  {plan}" for plan in [*s.calls, *s.questions, *s.phones])
         return (
             f"seed {self.seed}: {'; '.join(self.problems) or 'nothing wrong'}\n"
-            f"  {s.workers} workers, spread={s.spread}, {s.script.name}, {s.weather}\n  {s.faults}\n{calls}\n"
-            f"{self.ladder}\nreplay: python -m siphon.testing.sim --from {self.seed} --seeds 1 --show\n"
+            f"  {s.workers} workers, spread={s.spread}, {s.script.name}, {s.weather}{links}\n  {s.faults}\n{calls}\n"
+            f"{self.ladder}\nreplay: ./dev sim --from {self.seed} --seeds 1 --show\n"
         )
 
 
@@ -60,6 +63,10 @@ def run(seed: int, change: Callable[[Scenario], None] = lambda scenario: None) -
 
 def _world(s: Scenario) -> SimulatedWorld:
     world = SimulatedWorld(s.script, s.workers, Random(s.seed), s.weather, s.faults, s.spread, s.settings, s.names)
+    world.wire.links.update(s.links)
+    StrictRouter(world.wire, ROUTER)
+    if s.shots:
+        Stranger(world.wire, s.shots, Random(s.seed + 1))
     for phone in s.phones:
         Callee(world.wire, phone.ip, 5060, phone.invite, phone.other)
         if phone.dead:

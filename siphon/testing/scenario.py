@@ -23,6 +23,8 @@ WEATHER = (
     Weather(0.2, 0.2, loss=0.0, duplicate=1.0),
     Weather(0.001, 0.1, loss=0.05, stale=0.3),
 )
+ROUTER = "198.51.100.250"
+"""Where the strict router is that some callers have on their way."""
 FAILURES = (302, 401, 404, 407, 408, 480, 486, 486, 500, 503, 600, 603)
 
 
@@ -62,6 +64,10 @@ class Scenario:
     questions: list[Question] = field(default_factory=list)
     phones: list[Phone] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
+    links: dict[str, Weather] = field(default_factory=dict)
+    """Weather of single links, by the address at their far end."""
+    shots: list[float] = field(default_factory=list)
+    """When a stranger sends something."""
 
 
 def draw(seed: int) -> Scenario:
@@ -83,7 +89,18 @@ def draw(seed: int) -> Scenario:
         s.calls.append(_call(r, s, number))
     for number in range(r.choice((0, 0, 1, 2))):
         s.questions.append(_question(r, s, number))
+    _links(r, s)
+    if r.random() < 0.25:
+        s.shots = [1000.0 + _when(r) for _ in range(r.randrange(1, 30))]
     return s
+
+
+def _links(r: Random, s: Scenario) -> None:
+    """Some links are worse, or better, than the rest."""
+    if r.random() < 0.3:
+        for ip in ["192.0.2.1", "192.0.2.2", ROUTER, *(phone.ip for phone in s.phones)]:
+            if r.random() < 0.5:
+                s.links[ip] = r.choice(WEATHER)
 
 
 @lru_cache
@@ -131,7 +148,18 @@ def _call(r: Random, s: Scenario, number: int) -> CallPlan:
         plan.bye_after = 2.0 * r.random()
     plan.old = r.random() < 0.1
     plan.body = r.choice((0, 0, 300, 1200))
+    plan.strict = r.random() < 0.15
+    if r.random() < 0.1:
+        _through_router(r, s, plan)
     return plan
+
+
+def _through_router(r: Random, s: Scenario, plan: CallPlan) -> None:
+    """The call goes by a Route of its own over a strict router to one phone."""
+    plan.route = f"<sip:strict@{ROUTER}:5060>"
+    plan.uri = _phone(r, s)
+    words = [w for w in plan.directions.split() if not w.startswith(("targets=", "strategy=", "timeout=", "retarget="))]
+    plan.directions = " ".join([*words, "follow=1"])
 
 
 def _question(r: Random, s: Scenario, number: int) -> Question:
@@ -192,13 +220,19 @@ def _failure_words(r: Random, s: Scenario) -> list[str]:
 
 
 def _target(r: Random, s: Scenario) -> str:
-    number = len(s.phones) + 1
-    ip = f"198.51.100.{number}"
-    s.phones.append(Phone(ip, _invite_plan(r), _other_plan(r), dead=r.random() < 0.05))
+    uri = _phone(r, s)
     if r.random() < 0.15:
-        name = f"phone{number}.test"
+        ip = s.phones[-1].ip
+        name = f"phone{len(s.phones)}.test"
         s.names[name] = [ip] if r.random() < 0.8 else []
         return f"sip:bob@{name}:5060"
+    return uri
+
+
+def _phone(r: Random, s: Scenario) -> str:
+    """A new phone; its URI."""
+    ip = f"198.51.100.{len(s.phones) + 1}"
+    s.phones.append(Phone(ip, _invite_plan(r), _other_plan(r), dead=r.random() < 0.05))
     return f"sip:bob@{ip}:5060"
 
 
@@ -208,6 +242,8 @@ def _invite_plan(r: Random) -> AnswerPlan:
     for _ in range(r.choice((0, 1, 1, 2))):
         plan.answers.append((at, r.choice((100, 180, 180, 183))))
         at += r.choice((0.0, 0.1, 2.0 * r.random()))
+    if r.random() < 0.1:
+        plan.late = [(r.choice((0.0, 0.1, 40.0 * r.random())), r.choice((100, 180, 183, 487, 503))) for _ in range(2)]
     what = r.random()
     if what < 0.4:
         plan.answers.append((at + r.choice((0.0, 1.0, 8.0 * r.random())), 200))

@@ -26,7 +26,7 @@ from siphon.testing.handlers import CountedHandlers
 from siphon.testing.invariants import Checks
 from siphon.testing.ladder import Ladder
 from siphon.testing.names import SlowNames
-from siphon.testing.peer import PROXY
+from siphon.testing.peer import PROXY, STRANGER
 from siphon.testing.sim_store import SimStore
 from siphon.testing.wire import Place, Weather, Wire
 from siphon.testing.worker import Names, VirtualWorker, WorkerDied
@@ -122,6 +122,9 @@ class SimulatedWorld(World):
 
     def transmit(self, slot: int, send: Send, stateful: bool = True) -> None:
         """A datagram leaves a worker; `stateful`: in a commit."""
+        if send.to[0] == STRANGER[0]:
+            self.wire.peers[STRANGER].receive(send.data)
+            return
         self.checks.proxy_sent(send, stateful)
         self.wire.send(PROXY, send.to, send.data, f"w{slot}")
 
@@ -141,7 +144,7 @@ class SimulatedWorld(World):
         while worker is not None and worker.alive and not worker.paused and queue:
             data, source, arrived = queue.popleft()
             if self.clock() - arrived < STALE_SECS:
-                self.checks.proxy_reads(data)
+                self.checks.proxy_reads(data, source)
                 stale = self.checks.version_if_stale(data)
                 worker.turn(worker.ingest.datagram, data, source, 0, "", arrived)
                 if stale is not None and (head := self.transactions.head(stale[0])) and head.version != stale[1]:

@@ -58,6 +58,10 @@ class Wire:
         """Addresses whose machine answers by ICMP."""
         self.epochs: Tally[bytes] = Tally()
         """How often the client of a Call-ID has begun anew with the same bytes, after the first time was over."""
+        self.links: dict[str, Weather] = {}
+        """Links with a weather of their own, by the address at their far end."""
+        self.taps: list[Callable[[Place, Place, bytes], None]] = []
+        """Told of every datagram that is sent."""
         self._random = random
         self._ladder = ladder
         self._arrive = arrive
@@ -66,10 +70,13 @@ class Wire:
 
     def send(self, source: Place, to: Place, data: bytes, note: str = "") -> None:
         """Carry a datagram: lost, once or twice, sooner or later."""
-        draw, weather = self._random.random, self.weather
+        draw = self._random.random
+        weather = self.links.get(source[0] if to == PROXY else to[0], self.weather)
+        for tap in self.taps:
+            tap(source, to, data)
         copies = 2 if draw() < weather.duplicate else 1
         for _ in range(copies):
-            lost = draw() < weather.loss and self._may_lose(to, data)
+            lost = draw() < weather.loss and self._may_lose(to, data, weather.in_a_row)
             self._ladder.message(text(source), text(to), f"{note} LOST" if lost else note, data)
             if not lost:
                 delay = weather.fastest + draw() * (weather.slowest - weather.fastest)
@@ -77,11 +84,16 @@ class Wire:
         if to == PROXY and data.startswith(b"SIP/") and draw() < weather.stale:
             self.schedule.at(self.clock() + STALE_SECS + 5 * draw(), self._deliver, source, to, data)
 
-    def _may_lose(self, to: Place, data: bytes) -> bool:
+    def inject(self, source: Place, data: bytes) -> None:
+        """A datagram that reaches the proxy whatever it is: nothing here reads it."""
+        self._ladder.note(f"{source[0]} sends {data[:60]!r}")
+        self.schedule.at(self.clock() + self.weather.fastest, self._arrive, data, source)
+
+    def _may_lose(self, to: Place, data: bytes, in_a_row: int) -> bool:
         what = (to, _saying(data))
         lost = self._losses.get(what, 0)
-        self._losses[what] = (lost + 1) % (self.weather.in_a_row + 1)
-        return lost < self.weather.in_a_row
+        self._losses[what] = (lost + 1) % (in_a_row + 1)
+        return lost < in_a_row
 
     def _deliver(self, source: Place, to: Place, data: bytes) -> None:
         if to == PROXY:
