@@ -1,34 +1,24 @@
 """Does the simulator find bugs? Changes one line at a time in a copy of the source and runs seeds until one fails.
 
-    python tools/mutants.py [--seeds 3000] [WORD ...]      only mutants whose description has one of the words
+    ./dev mutants [--seeds 3000] [--unit] [WORD ...]      only mutants whose description has one of the words
 
-Exit 1 when a mutant survives, or when the line that it changes is not there any more.
+With --unit each mutant goes through the unit tests as well (UNIT below): those that pass them are what only the
+simulator sees. Exit 1 when a mutant survives the seeds, or when the line that it changes is not there any more.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+from mutation import Copy, Mutant
 
-
-class Mutant(NamedTuple):
-    """In `file`, `old` becomes `new`."""
-
-    what: str
-    file: str
-    old: str
-    new: str
-
+UNIT = ("transaction", "forwarding", "state", "sip", "script", "services")
+"""Folders of tests/ that try the parts by themselves, without workers, network and time."""
 
 ENGINE, TRANSACTION, STATE = "siphon/engine/", "siphon/transaction/", "siphon/state/"
+FORWARDING = "siphon/forwarding/"
 MUTANTS = [
     Mutant(
         "a commit that compares no version",
@@ -153,6 +143,66 @@ MUTANTS = [
     Mutant("Timer G is no deadline", STATE + "deadlines.py", "yield record.resend_at", "yield 0.0"),
     Mutant("Timer E of a CANCEL is no deadline", STATE + "deadlines.py", "yield branch.cancel.resend_at", "yield 0.0"),
     Mutant("who cancelled is not stored", STATE + "codec.py", "b.cancel_by = CancelCause(cause)", "pass"),
+    Mutant(
+        "the Call-ID of a response is not compared",
+        ENGINE + "responses.py",
+        "response.call_id != record.call_id or",
+        "",
+    ),
+    Mutant(
+        "the From tag of a response is not compared",
+        ENGINE + "responses.py",
+        'if (response.from_tag or b"").lower() != record.from_tag.lower():',
+        "if False:",
+    ),
+    Mutant(
+        "a response of any method is taken",
+        ENGINE + "responses.py",
+        'response.cseq_method not in (record.method, "CANCEL")',
+        "False",
+    ),
+    Mutant(
+        "a Via of anybody is taken for ours",
+        ENGINE + "ingest.py",
+        "or not self.core.env.identity.is_our_sent_by(",
+        "or not (lambda *_: True)(",
+    ),
+    Mutant(
+        "anybody may cancel",
+        ENGINE + "events.py",
+        "foreign = record is not None and self.same_source and record.source_ip != self.arrival.source[0]",
+        "foreign = False",
+    ),
+    Mutant(
+        "a 1xx goes up after the final",
+        ENGINE + "responses.py",
+        "if status == 100 or not r.invite or r.cancelled or r.final_status:",
+        "if status == 100 or not r.invite or r.cancelled:",
+    ),
+    Mutant(
+        "a strict router behind gets no request line of its own",
+        FORWARDING + "copy.py",
+        'if first.has_param("lr"):\n        return unchanged',
+        "return unchanged",
+    ),
+    Mutant(
+        "our own value in the request line is taken for a target",
+        FORWARDING + "routes.py",
+        "if (own := _own_record_route(facts, identity, signer)) is not None:",
+        "if (own := None) is not None:",
+    ),
+    Mutant(
+        "a parked event is lost",
+        ENGINE + "core.py",
+        "if isinstance(wait, Busy):\n            self.retry.append(event)",
+        "if isinstance(wait, Busy):\n            pass",
+    ),
+    Mutant(
+        "a commit without space gives the call up",
+        ENGINE + "core.py",
+        "if not shrunk:\n            shrink(step.record)",
+        "if False:\n            shrink(step.record)",
+    ),
 ]
 
 
@@ -160,31 +210,40 @@ def main() -> int:
     """Run the mutants; 1 when one survives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3000)
+    parser.add_argument("--unit", action="store_true", help="run the unit tests over each mutant too")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     chosen = [m for m in MUTANTS if not options.words or any(word in m.what for word in options.words)]
-    with tempfile.TemporaryDirectory(prefix="siphon-mutants-") as name:
-        copy = Path(name)
-        for package in ("siphon", "workers", "shm"):
-            shutil.copytree(ROOT / package, copy / package)
-        survivors = [mutant.what for mutant in chosen if not caught(mutant, copy, options.seeds)]
+    survivors, unseen = [], []
+    with Copy() as copy:
+        for mutant in chosen:
+            caught, seen = try_one(mutant, copy, options.seeds, options.unit)
+            survivors += [] if caught else [mutant.what]
+            unseen += [] if seen else [mutant.what]
     print(f"{len(chosen)} mutants, {len(survivors)} survived {survivors or ''}".rstrip())
+    if options.unit:
+        print(f"{len(unseen)} of them pass the unit tests")
     return 1 if survivors else 0
 
 
-def caught(mutant: Mutant, copy: Path, seeds: int) -> bool:
-    """Whether a seed fails in the copy with that line changed."""
-    text = (ROOT / mutant.file).read_text()
-    if mutant.old not in text:
+def try_one(mutant: Mutant, copy: Copy, seeds: int, unit: bool) -> tuple[bool, bool]:
+    """Whether a seed fails in the copy with that line changed, and whether a unit test does."""
+    if not copy.change(mutant):
         print(f"not there   {mutant.what}: {mutant.file}")
-        return False
-    (copy / mutant.file).write_text(text.replace(mutant.old, mutant.new, 1))
-    command = [sys.executable, "-m", "siphon.testing.sim", "--seeds", str(seeds)]
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
-    (copy / mutant.file).write_text(text)
+        return False, True
+    try:
+        run = copy.run("-m", "siphon.testing.sim", "--seeds", str(seeds))
+        seen = unit and copy.run("-m", "pytest", "-q", "-x", *(f"tests/{name}" for name in UNIT)).returncode != 0
+    finally:
+        copy.restore(mutant)
+    return report(mutant, run, seen), seen
+
+
+def report(mutant: Mutant, run: subprocess.CompletedProcess[str], seen: bool) -> bool:
+    """Print what became of it."""
     found = next((line for line in run.stdout.splitlines() if line.startswith("seed ")), "")
-    print(f"{'caught' if run.returncode == 1 else 'SURVIVED':<11} {mutant.what}: {found[:90]}", flush=True)
+    note = "; a unit test fails too" if seen else ""
+    print(f"{'caught' if run.returncode == 1 else 'SURVIVED':<11} {mutant.what}: {found[:90]}{note}", flush=True)
     return run.returncode == 1
 
 
