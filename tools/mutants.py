@@ -174,12 +174,6 @@ MUTANTS = [
         "foreign = False",
     ),
     Mutant(
-        "a 1xx goes up after the final",
-        ENGINE + "responses.py",
-        "if status == 100 or not r.invite or r.cancelled or r.final_status:",
-        "if status == 100 or not r.invite or r.cancelled:",
-    ),
-    Mutant(
         "a strict router behind gets no request line of its own",
         FORWARDING + "copy.py",
         'if first.has_param("lr"):\n        return unchanged',
@@ -196,12 +190,6 @@ MUTANTS = [
         ENGINE + "core.py",
         "if isinstance(wait, Busy):\n            self.retry.append(event)",
         "if isinstance(wait, Busy):\n            pass",
-    ),
-    Mutant(
-        "a commit without space gives the call up",
-        ENGINE + "core.py",
-        "if not shrunk:\n            shrink(step.record)",
-        "if False:\n            shrink(step.record)",
     ),
 ]
 

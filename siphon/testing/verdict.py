@@ -54,6 +54,9 @@ def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
     lossy_way = bool(caller.plan.route)  # three links each way: Timer F may end it, and then nobody answers (RFC 4320)
     if caller.bye is not None and not caller.bye.finals and not lossy_way:
         yield f"{name}: BYE without answer"
+    forwarded = "answer=" not in caller.plan.directions  # what the script answers itself has no route
+    if caller.bye is not None and forwarded and any(data.startswith(b"SIP/2.0 481") for data in caller.bye.finals):
+        yield f"{name}: BYE refused"
 
 
 def _asker(asker: Asker) -> Iterator[str]:
