@@ -15,6 +15,7 @@ from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_a
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
+from siphon.engine.reliable import PrackEvent
 from siphon.engine.requests import Arrival, reply_place
 from siphon.forwarding.branch import non_invite_ids, parse_branch, to_tag, transaction_id, transaction_of_tag
 from siphon.forwarding.routes import strip_own_maddr
@@ -164,8 +165,23 @@ class Ingest:
         elif message.method == "CANCEL":
             same = env.settings.security.cancel_same_source
             core.process(CancelEvent(key, arrival, self._no_transaction, same))
+        elif message.method == "PRACK":
+            self._prack(arrival, key)
         elif self._takes_new_work(message, key, arrival):
             core.insert(RequestEvent(key, arrival))
+
+    def _prack(self, arrival: Arrival, key: bytes) -> None:
+        """A PRACK: for a reliable response of ours when its To tag leads to the record of that INVITE (API 16.1)."""
+        invite = transaction_of_tag(arrival.message.to_tag or b"", self.core.env.tag_key)
+        if invite is None:
+            self._prack_of_others(arrival)
+        else:
+            self.core.process(PrackEvent(invite, arrival, key, self._prack_of_others))
+
+    def _prack_of_others(self, arrival: Arrival) -> None:
+        key = transaction_id(arrival.message, self.core.env.id_key)
+        if self._takes_new_work(arrival.message, key, arrival):
+            self.core.insert(RequestEvent(key, arrival))
 
     def _takes_new_work(self, message: SipMessage, key: bytes, arrival: Arrival) -> bool:
         if self.overloaded() or (self.refusing() and not message.to_tag):

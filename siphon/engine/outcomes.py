@@ -7,6 +7,7 @@ from siphon.engine.cancelling import settle_splices
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
 from siphon.engine.plan import pack_plans, plan_fork, plan_relay
+from siphon.engine.reliable import next_rseq, reliable_headers, send_reliably
 from siphon.engine.results import best_branch, send_best
 from siphon.engine.settle import settle
 from siphon.engine.variables import merge_vars
@@ -81,11 +82,15 @@ def send_answer(step: Step, env: Environment, outcome: Outcome, action: Answer) 
     r = step.record
     if r.invite and 200 <= action.status < 300:
         r.local_2xx = True
+    if action.reliable:
+        rseq = next_rseq(r, env.tag_key)
+        return send_reliably(step, rseq, build(step, env, outcome, action, rseq))
     return respond(step, action.status, build(step, env, outcome, action))
 
 
-def build(step: Step, env: Environment, outcome: Outcome, action: Answer) -> bytes:
-    """The bytes of a script's response: its own headers, then the queued edits in call order (API 6.4)."""
+def build(step: Step, env: Environment, outcome: Outcome, action: Answer, rseq: int = 0) -> bytes:
+    """The bytes of a script's response: its own headers, then the queued edits in call order (API 6.4). With an RSeq
+    it is a reliable one."""
     r = step.record
     headers = list(action.headers)
     if action.content_type:
@@ -99,6 +104,8 @@ def build(step: Step, env: Environment, outcome: Outcome, action: Answer) -> byt
         body = outcome.reply_body[0]
         headers = [h for h in headers if h[0].lower() != "content-type"]
         headers.append(("Content-Type", outcome.reply_body[1]))
+    if rseq:
+        headers = reliable_headers(headers, rseq)
     tag = None if action.status == 100 else tag_of(r, env)
     reason = reason_of(action.status, action.reason)
     return response(step.request(), action.status, reason, tag, headers, body, server=env.server)

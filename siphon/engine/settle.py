@@ -27,7 +27,7 @@ def settle(step: Step, env: Environment) -> None:
 
 
 def _decided(record: Record) -> bool:
-    waiting = record.claim(ClaimKind.REQUEST) or record.claim(ClaimKind.FAILURE)
+    waiting = record.claim(ClaimKind.REQUEST) or record.claim(ClaimKind.FAILURE) or not record.attempts
     return bool(record.final_status or record.rejected or waiting)
 
 

@@ -12,6 +12,7 @@ from siphon.engine.answers import answer, overdue
 from siphon.engine.cancelling import cancel_branch, cancel_bytes, forwarded, is_live, send_cancel
 from siphon.engine.environment import CLAIM_SECS, Environment
 from siphon.engine.failover import fail_over
+from siphon.engine.reliable import repeat
 from siphon.engine.results import fail_branch
 from siphon.engine.settle import settle
 from siphon.state.record import NO_SLOT, Branch, CancelCause, Claim, ClaimKind, Client
@@ -38,7 +39,7 @@ def fire(step: Step, env: Environment, alive: Alive) -> bool:
         overdue(step, env)
         fired = True
     if due(r.resend_at, step.now):
-        _resend_final(step)
+        _resend(step, env)
         fired = True
     for branch in r.branches:
         fired = _branch(step, env, branch) or fired
@@ -51,12 +52,16 @@ def fire(step: Step, env: Environment, alive: Alive) -> bool:
     return fired
 
 
-def _resend_final(step: Step) -> None:
+def _resend(step: Step, env: Environment) -> None:
+    """An answer of ours is due again: a final that waits for its ACK, a reliable 1xx that waits for its PRACK."""
     r = step.record
-    if step.now >= r.end_at:
+    if r.state == invite_server.State.UNACKNOWLEDGED:
+        repeat(step, env)
+    elif step.now >= r.end_at:
         r.resend_at = 0.0
         return
-    invite_server.apply(step, invite_server.Event.TIMER_G)
+    else:
+        invite_server.apply(step, invite_server.Event.TIMER_G)
     if due(r.resend_at, step.now):
         r.resend_at = step.now + r.interval
 
@@ -68,7 +73,7 @@ def _branch(step: Step, env: Environment, branch: Branch) -> bool:
         _timeout(step, env, branch)
         fired = True
     if due(branch.resend_at, now):
-        _resend(step, branch)
+        _resend_request(step, branch)
         fired = True
     if due(branch.ring_at, now):
         _ring(step, env, branch)
@@ -83,7 +88,7 @@ def _branch(step: Step, env: Environment, branch: Branch) -> bool:
     return _cancel(step, branch, branch.cancel) or fired if branch.cancel is not None else fired
 
 
-def _resend(step: Step, branch: Branch) -> None:
+def _resend_request(step: Step, branch: Branch) -> None:
     data = forwarded(step.record, branch)
     if step.record.invite:
         invite_client.apply(step, branch, invite_client.Event.TIMER_A, data)

@@ -153,17 +153,21 @@ class Answering(Addressed):
         if 100 < code < 200 and not invite:
             log.warn(f"{code} to {self._message.method} is not sent: only 100 may precede its final (RFC 4320)")
             return
-        if reliable and not (100 < code < 200 and self._peer_has("100rel")):
-            log.warn(f"{code} is sent unreliably: not a 101-199 to an INVITE whose sender supports 100rel")
-            reliable = False
-        elif reliable:
-            log.warn(f"{code} is sent unreliably: this release does not make reliable provisionals of its own")
-        self._arm(Answer(code, phrase, reliable=bool(reliable)))
+        self._arm(Answer(code, phrase, reliable=self._reliably(code, bool(reliable))))
 
-    def _peer_has(self, option: str) -> bool:
-        """Whether Supported or Require of the request names an option tag."""
-        wanted = option.encode()
-        return any(value.lower() == wanted for name in ("Supported", "Require") for value in self._message.values(name))
+    def _reliably(self, code: int, wanted: bool) -> bool:
+        """Whether a response is a reliable provisional (RFC 3262 §3): a caller that requires it gets no other."""
+        possible = 100 < code < 200
+        if possible and self._names_100rel("Require"):
+            return True
+        if wanted and not (possible and self._names_100rel("Supported")):
+            log.warn(f"{code} is sent unreliably: not a 101-199 to an INVITE whose sender supports 100rel")
+            return False
+        return wanted
+
+    def _names_100rel(self, name: str) -> bool:
+        """Whether that header of the request has the option tag."""
+        return any(value.lower() == b"100rel" for value in self._message.values(name))
 
     def set_reply_header(self, name: str, value: str) -> None:
         """Replace a header of whatever response will be armed."""

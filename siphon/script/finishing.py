@@ -8,6 +8,7 @@ from siphon.script.checking import checked
 from siphon.script.context import RequestContext
 from siphon.script.outcome import Answer, Outcome, Relay
 from siphon.script.request import Request
+from siphon.sip.message import COMPACT
 from siphon.sip.splices import apply_splices
 
 
@@ -60,17 +61,20 @@ def _put_message(outcome: Outcome, request: Request) -> None:
 
 
 def _complete(answer: Answer, request: Request, allow: list[str]) -> None:
-    """Headers that an answer copies from the request, and those of a 2xx to OPTIONS; what the script queued stands."""
+    """Headers that an answer copies from the request, those of a 2xx to OPTIONS, and the Contact of a reliable
+    provisional, to which its PRACK is sent (RFC 3261 §12.1.1); what the script queued stands."""
     for name in request._copied or ():
         value = request.get_header(name)
         if value is not None:
             answer.headers.append((COPIED_IF_SET[name], value))
-    if request.method != "OPTIONS" or not 200 <= answer.status < 300:
+    defaults: list[tuple[str, str]] = []
+    if request.method == "OPTIONS" and 200 <= answer.status < 300:
+        defaults = [("Allow", ", ".join(allow)), ("Accept", "*/*"), ("Supported", "path")]
+    elif not answer.reliable:
         return
     context = request._context
-    present = {name.lower() for name, _ in answer.headers}
-    present.update(name.lower() for _, name, _ in request._reply_edits or ())
-    defaults = [("Allow", ", ".join(allow)), ("Accept", "*/*"), ("Supported", "path")]
+    names = [name.lower() for name, _ in answer.headers] + [name.lower() for _, name, _ in request._reply_edits or ()]
+    present = {COMPACT.get(name, name) for name in names}
     if context.identity is not None and context.listener is not None:
         sent_by = context.identity.sent_by(context.listener, context.local_ip)
         defaults.insert(0, ("Contact", f"<sip:{sent_by}>"))

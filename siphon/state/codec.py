@@ -41,6 +41,7 @@ def encode(r: Record) -> bytes:
         r.salt,
         r.script_version,
         r.cseq,
+        r.rseq,
         r.touched,
         len(r.branches),
         len(r.claims),
@@ -55,6 +56,7 @@ def encode(r: Record) -> bytes:
         r.end_at,
         r.ring_timeout,
         r.cancel_at,
+        r.prack_until,
     )
     parts = [
         r.method.encode(),
@@ -77,6 +79,7 @@ def encode(r: Record) -> bytes:
         r.vars,
         r.auth_user.encode("utf-8", "surrogateescape"),
         r.consumed,
+        r.prack,
     ]
     out = [head, times]
     tail: list[bytes] = []
@@ -122,13 +125,13 @@ def _decode(key: bytes, data: bytes) -> Record:
     flags = head[2]
     r.state, r.strategy, r.attempts, r.final_status, r.listener = head[1], head[3], head[4], head[5], head[6]
     r.source_port, r.reply_port, r.next_index, r.attempt_first, r.rejected = head[7:12]
-    r.script_version, r.cseq, r.touched, branches, claims = head[13:18]
+    r.script_version, r.cseq, r.rseq, r.touched, branches, claims = head[13:19]
     r.invite, r.local_2xx = bool(flags & 1), bool(flags & 2)
     r.record_route, r.cancelled = bool(flags & 4), bool(flags & 8)
     position = at.FIXED.size
     times = at.TIMES.unpack_from(data, position)
     r.created, r.wall, r.final_sent_at, r.trying_at, r.resend_at, r.interval, r.end_at = times[:7]
-    r.ring_timeout, r.cancel_at = times[7:]
+    r.ring_timeout, r.cancel_at, r.prack_until = times[7:]
     position += at.TIMES.size
     lengths: list[tuple[int, ...]] = []
     for _ in range(branches):
@@ -180,7 +183,7 @@ def _parts(r: Record, data: bytes, position: int, sizes: tuple[int, ...], length
     r.local_ip, r.source_ip, r.reply_ip = cut[8].decode(), cut[9].decode(), cut[10].decode()
     r.last_response, r.targets = cut[11], cut[12]
     r.send_socket, r.on_reply, r.on_failure = cut[13].decode(), cut[14].decode(), cut[15].decode()
-    r.cancel_reason, r.vars, r.consumed = cut[16], cut[17], cut[19]
+    r.cancel_reason, r.vars, r.consumed, r.prack = cut[16], cut[17], cut[19], cut[20]
     r.auth_user = cut[18].decode("utf-8", "surrogateescape")
     for branch, own in zip(r.branches, lengths, strict=True):
         pieces: list[bytes] = []

@@ -41,8 +41,8 @@ def next_deadline(record: Record) -> float:
 
 
 def expiry(record: Record, linger: float, timer_j: float) -> float:
-    """When the record may go: `linger` after its last timer (TXN-25), Timer J longer after a CANCEL."""
-    last = max(record.end_at, record.created, *deadlines(record))
+    """When the record may go: `linger` after its last timer (TXN-25), Timer J longer after a CANCEL or a PRACK."""
+    last = max(record.end_at, record.created, record.prack_until, *deadlines(record))
     for branch in record.branches:
         last = max(last, branch.end_at)
         if branch.cancel is not None:

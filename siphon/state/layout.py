@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import struct
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of this layout; stored in every record and in the table's head."""
 
 # layout, server state, flags, strategy, attempts, final status, listener, source port, reply port, next index,
-# attempt_first, rejected, salt, script version, cseq, touched, branches, claims
-FIXED = struct.Struct("<HBBBBHHHHHHHIIIQHH")
+# attempt_first, rejected, salt, script version, cseq, rseq, touched, branches, claims
+FIXED = struct.Struct("<HBBBBHHHHHHHIIIIQHH")
 
-# created, wall, final_sent_at, trying_at, resend_at, interval, end_at, ring_timeout, cancel_at
-TIMES = struct.Struct("<9d")
+# created, wall, final_sent_at, trying_at, resend_at, interval, end_at, ring_timeout, cancel_at,
+# prack_until
+TIMES = struct.Struct("<10d")
 
 RECORD_PARTS = (
     "method",
@@ -42,6 +43,7 @@ RECORD_PARTS = (
     "vars",
     "auth_user",
     "consumed",
+    "prack",
 )
 TEXT_PARTS = frozenset(
     ("method", "local_ip", "source_ip", "reply_ip", "send_socket", "on_reply", "on_failure", "auth_user")

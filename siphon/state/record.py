@@ -168,6 +168,8 @@ class Record:
         "next_index",
         "on_failure",
         "on_reply",
+        "prack",
+        "prack_until",
         "record_route",
         "rejected",
         "reply_ip",
@@ -177,6 +179,7 @@ class Record:
         "resend_at",
         "interval",
         "ring_timeout",
+        "rseq",
         "salt",
         "script_version",
         "send_socket",
@@ -224,9 +227,12 @@ class Record:
         self.final_sent_at = 0.0
         self.local_2xx = False  # a 2xx of ours to an INVITE: repeated until its ACK
         self.trying_at = 0.0  # the automatic 100; after a provisional without an action, the 408
-        self.resend_at = 0.0  # Timer G
+        self.resend_at = 0.0  # Timer G; before the final the next repeat of a reliable 1xx of ours
         self.interval = 0.0
-        self.end_at = 0.0  # Timer H, I, J or L
+        self.end_at = 0.0  # Timer H, I, J or L; before the final when a reliable 1xx is given up
+        self.rseq = 0  # RSeq of the last reliable 1xx of ours (RFC 3262); 0: there was none
+        self.prack = b""  # id of the transaction of the PRACK that has acknowledged it
+        self.prack_until = 0.0  # until then it may come, or come again
         # the attempts
         self.branches: list[Branch] = []
         self.next_index = 0

@@ -5,6 +5,9 @@ it, no event is needed to end). `data` is the response to send; the machine stor
 
 A 2xx that siphond itself makes is repeated by the UAS core, T1 doubling to T2, until its ACK (RFC 3261 §13.3.1.4):
 `local_2xx`. A 2xx that was forwarded is never repeated here; its sender does that.
+
+A reliable 1xx that siphond itself makes is repeated likewise until its PRACK (RFC 3262 §3). Unacknowledged is
+Proceeding while that one is awaited; at `end_at` the core gives it up. A reliable 1xx that was forwarded is just a 1xx.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ class State(IntEnum):
     COMPLETED = 3
     CONFIRMED = 4
     TERMINATED = 5
+    UNACKNOWLEDGED = 10  # 6 to 9 are the non-INVITE server transaction's
 
 
 class Event(Enum):
@@ -30,9 +34,12 @@ class Event(Enum):
 
     REQUEST = "repeated INVITE"
     PROVISIONAL = "1xx from the transaction user"
+    RELIABLE = "reliable 1xx from the transaction user"
     FINAL_2XX = "2xx from the transaction user"
     FINAL_300 = "300-699 from the transaction user"
     ACK = "ACK"
+    PRACK = "PRACK of the reliable 1xx"
+    REPEAT = "reliable 1xx due again"
     TIMER_G = "Timer G"
     TIMER_H = "Timer H"
     TIMER_I = "Timer I"
@@ -57,6 +64,15 @@ def send_provisional(step: Step, data: bytes) -> None:
     step.record.trying_at = 0.0
     step.record.last_response = data
     step.upstream(data)
+
+
+def send_arm_repeats(step: Step, data: bytes) -> None:
+    """Send a reliable 1xx; it is repeated until its PRACK, for 64*T1 at most (RFC 3262 §3)."""
+    r = step.record
+    send_provisional(step, data)
+    r.interval = step.timing.t1
+    r.resend_at = step.now + r.interval
+    r.end_at = step.now + step.timing.long
 
 
 def send_arm_l(step: Step, data: bytes) -> None:
@@ -98,8 +114,16 @@ def resend_back_off(step: Step, data: bytes) -> None:
         r.resend_at = 0.0
 
 
+def resend_reliable(step: Step, data: bytes) -> None:
+    """Repeat the reliable 1xx, twice as late next time up to T2; what comes at 64*T1 is its end."""
+    r = step.record
+    resend(step, data)
+    r.interval = min(2 * r.interval, step.timing.t2)
+    r.resend_at = min(r.resend_at + r.interval, r.end_at)
+
+
 def stop_resending(step: Step, data: bytes) -> None:
-    """The ACK to a 2xx of ours has come."""
+    """What was repeated has been acknowledged: a 2xx of ours by its ACK, a reliable 1xx of ours by its PRACK."""
     step.record.resend_at = 0.0
 
 
@@ -115,11 +139,20 @@ def end(step: Step, data: bytes) -> None:
 
 
 P, A, C, F, T = State.PROCEEDING, State.ACCEPTED, State.COMPLETED, State.CONFIRMED, State.TERMINATED
+U = State.UNACKNOWLEDGED
 
 TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
     P: {
         Event.REQUEST: (P, resend),
         Event.PROVISIONAL: (P, send_provisional),
+        Event.RELIABLE: (U, send_arm_repeats),
+        Event.FINAL_2XX: (A, send_arm_l),
+        Event.FINAL_300: (C, send_arm_g_h),
+    },
+    U: {  # RFC 3262 §3: no other 1xx before the PRACK, any final ends the repeats
+        Event.REQUEST: (U, resend),
+        Event.PRACK: (P, stop_resending),
+        Event.REPEAT: (U, resend_reliable),
         Event.FINAL_2XX: (A, send_arm_l),
         Event.FINAL_300: (C, send_arm_g_h),
     },

@@ -1,6 +1,4 @@
-"""What docs/scripting.md promises beside its examples. A known gap of that page is marked: who closes one takes the
-mark off and the line out of the page.
-"""
+"""What docs/scripting.md promises beside its examples."""
 
 from collections.abc import Callable, Iterator
 
@@ -33,10 +31,6 @@ def called() -> Iterator[Called]:
     yield call
     for world in worlds:
         world.close()
-
-
-def gap(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 UNPARSABLE = [
@@ -85,7 +79,6 @@ def test_a_fork_that_fits_no_record_is_answered(called):
     assert caller.statuses and caller.statuses[-1] >= 500
 
 
-@gap("reliable provisionals (RFC 3262) are not built")
 def test_a_reliable_provisional_has_an_rseq(called):
     _, caller, _ = called("    request.reply(183, 'Progress', reliable=True)\n", headers="Supported: 100rel\n")
     assert caller.last.has("RSeq")

@@ -19,7 +19,7 @@ PARTS = st.binary(max_size=40).filter(lambda part: part != SAME)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 
 NARROW = {"state", "strategy", "attempts"}
-WIDE = {"salt": 32, "script_version": 32, "cseq": 32, "touched": 64}
+WIDE = {"salt": 32, "script_version": 32, "cseq": 32, "rseq": 32, "touched": 64}
 TIMES = {
     "created",
     "wall",
@@ -30,6 +30,7 @@ TIMES = {
     "end_at",
     "ring_timeout",
     "cancel_at",
+    "prack_until",
 }
 BRANCH_TIMES = {"resend_at", "interval", "timeout_at", "end_at", "ring_at", "timer_c_at", "give_up_at"}
 
