@@ -142,6 +142,32 @@ MUTANTS = [
     ),
     Mutant("Timer G is no deadline", STATE + "deadlines.py", "yield record.resend_at", "yield 0.0"),
     Mutant("Timer E of a CANCEL is no deadline", STATE + "deadlines.py", "yield branch.cancel.resend_at", "yield 0.0"),
+    Mutant(
+        "a PRACK ends no repeats",
+        ENGINE + "reliable.py",
+        "invite_server.apply(step, invite_server.Event.PRACK)",
+        "pass",
+    ),
+    Mutant(
+        "a repeated PRACK is a stranger",
+        ENGINE + "reliable.py",
+        "(record.prack == own and now < record.prack_until)",
+        "False",
+    ),
+    Mutant(
+        "a reliable 1xx is repeated once for its PRACK",
+        TRANSACTION + "invite_server.py",
+        "r.resend_at = min(r.resend_at + r.interval, r.end_at)",
+        "r.resend_at = r.end_at",
+    ),
+    Mutant(
+        "nobody waits for a PRACK in vain",
+        ENGINE + "reliable.py",
+        "answer(step, env, *NO_PRACK)",
+        "step.record.resend_at = 0.0",
+    ),
+    Mutant("the RSeq is not stored", STATE + "codec.py", "r.cseq, r.rseq, r.touched,", "r.cseq, _, r.touched,"),
+    Mutant("a record does not wait for a PRACK", STATE + "deadlines.py", "record.prack_until, ", ""),
     Mutant("who cancelled is not stored", STATE + "codec.py", "b.cancel_by = CancelCause(cause)", "pass"),
     Mutant(
         "the Call-ID of a response is not compared",

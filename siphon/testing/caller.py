@@ -1,4 +1,4 @@
-"""A user agent that calls: INVITE with Timers A and B, ACK, CANCEL at a time of its own, BYE."""
+"""A user agent that calls: INVITE with Timers A and B, ACK, CANCEL and PRACK at a time of its own, BYE."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class CallPlan:
     """For the script: the value of X-Plan."""
     cancel_after: float | None = None
     bye_after: float | None = None
+    prack_after: float | None = None
+    """After the first reliable provisional of the proxy."""
     old: bool = False
     """Its branch has no magic cookie (RFC 2543), and the ACK to a 2xx has the branch of the INVITE."""
     body: int = 0
@@ -47,6 +49,9 @@ class Caller(Peer):
         self.gave_up = False
         self.cancel: Exchange | None = None
         self.bye: Exchange | None = None
+        self.prack: Exchange | None = None
+        self.reliable: list[float] = []
+        """When reliable provisionals came, repeats included."""
         self.acknowledged: set[bytes] = set()
         self._serial = 0
         self.wire.schedule.at(plan.start, self.start)
@@ -69,7 +74,7 @@ class Caller(Peer):
     def start(self) -> None:
         """Send the INVITE."""
         self.began = self.now
-        extra = f"{self.route}X-Plan: {self.plan.directions}\n"
+        extra = f"{self.route}X-Plan: {self.plan.directions}\nSupported: 100rel\n"
         uri = self.plan.uri
         self.invite = request_text(
             self.place, "INVITE", uri, self.branch, self.plan.name, 1, f"<{URI}>", extra, "x" * self.plan.body
@@ -98,19 +103,33 @@ class Caller(Peer):
             self.cancel = Exchange(self, text)
 
     def response(self, message: SipMessage) -> None:
-        """A response to the INVITE, the CANCEL or the BYE."""
+        """A response to the INVITE, the CANCEL, the PRACK or the BYE."""
         if message.cseq_method == "CANCEL" and self.cancel is not None:
             self.cancel.response(message)
+        elif message.cseq_method == "PRACK" and self.prack is not None:
+            self.prack.response(message)
         elif message.cseq_method == "BYE" and self.bye is not None:
             self.bye.response(message)
         elif message.cseq_method == "INVITE":
             self.seen.append((self.now, message.status, message.to_tag or b""))
             if not message.has("X-Seen"):
                 self.unedited.append((message.status, message.to_tag or b""))
-            if 200 <= message.status < 300:
+            if message.has("RSeq"):
+                self._hear_reliable(message)
+            elif 200 <= message.status < 300:
                 self._acknowledge_2xx(message)
             elif message.status >= 300:
                 self._acknowledge(message)
+
+    def _hear_reliable(self, message: SipMessage) -> None:
+        """Its repeats are not acknowledged again (RFC 3262 §4)."""
+        self.reliable.append(self.now)
+        if len(self.reliable) == 1 and self.plan.prack_after is not None:
+            self.later(self.plan.prack_after, self._acknowledge_1xx, message)
+
+    def _acknowledge_1xx(self, message: SipMessage) -> None:
+        rack = f"RAck: {(message.first('RSeq') or b'').decode()} 1 INVITE\n"
+        self.prack = self._in_dialog("PRACK", message, 2, rack)
 
     def _acknowledge(self, message: SipMessage) -> None:
         to = message.to_value.decode()
@@ -128,7 +147,7 @@ class Caller(Peer):
         if self.bye is None:
             self.bye = self._in_dialog("BYE", message, 2)
 
-    def _in_dialog(self, method: str, answer: SipMessage, cseq: int) -> Exchange | None:
+    def _in_dialog(self, method: str, answer: SipMessage, cseq: int, more: str = "") -> Exchange | None:
         self._serial += 1
         branch = self.branch if self.plan.old and method == "ACK" else f"{self.branch}-{self._serial}"
         contacts = answer.values("Contact")
@@ -137,7 +156,7 @@ class Caller(Peer):
         to = PROXY if routes or not contacts else place_of(target)
         if self.plan.strict and routes and "lr" in routes[0]:
             target, routes = routes[0].strip("<>"), [*routes[1:], f"<{target}>"]
-        extra = "".join(f"Route: {route}\n" for route in routes)
+        extra = more + "".join(f"Route: {route}\n" for route in routes)
         data = request_text(self.place, method, target, branch, self.plan.name, cseq, answer.to_value.decode(), extra)
         if method == "ACK":
             self.send(data, to)

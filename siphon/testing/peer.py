@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 T1, T2 = 0.5, 4.0
 LONG = 64 * T1
+TIMER_E = (0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5)
+"""When what is repeated from T1 doubling to T2 leaves, until 64*T1."""
 PROXY = ("127.0.0.1", 5060)
 STRANGER = ("203.0.113.66", 5060)
 """Whose messages belong to no call (siphon/testing/stranger.py)."""

@@ -146,6 +146,8 @@ def _call(r: Random, s: Scenario, number: int) -> CallPlan:
         plan.cancel_after = r.choice((0.05, 0.4, 3.0 * r.random(), 12.0 * r.random()))
     if r.random() < 0.6:
         plan.bye_after = 2.0 * r.random()
+    if "reliable=1" in plan.directions:
+        plan.prack_after = r.choice((None, None, 0.0, 0.3, 3.0 * r.random(), 26.0 * r.random()))
     plan.old = r.random() < 0.1
     plan.body = r.choice((0, 0, 300, 1200))
     plan.strict = r.random() < 0.15
@@ -180,7 +182,9 @@ def _directions(r: Random, s: Scenario, invite: bool) -> str:
         return " ".join([*words, r.choice(("drop=1", "half=1"))])
     if what < 0.11:
         return " ".join([*words, "challenge=1"])
-    if what < 0.2 and invite:
+    if what < 0.17 and invite:
+        return " ".join([*words, "reliable=1"])
+    if what < 0.23 and invite:
         words.append("early=1")
     count = r.choice((1, 1, 2, 3))
     targets = [_target(r, s) for _ in range(count)]

@@ -51,6 +51,7 @@ def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
         for status, tag in caller.unedited:
             if tag.startswith(b"tag-"):
                 yield f"{name}: a {status} that on_reply has not edited"
+    yield from world.checks.reliable.verdict(caller)
     lossy_way = bool(caller.plan.route)  # three links each way: Timer F may end it, and then nobody answers (RFC 4320)
     if caller.bye is not None and not caller.bye.finals and not lossy_way:
         yield f"{name}: BYE without answer"
