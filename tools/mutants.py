@@ -166,6 +166,12 @@ MUTANTS = [
         "answer(step, env, *NO_PRACK)",
         "step.record.resend_at = 0.0",
     ),
+    Mutant(
+        "a PRACK with a tag of the script's choice finds nothing",
+        ENGINE + "core.py",
+        "awaited(step, self.env)",
+        "pass",
+    ),
     Mutant("the RSeq is not stored", STATE + "codec.py", "r.cseq, r.rseq, r.touched,", "r.cseq, _, r.touched,"),
     Mutant("a record does not wait for a PRACK", STATE + "deadlines.py", "record.prack_until, ", ""),
     Mutant("who cancelled is not stored", STATE + "codec.py", "b.cancel_by = CancelCause(cause)", "pass"),

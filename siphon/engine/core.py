@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from siphon.engine.counters import Counter
-from siphon.engine.dialogs import closed, opened
+from siphon.engine.dialogs import awaited, closed, opened
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
     CancelOutcomeEvent,
@@ -177,6 +177,7 @@ class Core:
         if commit.value is not None and len(commit.value) > self.env.settings.shared.record_bytes:
             return self._no_room(event, step, expected, shrunk, "large")
         opened(step, self.env)
+        awaited(step, self.env)
         result = self.store.commit(commit)
         if isinstance(result, Busy):
             self.retry.append(event)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from siphon.engine.environment import Environment
 from siphon.services.dialogs import Place
+from siphon.sip.message import SipMessage
 from siphon.state.record import Branch, Record
 from siphon.transaction.step import Step
 
@@ -20,6 +21,24 @@ def opened(step: Step, env: Environment) -> None:
     tag, branch = step.opened
     wall = r.wall + max(0.0, step.now - r.created)
     env.dialogs.remember(r.call_id, r.from_tag, tag, caller_place(r), callee_place(branch), wall)
+
+
+def awaited(step: Step, env: Environment) -> None:
+    """Remember which INVITE this step answers, where the To tag of the answer is not of our making: the ACK or PRACK
+    must find its record (a re-INVITE, or set_reply_to_tag)."""
+    r = step.record
+    tag = r.to_tag or r.reply_to_tag
+    if not step.awaited or not tag or env.dialogs is None:
+        return
+    wall = r.wall + max(0.0, step.now - r.created)
+    env.dialogs.remember_answer(r.call_id, r.from_tag, tag, r.key, wall, 2 * step.timing.long + step.timing.linger)
+
+
+def answered(env: Environment, message: SipMessage) -> bytes | None:
+    """The INVITE answered here whose dialog the message is in; None when none was remembered."""
+    if env.dialogs is None or not message.to_tag:
+        return None
+    return env.dialogs.answered(message.call_id, message.from_tag or b"", message.to_tag)
 
 
 def closed(step: Step, env: Environment) -> None:

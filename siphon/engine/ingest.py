@@ -14,6 +14,7 @@ from functools import lru_cache
 from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
+from siphon.engine.dialogs import answered
 from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
 from siphon.engine.reliable import PrackEvent
 from siphon.engine.requests import Arrival, reply_place
@@ -167,21 +168,29 @@ class Ingest:
             core.process(CancelEvent(key, arrival, self._no_transaction, same))
         elif message.method == "PRACK":
             self._prack(arrival, key)
-        elif self._takes_new_work(message, key, arrival):
-            core.insert(RequestEvent(key, arrival))
-
-    def _prack(self, arrival: Arrival, key: bytes) -> None:
-        """A PRACK: for a reliable response of ours when its To tag leads to the record of that INVITE (API 16.1)."""
-        invite = transaction_of_tag(arrival.message.to_tag or b"", self.core.env.tag_key)
-        if invite is None:
-            self._prack_of_others(arrival)
         else:
-            self.core.process(PrackEvent(invite, arrival, key, self._prack_of_others))
+            self._new(arrival, key)
 
-    def _prack_of_others(self, arrival: Arrival) -> None:
-        key = transaction_id(arrival.message, self.core.env.id_key)
+    def _new(self, arrival: Arrival, key: bytes) -> None:
         if self._takes_new_work(arrival.message, key, arrival):
             self.core.insert(RequestEvent(key, arrival))
+
+    def _prack(self, arrival: Arrival, key: bytes) -> None:
+        """A PRACK: for a reliable response of ours when its To tag leads to the record of that INVITE, or its dialog
+        does (API 16.1); else a request like any other."""
+
+        def by_dialog(arrival: Arrival) -> None:
+            invite = answered(self.core.env, arrival.message)
+            if invite is None:
+                self._new(arrival, key)
+            else:
+                self.core.process(PrackEvent(invite, arrival, key, lambda arrival: self._new(arrival, key)))
+
+        invite = transaction_of_tag(arrival.message.to_tag or b"", self.core.env.tag_key)
+        if invite is None:
+            by_dialog(arrival)
+        else:
+            self.core.process(PrackEvent(invite, arrival, key, by_dialog))
 
     def _takes_new_work(self, message: SipMessage, key: bytes, arrival: Arrival) -> bool:
         if self.overloaded() or (self.refusing() and not message.to_tag):
@@ -209,13 +218,25 @@ class Ingest:
         env = self.core.env
         ack = route_ack(arrival, env)
         if ack is None:
-            self.core.reporter.count(Counter.ACKS_DROPPED)
+            self._ack_by_dialog(arrival)
             return
         name = name_to_resolve(ack, env)
         if name is not None and env.resolve(name) is None:
             self.core.resolver.look_up({name}, lambda: self._send_ack(ack))
         else:
             self._send_ack(ack)
+
+    def _ack_by_dialog(self, arrival: Arrival) -> None:
+        """For a 2xx of ours whose To tag the script has chosen, or for nobody."""
+
+        def drop(_: Arrival) -> None:
+            self.core.reporter.count(Counter.ACKS_DROPPED)
+
+        invite = answered(self.core.env, arrival.message)
+        if invite is None:
+            drop(arrival)
+        else:
+            self.core.process(AckEvent(invite, arrival, drop))
 
     def _send_ack(self, ack: RoutedAck) -> None:
         datagram = ack_datagram(ack, self.core.env, b"%032x" % self.random_bits(128))

@@ -81,8 +81,9 @@ def send_answer(step: Step, env: Environment, outcome: Outcome, action: Answer) 
     """A response that the script made, with its queued edits."""
     r = step.record
     if r.invite and 200 <= action.status < 300:
-        r.local_2xx = True
+        r.local_2xx = step.awaited = True
     if action.reliable:
+        step.awaited = True
         rseq = next_rseq(r, env.tag_key)
         return send_reliably(step, rseq, build(step, env, outcome, action, rseq))
     return respond(step, action.status, build(step, env, outcome, action))

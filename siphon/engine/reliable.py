@@ -1,10 +1,10 @@
 """Reliable provisional responses that a script makes here, and their PRACKs (RFC 3262 §3, API 6.4 and 16.1).
 
 The INVITE's record holds all of it: the RSeq, the response (`last_response`) and when it is due again. The PRACK finds
-that record by its To tag and has no record of its own: one commit on the INVITE's record stops the repeats, remembers
-which transaction has brought the PRACK, and sends its 200. A repeated PRACK is known by that transaction and gets the
-same 200, a function of the PRACK alone, whichever worker it reaches and also after the INVITE's final. A PRACK that
-matches nothing here is a request like any other.
+that record by its To tag, or by its dialog where the tag is not of our making, and has no record of its own: one commit
+on the INVITE's record stops the repeats, remembers which transaction has brought the PRACK, and sends its 200. A
+repeated PRACK is known by that transaction and gets the same 200, a function of the PRACK alone, whichever worker it
+reaches and also after the INVITE's final. A PRACK that matches nothing here is a request like any other.
 
 At most one reliable response of a transaction is on its way, since handlers arm one answer. Known to be imperfect: the
 body of a PRACK is not looked at, so an offer in it is not answered.

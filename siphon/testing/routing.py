@@ -4,7 +4,7 @@
     wait=SECS           the handler awaits before it decides
     answer=STATUS       it answers itself; drop=1 it does nothing; half=1 it sends 183 and then nothing
     follow=1            relay by the request's own Route instead of a fork
-    reliable=1          it sends a reliable 183 and then nothing
+    reliable=1          it sends a reliable 183 and then nothing; tagged=1 with a To tag of its own
     challenge=1         it asks for credentials, statelessly; early=1 it sends 183 before it forks
     reply_wait=SECS     on_reply awaits; edit=1 it edits; mute=STATUS it drops that response; reject=STATUS on a 183
     retarget=URI        on_failure tries that; failed=STATUS it answers; failure_wait=SECS it awaits before
@@ -41,6 +41,8 @@ async def route(request):
     if "half" in p:
         request.reply(183, "Half")
         return
+    if "tagged" in p:
+        request.set_reply_to_tag("chosen")
     if "reliable" in p:
         request.reply(183, "Reliable", reliable=True)
         return

@@ -183,7 +183,7 @@ def _directions(r: Random, s: Scenario, invite: bool) -> str:
     if what < 0.11:
         return " ".join([*words, "challenge=1"])
     if what < 0.17 and invite:
-        return " ".join([*words, "reliable=1"])
+        return " ".join([*words, *(["tagged=1"] if r.random() < 0.3 else []), "reliable=1"])
     if what < 0.23 and invite:
         words.append("early=1")
     count = r.choice((1, 1, 2, 3))

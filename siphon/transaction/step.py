@@ -32,6 +32,8 @@ class Step:
     """Claims that this process made for itself: their handlers run once the commit holds."""
     opened: tuple[bytes, Branch] | None = None
     """The To tag of a 2xx to an INVITE and the branch that sent it: a dialog begins."""
+    awaited: bool = False
+    """A 2xx or reliable 1xx made here leaves: its ACK or PRACK must find the record."""
     rest: tuple[tuple[str, int], float] | None = None
     """An address that has asked not to be tried for so many seconds."""
     parsed: SipMessage | None = None

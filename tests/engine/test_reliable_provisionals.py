@@ -259,3 +259,38 @@ def test_fork_09_a_prack_of_another_ones_provisional_is_forwarded_on_any_worker(
     assert callee.requests == ["INVITE", "PRACK"] and callee.last.first("RAck") == b"7 7 INVITE"
     callee.answer(callee.last, 200, tag="")
     assert (caller.last.status, caller.last.cseq_method) == (200, "PRACK")
+
+
+@pytest.mark.parametrize("tag", ["mine", "0123456789abcdef" * 2])
+def test_a_prack_finds_a_response_whose_to_tag_the_script_has_chosen(make_world: Make, tag: str) -> None:
+    more = f"    request.set_reply_to_tag('{tag}')\n\n@proxy.on_request(\"PRACK\")"
+    world = make_world(EARLY.replace('\n@proxy.on_request("PRACK")', more))
+    caller, answer = called(world)
+    assert answer.to_tag == tag.encode()
+    for worker in (1, 0):
+        caller.send(prack(caller, answer), worker)
+    world.advance(10)
+    assert caller.statuses == [183, 200, 200]
+    caller.send(prack(caller, answer, branch="z9hG4bK-other"), 0)
+    assert caller.statuses[-1] == 481
+
+
+def test_a_prack_finds_a_response_to_a_re_invite(make_world: Make) -> None:
+    world = make_world(EARLY)
+    caller = world.agent("192.0.2.1")
+    caller.send(invite(caller, to_tag="theirs"), 0)
+    caller.send(prack(caller, caller.last), 1)
+    world.advance(10)
+    assert caller.statuses == [183, 200]
+
+
+def test_the_ack_finds_a_200_whose_to_tag_the_script_has_chosen(make_world: Make) -> None:
+    script = "from siphon import proxy\n@proxy.on_request\ndef route(request):\n"
+    world = make_world(script + "    request.set_reply_to_tag('mine')\n    request.reply(200)\n")
+    caller, answer = called(world)
+    world.advance(0.6)
+    assert caller.statuses == [200, 200]
+    ack = caller.request("ACK", "sip:127.0.0.1:5060", branch="z9hG4bK-ack", call_id="c1", to_tag="mine", cseq=7)
+    caller.send(ack, 1)
+    world.advance(40)
+    assert caller.statuses == [200, 200]

@@ -50,3 +50,29 @@ def test_a_damaged_record_is_a_dialog_that_is_not_known() -> None:
     assert isinstance(found, tuple)
     table.commit(key, found[0], b"garbage", owner=0)
     assert known.peer(b"c1", b"a", b"b") is None
+
+
+def test_an_answer_is_found_by_the_tags_of_its_request_until_it_is_old() -> None:
+    known, table = dialogs()
+    known.remember_answer(b"c1", b"a", b"B", bytes(16), 1000.0, 70.0)
+    assert known.answered(b"c1", b"A", b"b") == bytes(16)
+    assert known.answered(b"c1", b"b", b"a") is None and known.answered(b"c2", b"a", b"b") is None
+    assert known.peer(b"c1", b"a", b"B") is None
+    table.expire(1069.0, 10)
+    assert known.answered(b"c1", b"a", b"b") == bytes(16)
+    table.expire(1071.0, 10)
+    assert known.answered(b"c1", b"a", b"b") is None
+
+
+def test_the_last_answer_of_a_dialog_counts() -> None:
+    known, _ = dialogs()
+    for number in (1, 2):
+        known.remember_answer(b"c1", b"a", b"b", bytes([number] * 16), 1000.0, 70.0)
+    assert known.answered(b"c1", b"a", b"b") == bytes([2] * 16)
+
+
+def test_answers_let_the_oldest_go_when_the_table_is_full() -> None:
+    known, _ = dialogs(100)
+    for number in range(200):
+        known.remember_answer(b"%d" % number, b"a", b"b", bytes(16), 1000.0 + number, 1000.0)
+    assert known.answered(b"199", b"a", b"b") == bytes(16)

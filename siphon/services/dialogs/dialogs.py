@@ -5,6 +5,8 @@ oldest first when the table is full. A record is a fallback and never the truth:
 its signed Record-Route. So nothing here raises: a table that does not answer is a dialog that is not known.
 
 The key is the same for both directions: a keyed hash of the Call-ID and the two tags in order. Times are wall time.
+
+Beside them lie INVITEs that a script has answered under a To tag that does not tell their record: `remember_answer`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from siphon.services.store import FULL, BadRecord, RecordTable, StoreError, olde
 
 _VERSION = 1
 _FIELDS = 10
+_ANSWER_FIELDS = 2
 OWNER = 0
 EVICT = 64
 
@@ -42,9 +45,34 @@ class Dialogs:
     ) -> None:
         """Note a dialog; repeating it changes nothing."""
         key = self._key(call_id, caller_tag, callee_tag)
-        value = pack([_VERSION, caller_tag, *caller, *callee])
+        self._store(key, 0, pack([_VERSION, caller_tag, *caller, *callee]), wall, self._max_age)
+
+    def remember_answer(
+        self, call_id: bytes, from_tag: bytes, to_tag: bytes, transaction: bytes, wall: float, secs: float
+    ) -> None:
+        """Note the INVITE whose answer, made here, waits for an ACK or a PRACK with these tags; a later one of the
+        dialog takes its place."""
+        key = self._answer_key(call_id, from_tag, to_tag)
+        try:
+            found = read(self._table, key)
+        except StoreError:
+            return
+        self._store(key, 0 if found is None else found[0], pack([_VERSION, transaction]), wall, secs)
+
+    def answered(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bytes | None:
+        """The INVITE that remember_answer() noted; None when there is none."""
+        try:
+            found = read(self._table, self._answer_key(call_id, from_tag, to_tag))
+            if found is None:
+                return None
+            transaction: bytes = unpack(found[1], _VERSION, _ANSWER_FIELDS)[1]
+        except (BadRecord, StoreError):
+            return None
+        return transaction
+
+    def _store(self, key: bytes, version: int, value: bytes, wall: float, secs: float) -> None:
         for _ in range(2):
-            stored = self._table.commit(key, 0, value, owner=OWNER, next_deadline=wall, expiry=wall + self._max_age)
+            stored = self._table.commit(key, version, value, owner=OWNER, next_deadline=wall, expiry=wall + secs)
             if stored != FULL:
                 return
             self._make_room(wall)
@@ -69,6 +97,12 @@ class Dialogs:
     def _key(self, call_id: bytes, one: bytes, other: bytes) -> bytes:
         first, second = sorted((one, other))
         return record_key(self._hash_key, b"d", b"%d:%b%d:%b%b" % (len(first), first, len(second), second, call_id))
+
+    def _answer_key(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bytes:
+        tags = from_tag.lower(), to_tag.lower()
+        return record_key(
+            self._hash_key, b"u", b"%d:%b%d:%b%b" % (len(tags[0]), tags[0], len(tags[1]), tags[1], call_id)
+        )
 
     def _make_room(self, wall: float) -> None:
         if self._table.expire(wall, EVICT):
