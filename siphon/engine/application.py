@@ -46,6 +46,8 @@ SWEEP_EVERY = 30.0
 STALLED_SECS = 0.05
 LOOK_AGAIN_SECS = 0.1
 """A helper that served our records may commit one more before it sees that we are back: they are armed once more."""
+HAND_OVER_SECS = 0.25
+"""A deadline of a sibling that is back is fired here after this long if nobody has: it was armed here alone."""
 
 
 class Engine:
@@ -69,6 +71,8 @@ class Engine:
         self.next_expiry = 0.0
         self.next_look = 0.0
         self.next_sweep = 0.0
+        self.left: set[tuple[bytes, int]] = set()
+        """Entries that were due here and are a sibling's again; they are looked at once more."""
         self.stalled = False
         """This process was away so long that others may have served its records (a handler that blocks, SIGSTOP)."""
 
@@ -106,7 +110,7 @@ class Engine:
             self._limits(),
         )
         self.shared.recover(context.slot)
-        self._arm_owned(context.slot)
+        self._take_up(boottime())
         self._warn_of_idle_handlers()
         gc.collect()
         gc.freeze()
@@ -130,15 +134,19 @@ class Engine:
             self.ingest.unreachable(error.data)
 
     def due(self, entries: list[tuple[bytes, int]], now: float) -> None:
-        """Deadlines of the rings: stale entries and those of other owners are dropped after a look at the header."""
+        """Deadlines of the rings: stale entries are dropped after a look at the header, those of others wait."""
         for key, version in entries:
             head = self.store.head(key)
             if isinstance(head, Wait):
                 self.context.timers.arm(now + 0.002, key, version)
                 continue
+            late = (key, version) in self.left
+            self.left.discard((key, version))
             if head is None or head[0] != version:
                 continue
-            if head[1] != self.context.slot and head[1] not in self.context.adopted:
+            if not late and head[1] != self.context.slot and head[1] not in self.context.adopted:
+                self.left.add((key, version))
+                self.context.timers.arm(now + HAND_OVER_SECS, key, version)
                 continue
             self.count(Counter.TIMERS)
             if self.context.is_helper:
@@ -155,7 +163,7 @@ class Engine:
         self._arm_owned(slot)
 
     def release(self, slot: int) -> None:
-        """The sibling is back; entries of its records are dropped when they come due."""
+        """The sibling is back and fires what is due of its records, unless it does not know of it (`due`)."""
 
     def tick(self, now: float) -> float | None:
         """Once a turn: what found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
