@@ -4,7 +4,7 @@ from siphon.script.auth import Auth
 from siphon.script.contact import Contact as Contact
 from siphon.script.contact import Destination as Destination
 from siphon.script.flow import Flow as Flow
-from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine, Sdp, Timer
+from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine, Sdp
 from siphon.script.log import ScriptLog
 from siphon.script.proxy import Proxy
 from siphon.script.registrar import Registrar
@@ -12,6 +12,7 @@ from siphon.script.registry import Registry
 from siphon.script.reply import Reply as Reply
 from siphon.script.request import Request as Request
 from siphon.script.stubs import Stub
+from siphon.script.timer import Timer
 from siphon.script.uri import SipUri as SipUri
 
 proxy: Proxy

@@ -186,7 +186,9 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        return Shared(slots, made[TRANSACTIONS], made["location"], made["nonces"], made["dialogs"], secret)
+        return Shared(
+            slots, made[TRANSACTIONS], made["location"], made["nonces"], made["dialogs"], made["timers"], secret
+        )
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings

@@ -51,6 +51,7 @@ def need(settings: Settings) -> list[TableSize]:
         _table("location", "max_bindings", 3 * shared.max_bindings, 3 * shared.max_bindings, -1, wall=True),
         _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
         _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
+        _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),
     ]
 
 

@@ -16,6 +16,7 @@ _BASE: dict[str, Any] = {
         "max_transactions": 1024,
         "max_dialogs": 256,
         "max_nonces": 256,
+        "max_timers": 256,
     },
     "script": {"path": "script.py"},
     "auth": {"realm": "example.com", "users": {"alice": "secret", "bob": "secret"}},

@@ -7,11 +7,12 @@ runs the same engine without handlers: where one is due it leaves the claim for 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import random
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from siphon.config.log import INFO, Log
 from siphon.config.settings import Settings
@@ -23,6 +24,7 @@ from siphon.engine.facts import ScriptFacts, identity_of, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
+from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
@@ -32,6 +34,7 @@ from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.dns import Resolver, Rests
 from siphon.services.location import Location
+from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits
 from siphon.state.shm_store import ShmStore
@@ -111,6 +114,8 @@ class Engine:
         )
         self.shared.recover(context.slot)
         self._take_up(boottime())
+        self.script_timers = self.services.timers = self._timers(keys, chance.random)
+        self.script_timers.load()
         self._warn_of_idle_handlers()
         gc.collect()
         gc.freeze()
@@ -161,6 +166,7 @@ class Engine:
         if generation_dead:
             self.shared.recover(slot)
         self._arm_owned(slot)
+        self.script_timers.look(generation_dead)
 
     def release(self, slot: int) -> None:
         """The sibling is back and fires what is due of its records, unless it does not know of it (`due`)."""
@@ -173,6 +179,9 @@ class Engine:
         elif self.next_look and now >= self.next_look:
             self.next_look = 0.0
             self._arm_owned(self.context.slot)
+        if now >= self.script_timers.next_at:
+            self.script_timers.tick(now)
+            self._note_stall(now)
         if self.core.retry:
             self.core.retry_parked()
         if self.store.failed:  # what an answer of DNS or a handler's end has sent
@@ -185,7 +194,9 @@ class Engine:
             self.shared.expire(now, time.time(), EXPIRE_LIMIT)
         if self.core.retry:
             return now + 0.001
-        return self.next_expiry if self.context.is_helper else self.next_look or None
+        if self.context.is_helper:
+            return self.next_expiry
+        return min(self.next_look or math.inf, self.script_timers.next_at)
 
     def reload(self, payload: bytes) -> None:
         """Switch to the script version that the supervisor names; who also has new settings overrides this."""
@@ -199,9 +210,11 @@ class Engine:
         self.identity = identity_of(settings)
         self.signer = signer_of(settings, keys)
         self.services = self._services(keys)
+        self.services.timers = self.script_timers
         self.runtime.configure(settings, self.services)
         if self.runtime.version != version:
             self.runtime.load(settings.script.path, version, sources)
+            self.script_timers.load()
             gc.freeze()
         self.handlers.configure(settings, self.services)
         self.resolver.configure(settings.dns, families_of(self.identity))
@@ -252,9 +265,17 @@ class Engine:
             server=self.settings.server.server_header or None,
         )
 
+    def _timers(self, keys: Keys, chance: Callable[[], float]) -> ScriptTimers:
+        context = self.context
+        place = Place(context.slot, context.generation, context.index, context.count, not context.is_helper)
+        timers = Timers(self.shared.timers, keys.table)
+        return ScriptTimers(
+            timers, self.runtime, self.handlers.run_timer, place, self.alive, boottime, chance, self.log
+        )
+
     def _warn_of_idle_handlers(self) -> None:
         """Handlers that this release accepts and does not run are named once an instance."""
-        for kind in ("registrar.on_change", "timer.every"):
+        for kind in ("registrar.on_change",):
             if self.context.is_helper and self.runtime.handlers(kind):
                 self.log.warn(f"script: handlers of {kind} are accepted but not run by this release")
 

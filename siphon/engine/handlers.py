@@ -105,6 +105,10 @@ class ScriptHandlers:
         request = self._later(record)
         self._guarded(lambda: self._runtime.run_cancel(request, record.script_version, done))
 
+    def run_timer(self, function: Callable[..., object], args: tuple[object, ...], done: Callable[[], None]) -> None:
+        """The handler of a timer of the script; `done` when it has ended, however."""
+        self._guarded(lambda: self._runtime.run_function(function, args, lambda _: done()))
+
     def _guarded(self, run: Callable[[], object]) -> None:
         errors = self._runtime.errors
         self._watch.count(Counter.SCRIPT_RUNS)

@@ -22,11 +22,12 @@ class Shared:
     location: Table
     nonces: Table
     dialogs: Table
+    timers: Table
     secret: bytes
 
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""
-        yield from (self.transactions, self.location, self.nonces, self.dialogs)
+        yield from (self.transactions, self.location, self.nonces, self.dialogs, self.timers)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,

@@ -20,8 +20,8 @@ class Services:
     `location` is siphon.services.location.location.Location, `digest` siphon.services.digest.verifier.DigestVerifier,
     `signer` siphon.forwarding.routes.RouteSigner (None: routes are not signed), `identity` that of siphon.sip.identity.
     `instance_id` is the start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what
-    save() and remove() changed. `limiter(key, window_secs, max_requests)` answers True within the limit. `wall` is the
-    clock for what has no transaction at hand (epoch seconds).
+    save() and remove() changed. `limiter(key, window_secs, max_requests)` answers True within the limit. `timers` is
+    siphon.engine.script_timers.ScriptTimers. `wall` is the clock for what has no transaction at hand (epoch seconds).
     """
 
     location: Any = None
@@ -29,6 +29,7 @@ class Services:
     signer: Any = None
     identity: Any = None
     instance_id: str = ""
+    timers: Any = None
     limiter: Callable[[str, float, int], bool] | None = None
     on_change: Callable[[str, Any], None] | None = None
     memory_used_pct: Callable[[], int] | None = None

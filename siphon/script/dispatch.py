@@ -149,11 +149,16 @@ class Dispatch:
         return outcome
 
     def event(self, handlers: tuple[Handler, ...], args: tuple[Any, ...]) -> Steps:
-        """Handlers without a request: timers, registrar.on_change."""
+        """Handlers without a request: registrar.on_change."""
         for handler in handlers:
-            error = yield handler.function, args
-            if error is not None:
-                self._report(error, handler.function)
+            yield from self.function(handler.function, args)
+        return None
+
+    def function(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Steps:
+        """One function without a request: the handler of a timer."""
+        error = yield function, args
+        if error is not None:
+            self._report(error, function)
         return None
 
     def _unsuitable(self, context: RequestContext) -> Exception | None:

@@ -105,32 +105,6 @@ class Cache:
         return "<namespace cache>"
 
 
-class Timer(_Later):
-    """`from siphon import timer`."""
-
-    _name = "timer"
-    _methods = ("set", "cancel")
-
-    def every(self, seconds: float, name: str | None = None, jitter: float = 0, per_worker: bool = False) -> Any:
-        """Run a handler without arguments every so many seconds, in one worker of the instance."""
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise ValueError(f"seconds is a number > 0, not {seconds!r}")
-        if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or jitter < 0:
-            raise ValueError(f"jitter is a number >= 0, not {jitter!r}")
-
-        def apply(function: Callable[..., Any]) -> Callable[..., Any]:
-            title = name or function.__name__
-            facts = {"seconds": float(seconds), "name": title, "jitter": float(jitter), "per_worker": bool(per_worker)}
-            return add("timer.every", function, None, facts)
-
-        return apply
-
-    @property
-    def active_count(self) -> int:
-        """Pending one-shot timers."""
-        return 0
-
-
 class Metrics(_Later):
     """`from siphon import metrics`."""
 

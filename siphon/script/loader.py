@@ -94,18 +94,23 @@ class Script:
     # -- callbacks by name
 
     def name_of(self, function: Callable[..., Any], what: str = "callback") -> str:
-        """ "module:qualname" of a module-level function; ValueError when that would not lead back to it."""
-        module = getattr(function, "__module__", None)
-        qualname = getattr(function, "__qualname__", None)
-        if isinstance(module, str) and isinstance(qualname, str):
-            name = f"{module}:{qualname}"
-            if self._find(module, qualname) is function:
-                return name
+        """As find_name(); ValueError where there is none."""
+        name = self.find_name(function)
+        if name is not None:
+            return name
         raise ValueError(
             f"{what}={function!r} is not a module-level function. The response may be handled by another worker, which "
             "finds the function by module and name: a lambda, closure, bound method or partial cannot be found there. "
             "Define it at module level and pass data through request.vars."
         )
+
+    def find_name(self, function: Callable[..., Any]) -> str | None:
+        """ "module:qualname" of a module-level function; None when that would not lead back to it."""
+        module = getattr(function, "__module__", None)
+        qualname = getattr(function, "__qualname__", None)
+        if isinstance(module, str) and isinstance(qualname, str) and self._find(module, qualname) is function:
+            return f"{module}:{qualname}"
+        return None
 
     def resolve(self, name: str) -> Callable[..., Any] | None:
         """The function of a stored name; None when this version has none."""

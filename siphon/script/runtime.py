@@ -183,6 +183,11 @@ class Runtime:
         steps = self._dispatch.event(script.handlers(kind), args)
         return self.driver.run(steps, self._bound(script), "-", done or (lambda _: None))
 
+    def run_function(self, function: Callable[..., Any], args: tuple[Any, ...], done: Callable[[None], None]) -> bool:
+        """Run one function of the current version that has no request: a timer's handler. Exceptions are logged."""
+        steps = self._dispatch.function(function, args)
+        return self.driver.run(steps, self._bound(self.script()), "-", done)
+
     def _run(self, steps: Steps, request: Request, script: Script, done: Callable[[Any], None]) -> bool:
         context = request._context
         context.script = script

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from siphon.config.log import Log
@@ -19,6 +20,7 @@ from siphon.engine.facts import ScriptFacts, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
+from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
@@ -29,6 +31,7 @@ from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.dns import Address, Rests
 from siphon.services.location import Location
+from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
 
@@ -69,6 +72,7 @@ class VirtualWorker:
     core: Core = field(init=False)
     ingest: Ingest = field(init=False)
     runtime: Runtime = field(init=False)
+    script_timers: ScriptTimers = field(init=False)
     store: Store = field(init=False)
     aio: VirtualLoop = field(init=False)
     resolver: Names = field(init=False)
@@ -111,13 +115,19 @@ class VirtualWorker:
             return None
         times = [self.timers[0][0]] if self.timers else []
         when = self.aio.next_when()
-        return min(times + [when]) if when is not None else min(times, default=None)
+        if when is not None:
+            times.append(when)
+        if not self.script_timers.idle or self.world.timers.stats().records:
+            times.append(self.script_timers.next_at)
+        return min(times, default=None)
 
     def run_due(self, now: float) -> None:
         """Fire the entries that have come, one by one, then what awaits."""
         while self.alive and self.timers and self.timers[0][0] <= now:
             _, key, version = heapq.heappop(self.timers)
             self.turn(self.fire, key, version)
+        if self.alive and now >= self.script_timers.next_at:
+            self.turn(self.script_timers.tick, now)
         when = self.aio.next_when()
         if self.alive and when is not None and when <= now:
             self.turn(self.aio.step)
@@ -144,14 +154,16 @@ class VirtualWorker:
         services = self._services(keys, signer)
         self.aio = VirtualLoop(world.clock)
         self.runtime = ScriptOnce(settings, services, self.aio, QUIET)
-        self.runtime.load(version=1)
+        self.runtime.load(version=world.script_version)
         self.store = world.store_of(self)
         self.resolver = world.resolver_of(self)
         env = self._environment(keys, signer)
+        handlers = ScriptHandlers(self.runtime, settings, services, self, world.clock)
+        self.script_timers = services.timers = self._timers(keys, handlers)
         self.core = Core(
             self.store,
             env,
-            world.handlers_of(self, ScriptHandlers(self.runtime, settings, services, self, world.clock), env),
+            world.handlers_of(self, handlers, env),
             self.resolver,
             self,
             world.clock,
@@ -166,6 +178,28 @@ class VirtualWorker:
             lambda: self.runtime.version,
             lambda: self.draining,
             lambda: False,
+        )
+        self.script_timers.load()
+
+    def reload(self, version: int) -> None:
+        """Switch to a version of the script."""
+        self.runtime.load(version=version)
+        self.script_timers.load()
+
+    def _timers(self, keys: Keys, handlers: ScriptHandlers) -> ScriptTimers:
+        world = self.world
+        place = Place(self.slot, self.generation, self.slot, world.count_of_workers, not self.is_helper)
+        timers = Timers(world.timers, keys.table)
+        chance = Random(self.slot).random
+        return ScriptTimers(
+            timers,
+            self.runtime,
+            handlers.run_timer,
+            place,
+            world.is_alive,
+            world.clock,
+            chance,
+            self.runtime.log or QUIET,
         )
 
     def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:

@@ -93,6 +93,8 @@ class World:
         self.location_table = MemoryTable(clock=self.clock.wall)
         self.dialogs = MemoryTable(clock=self.clock.wall)
         self.nonces = MemoryTable(clock=self.clock.wall)
+        self.timers = MemoryTable(clock=self.clock)
+        self.script_version = 1
         self.resolver = NoResolver()
         self.agents: dict[tuple[str, int], Agent] = {}
         self.sent: list[Send] = []
@@ -160,6 +162,7 @@ class World:
         if heir is not None:
             heir.adopted.add(slot)
             heir.arm_owned(slot)
+            heir.script_timers.look(dead=True)
 
     def bury(self, slot: int) -> None:
         """The worker is gone; nobody has noticed yet."""
@@ -179,6 +182,15 @@ class World:
         for worker in self.workers:
             worker.adopted.discard(slot)
         self.workers[slot] = self.new_worker(slot, self.workers[slot].generation + 1)
+
+    def reload(self, script: str) -> None:
+        """Another text of the script: all live workers switch to it, new ones begin with it."""
+        path = self.settings.script.path
+        path.write_text(script)
+        self.script_version += 1
+        for worker in self.workers:
+            if worker.alive:
+                worker.reload(self.script_version)
 
     def is_alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot."""

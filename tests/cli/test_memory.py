@@ -23,12 +23,13 @@ def test_the_reserve_holds_a_largest_record_for_every_worker():
     assert transactions.blocks >= transactions.reserve_blocks + 64 * 3
 
 
-def test_bindings_and_nonces_live_by_the_wall_clock_transactions_do_not():
+def test_bindings_and_nonces_live_by_the_wall_clock_transactions_and_timers_do_not():
     assert {name: table.wall_expiry for name, table in sizes().items()} == {
         "transactions": False,
         "location": True,
         "nonces": True,
         "dialogs": True,
+        "timers": False,
     }
 
 

@@ -153,3 +153,10 @@ def test_settings_can_change_under_a_loaded_script(tmp_path):
     bench = Bench(tmp_path, "from siphon import proxy\n@proxy.on_request\ndef r(request): request.reply(200, 'OK')\n")
     bench.runtime.configure(bench.settings, bench.services)
     assert answered(bench) == 200
+
+
+def test_timers_cannot_be_set_while_a_script_is_loaded(tmp_path):
+    bench = Bench(tmp_path)
+    bench.write("from siphon import timer\ndef f(key): ...\ntimer.set('a', 1, f)\n")
+    with pytest.raises(ScriptLoadError, match="line 3: RuntimeError: timers .* not while a script is loaded"):
+        bench.runtime.load()

@@ -1,0 +1,129 @@
+"""Timers of scripts in real processes: kill -9 of the worker that runs them, SIGHUP, a restart (API 15.2)."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from proxy_process import Siphond, until
+from udp_agent import Agent
+
+Make = Callable[..., Siphond]
+DEATH = "died pid|is stuck|Fatal Python error|Traceback|Current thread"
+
+SCRIPT = """
+import asyncio
+from siphon import log, proxy, timer
+
+@proxy.on_request("OPTIONS")
+def alive(request):
+    request.reply(200, "OK")
+
+@proxy.on_request("MESSAGE")
+def obey(request):
+    exec(bytes.fromhex(request.body.decode()), globals())
+    request.reply(200, "OK")
+
+def ring(key):
+    log.info("rang " + key)
+
+async def slow(key):
+    log.info("began " + key)
+    await asyncio.sleep(1)
+    log.info("ended " + key)
+
+@timer.every(0.5, name="beat")
+async def beat():
+    log.info("beat")
+    await asyncio.sleep(0.2)
+    log.info("beaten")
+"""
+
+
+def do(proxy: Siphond, code: str) -> None:
+    with Agent(proxy.address, "user") as agent:
+        agent.send(agent.request("MESSAGE", "sip:x@example.com", body=code.encode().hex()))
+        answer = agent.receive(5)
+        assert answer is not None
+        assert answer.status == 200
+
+
+def lines(proxy: Siphond, text: str) -> list[tuple[float, int]]:
+    """(second of the day, worker) of each line of the log that says this."""
+    found = re.findall(rf"T(\d+):(\d+):([\d.]+)Z info w(\d) - {re.escape(text)}$", proxy.log(), re.M)
+    return [(int(h) * 3600 + int(m) * 60 + float(s), int(worker)) for h, m, s, worker in found]
+
+
+def pids(proxy: Siphond) -> dict[int, int]:
+    """{number of the worker: process}"""
+    return {index + 1: proxy.slots().read(index).pid for index in range(proxy.workers)}
+
+
+def test_g5_periodic_runs_and_one_shot_timers_go_on_when_their_workers_are_killed(siphond: Make) -> None:
+    proxy = siphond(workers=4, script=SCRIPT).start()
+    proxy.tolerated = DEATH
+    do(proxy, "for n in range(40): timer.set(f'k{n}.', 3000, ring)")
+    do(proxy, "timer.set('cut', 100, slow)")
+    _, runner = until(lambda: lines(proxy, "began cut"), 5, "the slow handler")[0]
+    os.kill(pids(proxy)[runner], signal.SIGKILL)
+    until(lambda: lines(proxy, "ended cut"), 10, "a second run of the slow handler")
+    assert len(lines(proxy, "began cut")) == 2
+    beats = lines(proxy, "beat")
+    os.kill(pids(proxy)[beats[-1][1]], signal.SIGKILL)
+    until(lambda: len(lines(proxy, "beat")) > len(beats) + 3, 10, "further periodic runs")
+    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 40, 10, "all one-shot timers")
+    assert sorted(re.findall(r" rang (k\d+)", proxy.log())) == sorted(f"k{n}" for n in range(40))
+    gaps = [b[0] - a[0] for a, b in zip(lines(proxy, "beat"), lines(proxy, "beat")[1:], strict=False)]
+    assert max(gaps) < 2.5
+    assert proxy.restarts() == 2
+
+
+def test_a_reload_runs_the_new_code_for_pending_and_for_periodic_timers(siphond: Make) -> None:
+    proxy = siphond(workers=4, script=SCRIPT).start()
+    do(proxy, "timer.set('a', 2000, ring); timer.set('b', 2000, lambda key: log.info('lost ' + key))")
+    Path(proxy.script).write_text(
+        SCRIPT.replace('"rang "', '"new "').replace('"beat")\n    await', '"fresh")\n    await')
+    )
+    proxy.send_signal(signal.SIGHUP)
+    until(lambda: lines(proxy, "fresh"), 10, "a run of the new code")
+    until(lambda: lines(proxy, "new a"), 10, "the pending timer")
+    before = len(lines(proxy, "beat"))
+    until(lambda: len(lines(proxy, "fresh")) > 3, 10, "further runs")
+    assert len(lines(proxy, "beat")) == before
+    assert lines(proxy, "lost b") == []
+
+
+def test_one_shot_timers_survive_a_restart_of_siphond(siphond: Make) -> None:
+    proxy = siphond(workers=2, script=SCRIPT).start()
+    do(proxy, "timer.set('soon', 300, ring); timer.set('later', 4000, ring)")
+    proxy.stop()
+    proxy.start()
+    until(lambda: lines(proxy, "rang soon") and lines(proxy, "rang later"), 10, "both timers")
+    assert len(re.findall(" rang ", proxy.log())) == 2
+
+
+def test_a_timer_of_a_worker_that_is_stopped_is_fired_by_another(siphond: Make) -> None:
+    proxy = siphond(workers=2, script=SCRIPT).start()
+    do(proxy, "for n in range(20): timer.set(f'k{n}.', 1500, ring)")
+    proxy.tolerated = DEATH
+    stopped = pids(proxy)[1]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        until(
+            lambda: len(set(re.findall(r" w2 - rang (k\d+)", proxy.log()))) == 20, 10, "all timers in the other worker"
+        )
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
+def test_a_handler_that_blocks_its_worker_is_killed_after_the_stall_limit_and_run_again(siphond: Make) -> None:
+    script = SCRIPT + "import time\ndef block(key):\n    log.info('began ' + key)\n    time.sleep(30)\n"
+    proxy = siphond(workers=2, script=script)
+    text = proxy.configuration.read_text()
+    proxy.configuration.write_text(text.replace("[script]", "[script]\nhandler_stall_abort_secs = 1"))
+    proxy.start()
+    proxy.tolerated = DEATH + "|timer.given_up"
+    do(proxy, "timer.set('x', 100, block)")
+    until(lambda: "timer.given_up" in proxy.log(), 30, "the end of the attempts")
+    assert len(re.findall(" began x", proxy.log())) == 3
