@@ -19,6 +19,7 @@ serves its sockets. Nothing but the table's state matters: a worker that forgets
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,6 +103,8 @@ class ScriptTimers:
         self._heap: list[tuple[float, bytes, int]] = []
         self._armed: set[tuple[bytes, int]] = set()
         self._again: list[tuple[float, Callable[[], None]]] = []
+        self._lock = threading.Lock()
+        """Handlers in threads (`script.sync_pool_size`) set timers too."""
 
     # -- what scripts ask for (siphon/script/timer.py)
 
@@ -170,12 +173,13 @@ class ScriptTimers:
             call()
             if self.clock() > end:
                 break
-        self.next_at = min(
-            self._next_sweep,
-            self._heap[0][0] if self._heap else inf,
-            self._own.next_at(),
-            min((at for at, _ in self._again), default=inf),
-        )
+        with self._lock:
+            self.next_at = min(
+                self._next_sweep,
+                self._heap[0][0] if self._heap else inf,
+                self._own.next_at(),
+                min((at for at, _ in self._again), default=inf),
+            )
 
     @property
     def idle(self) -> bool:
@@ -219,8 +223,9 @@ class ScriptTimers:
         if not self.place.runs or at > self.clock() + HORIZON_SECS or (where, version) in self._armed:
             return
         self._armed.add((where, version))
-        heapq.heappush(self._heap, (at, where, version))
-        self.next_at = min(self.next_at, at)
+        with self._lock:
+            heapq.heappush(self._heap, (at, where, version))
+            self.next_at = min(self.next_at, at)
 
     # -- firing
 

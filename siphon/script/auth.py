@@ -12,6 +12,7 @@ from siphon.script import binding, text
 from siphon.script.context import Services
 from siphon.script.outcome import Answer
 from siphon.script.request import Request
+from siphon.script.stubs import unavailable
 
 WWW = ("Authorization", "WWW-Authenticate", 401, "Unauthorized")
 PROXY = ("Proxy-Authorization", "Proxy-Authenticate", 407, "Proxy Authentication Required")
@@ -65,10 +66,9 @@ class Auth:
         services = binding.current().services
         return services.digest is not None and bool(services.digest.validate_nonce(nonce, services.wall()))
 
-    def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("IMS and AKA authentication are not offered by siphond")
-
-    require_ims_digest = require_aka_digest = aka_credentials = _unavailable
+    require_ims_digest = unavailable("auth.require_ims_digest")
+    require_aka_digest = unavailable("auth.require_aka_digest")
+    aka_credentials = unavailable("auth.aka_credentials")
 
     def __repr__(self) -> str:
         return "<namespace auth>"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from siphon.script import binding, log
 from siphon.script.registry import decorator
 from siphon.script.request import Request
+from siphon.script.stubs import unavailable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -61,8 +62,10 @@ class Proxy:
         return _bare("proxy.on_register_reply", function)
 
     def sanity_check(self, request: Request) -> bool:
-        """Whether the headers that every request needs are there and agree. Sends nothing."""
-        message = _request(request)._message
+        """Whether the headers that every request needs are there and agree, as handlers have left them."""
+        if _request(request)._draft is not None:
+            return _is_sane_as_edited(request)
+        message = request._message
         if not all(message.has(name) for name in REQUIRED):
             return False
         if message.max_forwards == 0 or message.cseq < 0 or message.cseq_method != message.method:
@@ -102,9 +105,7 @@ class Proxy:
         """A request of our own."""
         raise NotImplementedError("proxy.send_request comes in a later release")
 
-    def subscribe_state(self, *args: Any, **kwargs: Any) -> Any:
-        """Not offered."""
-        raise NotImplementedError("proxy.subscribe_state is not offered by siphond")
+    subscribe_state = unavailable("proxy.subscribe_state")
 
     def __repr__(self) -> str:
         return "<namespace proxy>"
@@ -115,6 +116,20 @@ def _bare(kind: str, function: object) -> Any:
     if function is not None and not callable(function):
         raise TypeError(f"{kind} takes no filter")
     return decorator(kind, function)
+
+
+def _is_sane_as_edited(request: Request) -> bool:
+    if not all(request.has_header(name) for name in REQUIRED) or request.max_forwards == 0:
+        return False
+    cseq = (request.get_header("CSeq") or "").split()
+    if len(cseq) != 2 or not _is_number(cseq[0]) or cseq[1] != request.method:
+        return False
+    length = request.get_header("Content-Length")
+    return length is None or (_is_number(length) and int(length) == len(request.body or b""))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 11 and int(text) < 1 << 32
 
 
 def _request(value: object) -> Request:

@@ -12,6 +12,7 @@ from siphon.script.outcome import Answer
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
 from siphon.script.request import Request
+from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
 from siphon.services.location.aor import address_of_record_of
 from siphon.services.location.facts import register_facts
@@ -157,10 +158,8 @@ class Registrar:
             raise TypeError("registrar.on_change takes no filter")
         return decorator("registrar.on_change", function)
 
-    def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("not offered by siphond")
-
-    reginfo_xml = save_as_contact = _unavailable
+    reginfo_xml = unavailable("registrar.reginfo_xml")
+    save_as_contact = unavailable("registrar.save_as_contact")
 
     def __repr__(self) -> str:
         return "<namespace registrar>"

@@ -8,6 +8,7 @@ from siphon.script import log, text
 from siphon.script.addresses import Addressed
 from siphon.script.answering import standard_reason, status
 from siphon.script.request import Request
+from siphon.script.stubs import unavailable
 from siphon.sip.message import SipMessage
 
 
@@ -100,9 +101,7 @@ class Reply(Addressed):
             return raw, False
         return draft.to_bytes(), True
 
-    def take_av(self, *args: Any, **kwargs: Any) -> Any:
-        """Not offered."""
-        raise NotImplementedError("Reply.take_av is not offered by siphond")
+    take_av = unavailable("reply.take_av")
 
     def __repr__(self) -> str:
         return f"<Reply {self.status_code} {self.reason}>"

@@ -20,6 +20,7 @@ from siphon.script.answering import COPIED_IF_SET, Answering
 from siphon.script.context import RequestContext
 from siphon.script.flow import Flow, udp_flow
 from siphon.script.phase import Phase
+from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
 from siphon.sip.draft import Draft
 from siphon.sip.message import SipMessage, parse
@@ -386,11 +387,13 @@ class Request(Answering):
 
     # -- offered later or never
 
-    def _unavailable(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("not offered by siphond")
-
-    rewrite_identities = set_charging_param = charging_params = parse_security_client = _unavailable
-    is_ipsec_protected = matched_sa = add_pcscf_path = _unavailable
+    rewrite_identities = unavailable("request.rewrite_identities")
+    set_charging_param = unavailable("request.set_charging_param")
+    charging_params = unavailable("request.charging_params")
+    parse_security_client = unavailable("request.parse_security_client")
+    is_ipsec_protected = unavailable("request.is_ipsec_protected")
+    matched_sa = unavailable("request.matched_sa")
+    add_pcscf_path = unavailable("request.add_pcscf_path")
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.ruri} from {self.source_ip}>"

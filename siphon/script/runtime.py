@@ -66,13 +66,17 @@ class Runtime:
         context = copy_context()
         context.run(binding.enter, Binding(self.settings, self.services, self.log))
         script = context.run(load_script, where, self.settings.script.include_paths, wanted, sources)
-        self._scripts.pop(wanted, None)
-        self._scripts[wanted] = script
-        self._current = wanted
+        self._keep(script)
+        return wanted
+
+    def _keep(self, script: Script) -> None:
+        """Make a version current; the last KEPT_VERSIONS stay."""
+        self._scripts.pop(script.version, None)
+        self._scripts[script.version] = script
+        self._current = script.version
         for old in list(self._scripts)[:-KEPT_VERSIONS]:
             del self._scripts[old]
         self._bind()
-        return wanted
 
     def configure(self, settings: Any, services: Services) -> None:
         """Settings and services after a reload of the configuration, for all versions."""

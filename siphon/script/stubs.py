@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from siphon.script import log as script_log
@@ -21,6 +22,16 @@ STUBS = (
     "lcr",
     "numbers",
 )
+
+
+def unavailable(name: str) -> Callable[..., Any]:
+    """A method that is not offered, in a namespace or class that is."""
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{name} is not offered by siphond")
+
+    method.__doc__ = "Not offered."
+    return method
 
 
 class Unavailable:

@@ -177,7 +177,7 @@ class VirtualWorker:
             world.random.getrandbits,
             lambda: self.runtime.version,
             lambda: self.draining,
-            lambda: False,
+            lambda: self.runtime.pending >= settings.script.executor_queue_capacity,
         )
         self.script_timers.load()
 
@@ -243,9 +243,8 @@ class ScriptOnce(Runtime):
         self, path: Path | None = None, version: int | None = None, sources: Mapping[str, Source] | None = None
     ) -> int:
         """See Runtime.load."""
-        self._current = wanted = self._current + 1 if version is None else version
-        self._scripts[wanted] = loaded(self.settings.script.path if path is None else path, wanted)
-        self._bind()
+        wanted = self._current + 1 if version is None else version
+        self._keep(loaded(self.settings.script.path if path is None else path, wanted))
         return wanted
 
 

@@ -221,3 +221,40 @@ def test_handlers_of_other_events_run_by_kind(tmp_path):
     from siphon_user_script import seen
 
     assert seen == [("sip:bob@example.com", "registered"), "tick"]
+
+
+ACTIONS = {
+    "request.reply(486, 'Busy Here')": "Answer 486",
+    "request.relay('sip:a@b')": "Relay",
+    "request.fork(['sip:a@b'])": "Fork",
+    "registrar.save(request)": "Answer 200",
+    "auth.require_digest(request)": "Answer 401",
+}
+
+
+@pytest.mark.parametrize("last", ACTIONS)
+@pytest.mark.parametrize("first", ACTIONS)
+def test_each_action_replaces_the_one_before(tmp_path, first, last):
+    source = (
+        f"from siphon import auth, proxy, registrar\n@proxy.on_request\ndef route(request):\n    {first}\n    {last}\n"
+    )
+    register = sip("REGISTER", "sip:example.com", "Contact: <sip:bob@192.0.2.7>")
+    action = Bench(tmp_path, source).route(register).action
+    status = f" {action.status}" if hasattr(action, "status") else ""
+    assert type(action).__name__ + status == ACTIONS[last]
+
+
+def test_registrar_save_has_no_effect_in_on_reply(tmp_path):
+    source = """
+        from siphon import proxy, registrar
+        @proxy.on_reply
+        def back(request, reply):
+            assert registrar.save(request) is False
+            reply.relay()
+    """
+    bench = Bench(tmp_path, source)
+    register = sip("REGISTER", "sip:example.com", "Contact: <sip:bob@192.0.2.7>")
+    outcome = bench.reply(response(200, "OK", method="REGISTER"), bench.request(register))
+    assert (outcome.passed, outcome.error) == (True, None)
+    assert not bench.services.location.lookup("sip:bob@example.com", bench.wall)
+    assert "has no effect in on_reply and on_cancel" in bench.log.text

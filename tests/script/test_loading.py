@@ -35,6 +35,12 @@ def test_modules_beside_the_script_and_in_include_paths_are_found(tmp_path):
     (tmp_path / "helper.py").write_text("from far import CODE\n")
     bench = Bench(tmp_path, ANSWER, script={"include_paths": [str(include)]})
     assert answered(bench) == 486
+    assert sys.path[:2] == [str(tmp_path), str(include)]
+
+
+def test_modules_of_a_script_are_found_before_installed_ones(tmp_path):
+    (tmp_path / "this.py").write_text("CODE = 486\n")
+    assert answered(Bench(tmp_path, ANSWER.replace("helper", "this"))) == 486
 
 
 def test_no_byte_code_is_written(tmp_path):
