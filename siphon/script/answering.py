@@ -24,6 +24,8 @@ from siphon.sip.uri import Uri
 
 if TYPE_CHECKING:
     from siphon.script.context import RequestContext
+    from siphon.script.reply import Reply
+    from siphon.script.request import Request
 
 Callback = Callable[..., Any]
 
@@ -197,8 +199,8 @@ class Answering(Addressed):
     def relay(
         self,
         next_hop: str | SipUri | Destination | None = None,
-        on_reply: Callback | None = None,
-        on_failure: Callback | None = None,
+        on_reply: Callable[[Request, Reply], Any] | None = None,
+        on_failure: Callable[[Request, int, str], Any] | None = None,
         flow: Flow | None = None,
         send_socket: str | None = None,
         *,
@@ -228,8 +230,8 @@ class Answering(Addressed):
         strategy: str = "parallel",
         send_socket: str | None = None,
         *,
-        on_reply: Callback | None = None,
-        on_failure: Callback | None = None,
+        on_reply: Callable[[Request, Reply], Any] | None = None,
+        on_failure: Callable[[Request, int, str], Any] | None = None,
         timeout: float | None = None,
     ) -> None:
         """Forward to several targets: "parallel", "sequential" or "q"."""

@@ -7,10 +7,12 @@ from typing import Any, TypeVar, overload
 
 from siphon.script import binding, log
 from siphon.script.registry import decorator
+from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+RequestHandler = TypeVar("RequestHandler", bound=Callable[[Request], Any])
+ReplyHandler = TypeVar("ReplyHandler", bound=Callable[[Request, Reply], Any])
 
 REQUIRED = ("Via", "From", "To", "Call-ID", "CSeq")
 
@@ -21,41 +23,41 @@ class Proxy:
     __slots__ = ()
 
     @overload
-    def on_request(self, filter: Function, /) -> Function: ...  # noqa: A002
+    def on_request(self, filter: RequestHandler, /) -> RequestHandler: ...  # noqa: A002
     @overload
-    def on_request(self, filter: str | None = None, /) -> Callable[[Function], Function]: ...  # noqa: A002
+    def on_request(self, filter: str | None = None, /) -> Callable[[RequestHandler], RequestHandler]: ...  # noqa: A002
     def on_request(self, filter: Any = None, /) -> Any:  # noqa: A002
         """Handle requests: `fn(request)`. Bare, or with methods such as "INVITE|BYE"."""
         return decorator("proxy.on_request", filter)
 
     @overload
-    def on_reply(self, function: Function, /) -> Function: ...
+    def on_reply(self, function: ReplyHandler, /) -> ReplyHandler: ...
     @overload
-    def on_reply(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_reply(self, function: None = None, /) -> Callable[[ReplyHandler], ReplyHandler]: ...
     def on_reply(self, function: Any = None, /) -> Any:
         """Handle responses 101-699 of a branch: `fn(request, reply)`; call `reply.relay()` to let it pass."""
         return _bare("proxy.on_reply", function)
 
     @overload
-    def on_failure(self, function: Function, /) -> Function: ...
+    def on_failure(self, function: ReplyHandler, /) -> ReplyHandler: ...
     @overload
-    def on_failure(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_failure(self, function: None = None, /) -> Callable[[ReplyHandler], ReplyHandler]: ...
     def on_failure(self, function: Any = None, /) -> Any:
         """Handle the failure of all branches: `fn(request, reply)`; retarget, answer, or `reply.relay()`."""
         return _bare("proxy.on_failure", function)
 
     @overload
-    def on_cancel(self, function: Function, /) -> Function: ...
+    def on_cancel(self, function: RequestHandler, /) -> RequestHandler: ...
     @overload
-    def on_cancel(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_cancel(self, function: None = None, /) -> Callable[[RequestHandler], RequestHandler]: ...
     def on_cancel(self, function: Any = None, /) -> Any:
         """Told that a pending INVITE was cancelled: `fn(request)`; nothing it does changes the answer."""
         return _bare("proxy.on_cancel", function)
 
     @overload
-    def on_register_reply(self, function: Function, /) -> Function: ...
+    def on_register_reply(self, function: ReplyHandler, /) -> ReplyHandler: ...
     @overload
-    def on_register_reply(self, function: None = None, /) -> Callable[[Function], Function]: ...
+    def on_register_reply(self, function: None = None, /) -> Callable[[ReplyHandler], ReplyHandler]: ...
     def on_register_reply(self, function: Any = None, /) -> Any:
         """Never called: on_reply covers REGISTER."""
         log.warn("proxy.on_register_reply handlers are never called: on_reply covers REGISTER")

@@ -18,7 +18,7 @@ from siphon.services.location.aor import address_of_record_of
 from siphon.services.location.facts import register_facts
 from siphon.sip.message import parse
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
 Address = str | SipUri
 
 
