@@ -32,7 +32,6 @@ SILENT = (
     "nat.fix_contact",
     "registrar.redis",
     "security.trusted_cidrs",
-    "server.user_agent_header",
     "shared.timeout_ms",
 )
 """Without effect today, and no warning says so: nothing outside siphon/config reads them."""

@@ -12,8 +12,8 @@ from siphon.state import layout
 
 BUDGET_SECS = 0.01
 STEP = 200
-_FINAL_STATUS = 5
-"""Place of the final status in the fixed part; a test holds it."""
+_FLAGS, _FINAL_STATUS = 2, 5
+"""Places of the flags and of the final status in the fixed part; a test holds them."""
 
 
 class Idle:
@@ -54,7 +54,9 @@ class Idle:
 
 
 def final_status(record: bytes) -> int:
-    """Of the bytes of a record; a damaged one counts as finished, since nobody will finish it."""
+    """Of the bytes of a record; -1 for one that nobody waits for: a damaged one, which nobody will finish, or a request
+    of our own (who waits for that is a handler of a server transaction, or may be cut off)."""
     if len(record) < layout.FIXED.size:
         return -1
-    return int(layout.FIXED.unpack_from(record)[_FINAL_STATUS])
+    fixed = layout.FIXED.unpack_from(record)
+    return -1 if fixed[_FLAGS] & layout.OWN else int(fixed[_FINAL_STATUS])

@@ -31,6 +31,7 @@ from siphon.config.settings import Settings
 from siphon.config.version import VERSION
 from siphon.engine.application import Engine
 from siphon.engine.shared import Shared
+from siphon.engine.wakes import Wakes
 from siphon.script.sources import Sources
 from workers.application import WorkerContext
 from workers.scratch import Refused
@@ -113,6 +114,7 @@ class Instance:
         sources = self.require_script()
         with ExitStack() as stack:
             shared = stack.enter_context(self.shared_state())
+            stack.callback(shared.wakes.close)
             listeners = self.listeners()
             for sock in (sock for group in listeners for sock in group):
                 stack.callback(sock.close)
@@ -186,9 +188,8 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        return Shared(
-            slots, made[TRANSACTIONS], made["location"], made["nonces"], made["dialogs"], made["timers"], secret
-        )
+        state, nonces, dialogs, timers = made["location"], made["nonces"], made["dialogs"], made["timers"]
+        return Shared(slots, made[TRANSACTIONS], state, nonces, dialogs, timers, secret, Wakes(SLOTS))
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings

@@ -28,7 +28,6 @@ NOT_YET = (
     "nat.fix_contact",
     "registrar.redis",
     "security.trusted_cidrs",
-    "server.user_agent_header",
     "shared.timeout_ms",
     "tls",
     "listen.mtu",

@@ -25,10 +25,12 @@ from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
 from siphon.engine.script_timers import Place, ScriptTimers
+from siphon.engine.sending import OwnRequests
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.runtime import Runtime
+from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
@@ -71,6 +73,7 @@ class Engine:
         self.sources = sources
         """Of the script, as they were when it was proved; read from disk where absent."""
         self.routes: dict[tuple[int, str], str] = {}
+        self.own_requests: OwnRequests | None = None
         self.next_expiry = 0.0
         self.next_look = 0.0
         self.next_sweep = 0.0
@@ -102,11 +105,16 @@ class Engine:
         self.core = Core(
             self.store, self.env, self.handlers, self.resolver, self, boottime, context.timers.arm, self._refuse
         )
+        random_bits = RandomBits()
+        self.own_requests = OwnRequests(
+            self.core, context.aio.loop, random_bits, time.time, lambda: self.runtime.version, self.shared.wakes.wake
+        )
+        context.aio.loop.add_reader(self.shared.wakes.reader(context.slot), self._woken)
         self.ingest = Ingest(
             self.core,
             self.send,
             time.time,
-            RandomBits(),
+            random_bits,
             lambda: self.runtime.version,
             context.draining,
             lambda: self.runtime.pending >= self.settings.script.executor_queue_capacity,
@@ -242,6 +250,7 @@ class Engine:
             signer=self.signer,
             identity=self.identity,
             instance_id=self.settings.server.instance_id,
+            send_request=self._send_request,
         )
 
     def _environment(self, keys: Keys) -> Environment:
@@ -272,6 +281,18 @@ class Engine:
         return ScriptTimers(
             timers, self.runtime, self.handlers.run_timer, place, self.alive, boottime, chance, self.log
         )
+
+    def _send_request(self, own: OwnRequest) -> Sending:
+        """proxy.send_request; not while the script is loaded, which each process does for itself."""
+        if self.own_requests is None:
+            raise RuntimeError("proxy.send_request is for handlers and what they start, not for module level")
+        return self.own_requests.send(own)
+
+    def _woken(self) -> None:
+        """Other processes have ended requests of ours."""
+        assert self.own_requests is not None
+        for key in self.shared.wakes.read(self.context.slot):
+            self.own_requests.look(key)
 
     def _warn_of_idle_handlers(self) -> None:
         """Handlers that this release accepts and does not run are named once an instance."""

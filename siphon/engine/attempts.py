@@ -12,7 +12,7 @@ from siphon.engine.environment import Environment, Missing
 from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
 from siphon.engine.results import fail_branch
 from siphon.forwarding.branch import branch_token, loop_value
-from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, via_value
+from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, own_copy, via_value
 from siphon.forwarding.next_hop import Hop, LocalFailure, next_hop, refused_address
 from siphon.forwarding.own_routes import record_routes
 from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, share_breadth
@@ -30,6 +30,8 @@ UNREACHABLE = LocalFailure(503, "Service Unavailable")
 TOO_LARGE = LocalFailure(513, "Message Too Large")
 MAX_ADDRESSES = 8
 """Addresses of one target that are tried."""
+NO_LOOP = b"00000000"
+"""Loop value of a request of our own: it has not been routed here, so when it comes it is no loop."""
 LARGEST_DATAGRAM = 65507
 """What UDP carries over IPv4 (NAT-09)."""
 
@@ -123,6 +125,9 @@ def _splices(
 ) -> Splices:
     """The copy relative to what the attempt's handlers left, so that the record alone rebuilds it."""
     r = step.record
+    if r.own:
+        via = via_value(place.sent_by, branch_token(r.key, r.salt, branch.index, NO_LOOP))
+        return own_copy(base, uri=outgoing.uri, via=via, route_set=outgoing.route_set)
     loop = loop_value(step.request(), env.loop_key)
     via = via_value(place.sent_by, branch_token(r.key, r.salt, branch.index, loop))
     rrs: list[bytes] = []

@@ -31,6 +31,7 @@ from siphon.engine.events import (
     TimerEvent,
 )
 from siphon.engine.failover import rested
+from siphon.engine.own import SendEvent
 from siphon.engine.retention import compact, shrink
 from siphon.forwarding.next_hop import Hop
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
@@ -87,6 +88,8 @@ class Core:
     arm: Callable[[float, bytes, int], None]
     refuse: Callable[[Event, Step, str], None]
     """New work that was not taken: 'full' or 'large'. Answers statelessly."""
+    own_ended: Callable[[Record], None] = lambda record: None
+    """A request of our own has had its final, or will have none."""
     retry: deque[Event] = field(default_factory=deque)
     """Events that found a lock held; taken up again at the next turn."""
     running: dict[tuple[bytes, int], deque[ResponseEvent]] = field(default_factory=dict)
@@ -106,8 +109,8 @@ class Core:
             self.reporter.count(Counter.CONFLICTS)
         self.retry.append(event)
 
-    def insert(self, event: RequestEvent) -> None:
-        """A request that is most likely new: try to insert before looking."""
+    def insert(self, event: RequestEvent | SendEvent) -> None:
+        """A request that is most likely new, or ours: try to insert before looking."""
         if not self.decide(event, 0, None):
             self.process(event)
 
@@ -173,7 +176,7 @@ class Core:
 
     def _commit(self, event: Event, step: Step, expected: int, shrunk: bool = False) -> bool:
         commit = self.commit_of(step, expected)
-        commit.new_work = isinstance(event, RequestEvent) and event.new
+        commit.new_work = isinstance(event, SendEvent) or (isinstance(event, RequestEvent) and event.new)
         if commit.value is not None and len(commit.value) > self.env.settings.shared.record_bytes:
             return self._no_room(event, step, expected, shrunk, "large")
         opened(step, self.env)
@@ -189,7 +192,7 @@ class Core:
             return self._no_room(event, step, expected, shrunk, "full")
         if result == CONFLICT:
             return False
-        self._committed(step, commit, result)
+        self._committed(event, step, commit, result)
         return True
 
     def commit_of(self, step: Step, expected: int) -> Commit:
@@ -219,7 +222,7 @@ class Core:
         else:
             done = answer != CONFLICT
             if done:
-                self._committed(step, commit, answer)
+                self._committed(event, step, commit, answer)
         if not done:
             self.process(event)
 
@@ -228,6 +231,10 @@ class Core:
         if isinstance(event, RequestEvent) and event.new:
             self.reporter.count(Counter.FULL if why == "full" else Counter.TOO_LARGE)
             self.refuse(event, step, why)
+            return True
+        if isinstance(event, SendEvent):
+            self.reporter.count(Counter.FULL if why == "full" else Counter.TOO_LARGE)
+            event.no_room(why)
             return True
         if not shrunk:
             shrink(step.record)
@@ -240,7 +247,7 @@ class Core:
             self.arm(self.clock() + ROOM_AGAIN_SECS, event.key, expected)
         return True
 
-    def _committed(self, step: Step, commit: Commit, version: int) -> None:
+    def _committed(self, event: Event, step: Step, commit: Commit, version: int) -> None:
         if commit.new_work:
             self.reporter.count(Counter.TRANSACTIONS)
         if step.sends:
@@ -251,6 +258,10 @@ class Core:
             self.reporter.count(Counter.MULTI_WORKER)
         closed(step, self.env)
         rested(step, self.env)
+        if isinstance(event, SendEvent):
+            event.left()
+        if step.record.own and step.record.final_status:
+            self.own_ended(step.record)
         for claim in step.work:
             self.run_claim(claim, version, step.record, step.parsed)
 

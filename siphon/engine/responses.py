@@ -10,6 +10,7 @@ from siphon.engine.answers import answer, respond
 from siphon.engine.cancelling import ANSWERED_ELSEWHERE, cancel_branches, send_cancel, sent_invite
 from siphon.engine.environment import Environment
 from siphon.engine.failover import fail_over, wants_rest
+from siphon.engine.own import answered
 from siphon.engine.results import fail_branch
 from siphon.engine.settle import settle
 from siphon.engine.variables import merge_vars
@@ -33,6 +34,8 @@ def match(record: Record, ours: OurBranch, response: SipMessage) -> Branch | Non
         return None
     if response.cseq_method == "CANCEL" and branch.cancel is None:
         return None
+    if record.own and response.via_count > 1:
+        return None  # RFC 3261 §8.1.3.3
     return branch
 
 
@@ -64,7 +67,9 @@ def decide(
         return None
     if step.acknowledge:
         step.downstream(branch, ack_for(sent_invite(step.record, branch), response))
-    if step.deliver and response.via_count > 1:
+    if step.record.own:
+        answered(step, env, branch, response)
+    elif step.deliver and response.via_count > 1:
         _deliver(step, env, branch, response, outcome)
     return step
 

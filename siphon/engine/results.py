@@ -44,7 +44,7 @@ def fail_branch(step: Step, env: Environment, branch: Branch, status: int, respo
     if r.final_status or branch.cancel_by in _ABSORBED:
         return
     branch.response = response
-    if not r.cancelled and not r.rejected and env.script.has_reply(r):
+    if not r.cancelled and not r.rejected and not r.own and env.script.has_reply(r):
         branch.judging = True
         env.claim(step, ClaimKind.REPLY, branch.index)
 

@@ -39,7 +39,9 @@ def compact(record: Record) -> None:
         return
     record.request = record.edits = record.attempt_edits = record.vars = record.consumed = record.targets = b""
     for branch in record.branches:
-        branch.splices = branch.response = branch.uri = branch.others = b""
+        branch.splices = branch.uri = branch.others = b""
+        if not record.own:  # the answer to a request of ours is fetched by who waits for it
+            branch.response = b""
 
 
 def shrink(record: Record) -> None:
@@ -50,7 +52,7 @@ def shrink(record: Record) -> None:
     record.vars = b""
     for branch in record.branches:
         branch.others = b""
-        if branch.response and branch.result >= 300:
+        if branch.response and (branch.result >= 300 or record.own):
             branch.response = _lean(branch.response)
     if len(record.last_response) > LEAN_BYTES:
         record.last_response = _lean(record.last_response) if record.final_status else b""

@@ -6,6 +6,7 @@ from siphon.engine.answers import answer
 from siphon.engine.attempts import start_next
 from siphon.engine.cancelling import cancel_branches
 from siphon.engine.environment import Environment
+from siphon.engine.own import finish
 from siphon.engine.results import best_branch, send_best
 from siphon.state.record import Branch, CancelCause, ClaimKind, Record
 from siphon.transaction.step import Step
@@ -14,6 +15,9 @@ from siphon.transaction.step import Step
 def settle(step: Step, env: Environment) -> None:
     """Bring the attempt forward as far as it goes now; does nothing while a branch or a handler is still awaited."""
     r = step.record
+    if r.own:
+        finish(r)
+        return
     while not _decided(r):
         if any(600 <= b.result < 700 for b in _attempt(r)):
             cancel_branches(step, CancelCause.DECLINED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from shm.slots import Slots
 from shm.table import SlotTaken, Table
+from siphon.engine.wakes import Wakes
 
 TRIES = 50
 PAUSE_SECS = 0.01
@@ -24,6 +25,7 @@ class Shared:
     dialogs: Table
     timers: Table
     secret: bytes
+    wakes: Wakes
 
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""

@@ -62,6 +62,22 @@ def forward_copy(
     return edits
 
 
+def own_copy(message: SipMessage, *, uri: bytes, via: bytes, route_set: Sequence[bytes] | None = None) -> Splices:
+    """Splices that make one copy of a request of our own: `via` instead of the one value that it has; the rest as
+    forward_copy(). Max-Forwards is as given: nobody has forwarded it yet.
+    """
+    _, start, end, _ = message.span(message.find("Via"))
+    edits: Splices = [(start, end, via)]
+    if route_set is not None:
+        edits += _without_routes(message)
+        first = message.span(0)[0]
+        edits.append((first, first, b"".join(b"Route: %b\r\n" % value for value in route_set)))
+    if uri != message.uri:
+        edits.append((message.uri_start, message.uri_end, uri))
+    edits.sort(key=_place)
+    return edits
+
+
 def lowered(max_forwards: int) -> int:
     """Max-Forwards of the copy: one less; 70 where it is absent (-1) or above what the header can say (RFC 3261
     §20.22).

@@ -11,6 +11,7 @@ from siphon.script import variables
 
 if TYPE_CHECKING:
     from siphon.script.loader import Script
+    from siphon.script.sending import OwnRequest, Sending
 
 
 @dataclass(slots=True)
@@ -21,7 +22,8 @@ class Services:
     `signer` siphon.forwarding.routes.RouteSigner (None: routes are not signed), `identity` that of siphon.sip.identity.
     `instance_id` is the start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what
     save() and remove() changed. `limiter(key, window_secs, max_requests)` answers True within the limit. `timers` is
-    siphon.engine.script_timers.ScriptTimers. `wall` is the clock for what has no transaction at hand (epoch seconds).
+    siphon.engine.script_timers.ScriptTimers. `send_request(own)` sends an OwnRequest of siphon/script/sending.py and
+    gives a Sending. `wall` is the clock for what has no transaction at hand (epoch seconds).
     """
 
     location: Any = None
@@ -32,6 +34,7 @@ class Services:
     timers: Any = None
     limiter: Callable[[str, float, int], bool] | None = None
     on_change: Callable[[str, Any], None] | None = None
+    send_request: Callable[[OwnRequest], Sending] | None = None
     memory_used_pct: Callable[[], int] | None = None
     wall: Callable[[], float] = time.time
 

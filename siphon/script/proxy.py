@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from siphon.script import binding, log
+from siphon.script.contact import Destination
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
 from siphon.script.request import Request
+from siphon.script.sending import Sending, own_request
 from siphon.script.stubs import unavailable
+from siphon.script.uri import SipUri
 
 RequestHandler = TypeVar("RequestHandler", bound=Callable[[Request], Any])
 ReplyHandler = TypeVar("ReplyHandler", bound=Callable[[Request, Reply], Any])
@@ -97,15 +100,24 @@ class Proxy:
     def send_request(
         self,
         method: str,
-        ruri: str,
+        ruri: str | SipUri,
         headers: Mapping[str, Any] | None = None,
         body: str | bytes | None = None,
-        next_hop: str | None = None,
+        next_hop: str | SipUri | Destination | None = None,
         wait_for_response: bool = False,
-        timeout_ms: int = 2000,
-    ) -> Any:
-        """A request of our own."""
-        raise NotImplementedError("proxy.send_request comes in a later release")
+        timeout_ms: float = 2000,
+    ) -> Sending:
+        """A request of our own: on its way when this returns. Awaited: its final response, or None (API 5).
+
+        ValueError for what cannot be sent, RuntimeError when the target does not resolve: at once, or where a name has
+        to be looked up first, when this is awaited.
+        """
+        bound = binding.current()
+        agent = bound.settings.server.user_agent_header
+        own = own_request(method, ruri, headers, body, next_hop, wait_for_response, timeout_ms, agent)
+        if bound.services.send_request is None:
+            raise RuntimeError("proxy.send_request needs a running siphond (or siphon.testing)")
+        return bound.services.send_request(own)
 
     subscribe_state = unavailable("proxy.subscribe_state")
 

@@ -28,7 +28,7 @@ def encode(r: Record) -> bytes:
     head = at.FIXED.pack(
         at.LAYOUT,
         r.state,
-        r.invite | r.local_2xx << 1 | r.record_route << 2 | r.cancelled << 3,
+        r.invite | r.local_2xx << 1 | r.record_route << 2 | r.cancelled << 3 | r.own << 4,
         r.strategy,
         r.attempts,
         r.final_status,
@@ -45,6 +45,7 @@ def encode(r: Record) -> bytes:
         r.touched,
         len(r.branches),
         len(r.claims),
+        r.waiter,
     )
     times = at.TIMES.pack(
         r.created,
@@ -125,9 +126,9 @@ def _decode(key: bytes, data: bytes) -> Record:
     flags = head[2]
     r.state, r.strategy, r.attempts, r.final_status, r.listener = head[1], head[3], head[4], head[5], head[6]
     r.source_port, r.reply_port, r.next_index, r.attempt_first, r.rejected = head[7:12]
-    r.script_version, r.cseq, r.rseq, r.touched, branches, claims = head[13:19]
+    r.script_version, r.cseq, r.rseq, r.touched, branches, claims, r.waiter = head[13:20]
     r.invite, r.local_2xx = bool(flags & 1), bool(flags & 2)
-    r.record_route, r.cancelled = bool(flags & 4), bool(flags & 8)
+    r.record_route, r.cancelled, r.own = bool(flags & 4), bool(flags & 8), bool(flags & at.OWN)
     position = at.FIXED.size
     times = at.TIMES.unpack_from(data, position)
     r.created, r.wall, r.final_sent_at, r.trying_at, r.resend_at, r.interval, r.end_at = times[:7]

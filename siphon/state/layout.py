@@ -15,8 +15,8 @@ LAYOUT = 3
 """Version of this layout; stored in every record and in the table's head."""
 
 # layout, server state, flags, strategy, attempts, final status, listener, source port, reply port, next index,
-# attempt_first, rejected, salt, script version, cseq, rseq, touched, branches, claims
-FIXED = struct.Struct("<HBBBBHHHHHHHIIIIQHH")
+# attempt_first, rejected, salt, script version, cseq, rseq, touched, branches, claims, waiter
+FIXED = struct.Struct("<HBBBBHHHHHHHIIIIQHHH")
 
 # created, wall, final_sent_at, trying_at, resend_at, interval, end_at, ring_timeout, cancel_at,
 # prack_until
@@ -49,7 +49,8 @@ TEXT_PARTS = frozenset(
     ("method", "local_ip", "source_ip", "reply_ip", "send_socket", "on_reply", "on_failure", "auth_user")
 )
 
-RECORD_FLAGS = ("invite", "local_2xx", "record_route", "cancelled")
+RECORD_FLAGS = ("invite", "local_2xx", "record_route", "cancelled", "own")
+OWN = 1 << RECORD_FLAGS.index("own")
 
 # index, state, flags, cancel cause, last status, result, port, listener, target, order, cancel state
 BRANCH = struct.Struct("<HBBBHHHHHHB")

@@ -42,7 +42,8 @@ class ClaimKind(IntEnum):
 
 
 NO_SLOT = 0xFFFF
-"""Slot of a claim that waits for a worker: left by a helper that runs no handlers."""
+"""Slot of a claim that waits for a worker: left by a helper that runs no handlers. `waiter` of a record for whose
+answer nobody waits."""
 
 
 class Client:
@@ -137,7 +138,11 @@ class CancelCause(IntEnum):
 
 
 class Record:
-    """One server transaction (RFC 3261 §17.2) with everything that was made from it."""
+    """One server transaction (RFC 3261 §17.2) with everything that was made from it.
+
+    Or a request of our own (`own`): its branches without a server transaction. Its `final_status` says that nothing is
+    awaited any more, and the `response` of the last branch is the answer, as received.
+    """
 
     __slots__ = (
         "attempt_edits",
@@ -168,6 +173,7 @@ class Record:
         "next_index",
         "on_failure",
         "on_reply",
+        "own",
         "prack",
         "prack_until",
         "record_route",
@@ -192,6 +198,7 @@ class Record:
         "touched",
         "trying_at",
         "vars",
+        "waiter",
         "wall",
     )
 
@@ -200,6 +207,8 @@ class Record:
         self.salt = salt
         self.method = ""
         self.invite = False
+        self.own = False  # made here: no server transaction, nobody upstream
+        self.waiter = NO_SLOT  # slot of the process that waits for the answer to an own request
         self.state = 0  # of the server transaction's table
         self.created = 0.0
         self.wall = 0.0

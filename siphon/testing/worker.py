@@ -21,6 +21,7 @@ from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
 from siphon.engine.script_timers import Place, ScriptTimers
+from siphon.engine.sending import OwnRequests
 from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
@@ -76,6 +77,7 @@ class VirtualWorker:
     store: Store = field(init=False)
     aio: VirtualLoop = field(init=False)
     resolver: Names = field(init=False)
+    own_requests: OwnRequests = field(init=False)
 
     def turn(self, call: Callable[..., None], *args: object) -> None:
         """A piece of work: not done when the worker is dead, done later when it is paused; it may die of it."""
@@ -170,6 +172,14 @@ class VirtualWorker:
             self.arm,
             lambda event, step, why: self.ingest.refuse(event, step, why),
         )
+        self.own_requests = OwnRequests(
+            self.core,
+            self.aio,
+            world.random.getrandbits,
+            world.clock.wall,
+            lambda: self.runtime.version,
+            world.hint,
+        )
         self.ingest = Ingest(
             self.core,
             lambda send: world.transmit(self.slot, send, False),
@@ -212,6 +222,7 @@ class VirtualWorker:
             digest=digest,
             signer=signer,
             identity=world.identity,
+            send_request=lambda own: self.own_requests.send(own),
             wall=world.clock.wall,
         )
 

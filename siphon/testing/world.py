@@ -201,6 +201,11 @@ class World:
         """A counter summed over the workers."""
         return sum(worker.counters[counter] for worker in self.workers)
 
+    def hint(self, slot: int, key: bytes) -> None:
+        """A worker gives another one a hint; that one takes it in a turn of its own."""
+        worker = self.workers[slot]
+        self.schedule.at(self.clock(), worker.turn, worker.own_requests.look, key)
+
     # -- network ------------------------------------------------------------------------------------------------------
 
     def agent(self, ip: str, port: int = 5060) -> Agent:
