@@ -34,7 +34,7 @@ from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
-from siphon.services.dns import Resolver, Rests
+from siphon.services.dns import Enum, Resolver, Rests
 from siphon.services.location import Location
 from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
@@ -250,6 +250,7 @@ class Engine:
             signer=self.signer,
             identity=self.identity,
             instance_id=self.settings.server.instance_id,
+            enum=Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000),
             send_request=self._send_request,
         )
 

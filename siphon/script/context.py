@@ -12,6 +12,7 @@ from siphon.script import variables
 if TYPE_CHECKING:
     from siphon.script.loader import Script
     from siphon.script.sending import OwnRequest, Sending
+    from siphon.services.dns import Enum
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Services:
     timers: Any = None
     limiter: Callable[[str, float, int], bool] | None = None
     on_change: Callable[[str, Any], None] | None = None
+    enum: Enum | None = None
     send_request: Callable[[OwnRequest], Sending] | None = None
     memory_used_pct: Callable[[], int] | None = None
     wall: Callable[[], float] = time.time

@@ -94,8 +94,14 @@ class Proxy:
         return 0 if probe is None else probe()
 
     async def enum_lookup(self, number: str, suffix: str = "e164.arpa.", service: str = "E2U+sip") -> str | None:
-        """The URI that ENUM (RFC 6116) gives for a number."""
-        raise NotImplementedError("proxy.enum_lookup comes in a later release")
+        """The URI that ENUM (RFC 6116) gives for the digits of a number; None when there is none, or no answer."""
+        for value, what in ((number, "number"), (suffix, "suffix"), (service, "service")):
+            if not isinstance(value, str):
+                raise TypeError(f"{what} must be str, not {type(value).__name__}")
+        enum = binding.current().services.enum
+        if enum is None:
+            raise RuntimeError("proxy.enum_lookup needs a running siphond (or siphon.testing)")
+        return await enum.lookup(number, suffix, service)
 
     def send_request(
         self,

@@ -40,10 +40,12 @@ def srv(priority: int, weight: int, port: int, target: str, ttl: int = 60) -> Re
     return SRV, ttl, struct.pack("!HHH", priority, weight, port) + name(target)
 
 
-def naptr(order: int, preference: int, flags: str, service: str, replacement: str, ttl: int = 60) -> Record:
-    """A NAPTR record without a regular expression."""
+def naptr(
+    order: int, preference: int, flags: str, service: str, replacement: str, ttl: int = 60, regexp: str = ""
+) -> Record:
+    """A NAPTR record."""
     head = struct.pack("!HH", order, preference)
-    return NAPTR, ttl, head + text(flags) + text(service) + text("") + name(replacement)
+    return NAPTR, ttl, head + text(flags) + text(service) + text(regexp) + name(replacement)
 
 
 class Nameserver(asyncio.DatagramProtocol):

@@ -27,10 +27,11 @@ from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.loader import Script, load_script
 from siphon.script.runtime import Runtime
+from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
-from siphon.services.dns import Address, Rests
+from siphon.services.dns import Address, Enum, Rests
 from siphon.services.location import Location
 from siphon.services.timers import Timers
 from siphon.state.store import Store
@@ -39,7 +40,8 @@ from siphon.testing.aio import VirtualLoop
 if TYPE_CHECKING:
     from siphon.testing.world import World
 
-QUIET = Log("error", file="stderr", process="virtual")
+SILENT = 1000
+"""Threshold of the log of a worker that has died in a handler: for the script that was an exception."""
 SECRET = b"a secret that all virtual workers share"
 
 
@@ -78,6 +80,7 @@ class VirtualWorker:
     aio: VirtualLoop = field(init=False)
     resolver: Names = field(init=False)
     own_requests: OwnRequests = field(init=False)
+    log: Log = field(init=False)
 
     def turn(self, call: Callable[..., None], *args: object) -> None:
         """A piece of work: not done when the worker is dead, done later when it is paused; it may die of it."""
@@ -155,7 +158,8 @@ class VirtualWorker:
         signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
         services = self._services(keys, signer)
         self.aio = VirtualLoop(world.clock)
-        self.runtime = ScriptOnce(settings, services, self.aio, QUIET)
+        self.log = Log("error", file="stderr", process="virtual")
+        self.runtime = ScriptOnce(settings, services, self.aio, self.log)
         self.runtime.load(version=world.script_version)
         self.store = world.store_of(self)
         self.resolver = world.resolver_of(self)
@@ -222,9 +226,19 @@ class VirtualWorker:
             digest=digest,
             signer=signer,
             identity=world.identity,
-            send_request=lambda own: self.own_requests.send(own),
+            enum=Enum(lambda: world.resolver, settings.dns.timeout_ms / 1000),
+            send_request=self._send_request,
             wall=world.clock.wall,
         )
+
+    def _send_request(self, own: OwnRequest) -> Sending:
+        try:
+            sending = self.own_requests.send(own)
+        except WorkerDied:
+            self.log.threshold = SILENT
+            raise
+        self.world.asked(self, own, sending)
+        return sending
 
     def _environment(self, keys: Keys, signer: RouteSigner | None) -> Environment:
         return Environment(

@@ -26,7 +26,9 @@ from siphon.engine.environment import Environment
 from siphon.engine.facts import identity_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.forwarding.next_hop import Hop
+from siphon.script.sending import OwnRequest, Sending
 from siphon.services.dns import Address
+from siphon.services.dns.order import Naptr
 from siphon.state.codec import decode
 from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import LateStore, MemoryStore
@@ -46,6 +48,7 @@ class NoResolver:
 
     def __init__(self) -> None:
         self.names: dict[str, Sequence[str | Address]] = {}
+        self.naptrs: dict[str, list[Naptr]] = {}
         self.unknown: set[str] = set()
         self.pending: list[tuple[set[Hop], Callable[[], None]]] = []
 
@@ -60,6 +63,10 @@ class NoResolver:
     def look_up(self, names: set[Hop], done: Callable[[], None]) -> None:
         """The answer comes by answer()."""
         self.pending.append((names, done))
+
+    async def naptr(self, name: str) -> tuple[list[Naptr], float]:
+        """The NAPTR records of a name, for ENUM."""
+        return self.naptrs.get(name.lower(), []), 60.0
 
     def answer(self) -> None:
         """All look-ups have come to an end; a name without addresses has none."""
@@ -200,6 +207,9 @@ class World:
     def count(self, counter: Counter) -> int:
         """A counter summed over the workers."""
         return sum(worker.counters[counter] for worker in self.workers)
+
+    def asked(self, worker: VirtualWorker, own: OwnRequest, sending: Sending) -> None:
+        """A handler of a worker has sent a request of its own."""
 
     def hint(self, slot: int, key: bytes) -> None:
         """A worker gives another one a hint; that one takes it in a turn of its own."""

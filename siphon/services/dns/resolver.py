@@ -55,6 +55,12 @@ class Resolver:
         self._seconds = settings.timeout_ms / 1000
         self._ares = Ares(self._loop, settings.servers, self._seconds / 4)
 
+    @property
+    def asker(self) -> Ares:
+        """Who is asked by the settings of this moment."""
+        assert self._ares is not None
+        return self._ares
+
     def close(self) -> None:
         """Ask nothing any more."""
         if self._ares is not None:
