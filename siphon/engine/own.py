@@ -57,7 +57,7 @@ class SendEvent:
         plan.addresses = ((place.ip, place.port), *place.others)
         step = Step(self._record(env, place.sent_by, now), now, env.timing)
         start_branch(step, env, step.request(), plan, 0)
-        finish(step.record)
+        finish(step)
         return step
 
     def no_room(self, why: str) -> None:
@@ -99,20 +99,22 @@ def answered(step: Step, env: Environment, branch: Branch, response: SipMessage)
     if response.status == 503:
         wants_rest(step, branch, response)
         if fail_over(step, env, branch, 503):
-            finish(step.record)
+            finish(step)
             return
     branch.result = response.status
     branch.others = b""
     if step.record.waiter != NO_SLOT:
         branch.response = response.raw
-    finish(step.record)
+    finish(step)
 
 
-def finish(record: Record) -> None:
-    """Once the last branch has ended nothing is awaited any more."""
-    last = record.branches[-1]
-    if last.result and not record.final_status:
-        record.final_status = last.result
+def finish(step: Step) -> None:
+    """Once the last branch has ended nothing is awaited any more; the record lingers from then on."""
+    r = step.record
+    last = r.branches[-1]
+    if last.result and not r.final_status:
+        r.final_status = last.result
+        r.end_at = step.now
 
 
 def answer_of(record: Record) -> Branch | None:

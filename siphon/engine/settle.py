@@ -16,7 +16,7 @@ def settle(step: Step, env: Environment) -> None:
     """Bring the attempt forward as far as it goes now; does nothing while a branch or a handler is still awaited."""
     r = step.record
     if r.own:
-        finish(r)
+        finish(step)
         return
     while not _decided(r):
         if any(600 <= b.result < 700 for b in _attempt(r)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from typing import TYPE_CHECKING
 
+from siphon.engine.own import answer_of
 from siphon.forwarding.branch import parse_branch
 from siphon.sip.message import SipMessage, parse
 from siphon.state.codec import decode, encode
@@ -40,6 +41,7 @@ class Checks:
     def __init__(self, world: SimulatedWorld) -> None:
         self.world = world
         self.deaths = 0
+        self.failed = ""
         self.finals: dict[Upstream, list[bytes]] = {}
         self.copies: Tally[tuple[bytes, int]] = Tally()
         self.last_copy: dict[bytes, tuple[tuple[float, int, int], int]] = {}
@@ -54,11 +56,16 @@ class Checks:
         self.runs: Tally[tuple[bytes, int, str, int]] = Tally()
         self.reliable = ReliableChecks(self)
         self.heard: set[bytes] = set()
+        self.own: dict[bytes, bytes] = {}
+        """Keys of the records of requests of our own, by Call-ID."""
+        self.ended: dict[bytes, tuple[float, int]] = {}
+        """When they ended, and by which answer; 0: by none."""
         self.branch_read: dict[bytes, set[int]] = {}
         """Statuses of the responses that a worker has read and survived, by branch."""
 
     def fail(self, text: str) -> None:
-        """The run ends here."""
+        """The run ends here; in a handler, whose exceptions are caught, at its end."""
+        self.failed = self.failed or text
         raise Violation(text)
 
     # -- what the proxy reads -----------------------------------------------------------------------------------------
@@ -126,6 +133,8 @@ class Checks:
         message = parse(send.data)
         if message.raw != send.data:
             self.fail("a datagram with something behind its end")
+        if not send.to[0]:
+            self.fail("a datagram to nobody")
         if message.is_request:
             self._downstream(send, message)
         elif stateful:
@@ -236,9 +245,24 @@ class Checks:
         now = self.world.clock()
         if problem := wrong(record):
             self.fail(problem)
+        if record.own:
+            self._own(record, now)
         timing = self.world.settings.transaction
         if record.final_status and commit.expiry > now + 2 * LONG + timing.linger + PAST:
             self.fail(f"a record that lives {commit.expiry - now:.1f} s after its final")
+
+    def _own(self, record: Record, now: float) -> None:
+        """A request of our own: one record, and one end that nothing changes."""
+        if self.own.setdefault(record.call_id, record.key) != record.key:
+            self.fail("a second record for one request of our own")
+        if not record.final_status:
+            if record.key in self.ended:
+                self.fail("a request of our own that goes on after its end")
+            return
+        branch = answer_of(record)
+        status = 0 if branch is None else branch.result
+        if self.ended.setdefault(record.key, (now, status))[1] != status:
+            self.fail("a second end of a request of our own")
 
 
 assert T2 == 8 * T1  # the schedules above

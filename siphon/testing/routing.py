@@ -2,6 +2,7 @@
 
     targets=URI,URI strategy=parallel|sequential|q timeout=SECS     fork
     wait=SECS           the handler awaits before it decides
+    ask=URI ask_secs=SECS   it sends an OPTIONS of its own there first, and waits for the answer if it awaits at all
     answer=STATUS       it answers itself; drop=1 it does nothing; half=1 it sends 183 and then nothing
     follow=1            relay by the request's own Route instead of a fork
     reliable=1          it sends a reliable 183 and then nothing; tagged=1 with a To tag of its own
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import tempfile
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 HEAD = """
 import asyncio
 from siphon import auth, proxy
+from siphon.testing.routing import serial
 
 def plan(request):
     return dict(pair.split("=", 1) for pair in (request.get_header("X-Plan") or "").split())
@@ -36,6 +39,8 @@ async def route(request):
         else:
             request.reply(481, "Call/Transaction Does Not Exist")
         return
+    if "ask" in p:
+        await ask(request, p["ask"], 1000 * float(p["ask_secs"]))
     if "drop" in p:
         return
     if "half" in p:
@@ -67,6 +72,13 @@ async def route(request):
         timeout=float(p["timeout"]) if "timeout" in p else None,
         on_failure=failed if "own" in p else None,
     )
+
+async def ask(request, uri, timeout_ms):
+    headers = {"Call-ID": f"ask-{request.call_id}-{serial()}", "From": "<sip:proxy@example.com>;tag=ask"}
+    try:
+        await proxy.send_request("OPTIONS", uri, headers, wait_for_response=True, timeout_ms=timeout_ms)
+    except RuntimeError:
+        pass
 
 async def failed(request, code, reason):
     await act(request)
@@ -106,7 +118,19 @@ async def cancelled(request):
     request.vars["gone"] = 1
 """
 
+_serials = count()
 _directory = tempfile.TemporaryDirectory(prefix="siphon-sim-")
+
+
+def begin() -> None:
+    """A run begins: it depends on nothing but its seed."""
+    global _serials
+    _serials = count()
+
+
+def serial() -> int:
+    """A number that no other request of this run has."""
+    return next(_serials)
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from siphon.testing.callee import Callee
 from siphon.testing.caller import Caller
 from siphon.testing.invariants import Violation
 from siphon.testing.ladder import Ladder
+from siphon.testing.routing import begin
 from siphon.testing.scenario import ROUTER, Scenario, draw
 from siphon.testing.simulated import SimulatedWorld
 from siphon.testing.stranger import Stranger
@@ -47,6 +48,7 @@ def run(seed: int, change: Callable[[Scenario], None] = lambda scenario: None) -
     """Run a seed to its end, or to the first violation. `change` may edit the scenario first."""
     scenario = draw(seed)
     change(scenario)
+    begin()
     world = _world(scenario)
     problems: list[str] = []
     try:

@@ -89,10 +89,19 @@ def draw(seed: int) -> Scenario:
         s.calls.append(_call(r, s, number))
     for number in range(r.choice((0, 0, 1, 2))):
         s.questions.append(_question(r, s, number))
+    _asks(Random(f"asks of {seed}"), s)
     _links(r, s)
     if r.random() < 0.25:
         s.shots = [1000.0 + _when(r) for _ in range(r.randrange(1, 30))]
     return s
+
+
+def _asks(r: Random, s: Scenario) -> None:
+    """Some handlers send a request of their own; drawn apart, so that a seed's calls are what they were before."""
+    plans: list[CallPlan | Question] = [*s.calls, *s.questions]
+    for plan in plans:
+        if r.random() < 0.3:
+            plan.directions += f" ask={_target(r, s)} ask_secs={r.choice((0.3, 2.0, 4.0))}"
 
 
 def _links(r: Random, s: Scenario) -> None:

@@ -18,9 +18,11 @@ from siphon.engine.application import LOOK_AGAIN_SECS
 from siphon.engine.core import Handlers
 from siphon.engine.environment import Environment
 from siphon.engine.handlers import ScriptHandlers
+from siphon.script.sending import OwnRequest, Sending
 from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import MemoryStore
 from siphon.state.store import Send, Store
+from siphon.testing.asks import Asked
 from siphon.testing.faults import Faults
 from siphon.testing.handlers import CountedHandlers
 from siphon.testing.invariants import Checks
@@ -37,6 +39,8 @@ STALE_SECS = 4.0
 RESERVE_BLOCKS = 32
 """A worker's share of the reserve: one record of the largest size."""
 LOOK_SECS = 0.02
+LOST_HINTS = 0.1
+"""Of the hints by which a worker wakes another one."""
 SURVIVED_SECS = 3.0
 """An event may be parked, and dies with its worker: a 1xx is as lost then as if the network had lost it."""
 
@@ -76,6 +80,7 @@ class SimulatedWorld(World):
         self.spread = spread
         self.points = 0
         self.checks = Checks(self)
+        self.asks: list[Asked] = []
         self.sockets: list[deque[tuple[bytes, Place, float]]] = [deque() for _ in range(workers)]
         self.paused_at: dict[int, float] = {}
         self.retrying: set[int] = set()
@@ -242,6 +247,17 @@ class SimulatedWorld(World):
             self.retry(worker)
         self.schedule.at(self.clock() + self.random.random() * LOOK_SECS, self.look)
         self.read(slot)
+
+    # -- requests of our own ------------------------------------------------------------------------------------------
+
+    def asked(self, worker: VirtualWorker, own: OwnRequest, sending: Sending) -> None:
+        """What the waiter gets is noted."""
+        self.asks.append(Asked(worker, own, self.clock(), sending, self.clock))
+
+    def hint(self, slot: int, key: bytes) -> None:
+        """One in ten is lost."""
+        if self.random.random() >= LOST_HINTS:
+            super().hint(slot, key)
 
     def look(self) -> None:
         """Every worker compares whose work should be done by it with whose is."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from siphon.testing.asker import Asker
+from siphon.testing.asks import judge
 from siphon.testing.callee import Callee, Leg
 from siphon.testing.caller import Caller
 from siphon.testing.simulated import SimulatedWorld
@@ -20,7 +21,7 @@ BEHIND = BRANCH.lower().encode()
 def verdict(world: SimulatedWorld) -> list[str]:
     """All that is wrong at the end."""
     peers = list(world.wire.peers.values())
-    found: list[str] = []
+    found: list[str] = [world.checks.failed] if world.checks.failed else []
     for peer in peers:
         if isinstance(peer, Caller):
             found += _caller(world, peer)
@@ -30,6 +31,8 @@ def verdict(world: SimulatedWorld) -> list[str]:
             callers = [p for p in peers if isinstance(p, Caller)]
             for branch, leg in peer.legs.items():
                 found += _leg(world, branch, leg, callers)
+    for ask in world.asks:
+        found += judge(world, ask)
     return found + list(_workers(world))
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from siphon.cli.idle import final_status
 from siphon.config.version import PRODUCT
+from siphon.services.dns.order import Naptr
 from siphon.sip.message import SipMessage
+from siphon.state.codec import encode
+from siphon.state.record import Record
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
 
@@ -348,6 +352,20 @@ def test_shared_a_worker_that_dies_leaves_the_request_to_another(make_world: Mak
     assert len([m for m in phone.inbox if m.call_id == first.call_id]) == before
 
 
+def test_shared_the_helper_goes_on_when_no_worker_is_left(make_world: Make) -> None:
+    world, _, phone = asked(make_world, helper=True)
+    first = phone.last
+    for slot in (1, 0):
+        world.kill(slot)
+    world.advance(33)
+    assert [m.raw for m in phone.inbox] == [first.raw] * 11
+    (own,) = (record for record in world.records() if record.own)
+    assert own.final_status == 408 and own.waiter == 0
+    world.replace(0)
+    world.advance(300)
+    assert not list(world.records())
+
+
 def test_a_waiter_that_nobody_wakes_looks_by_itself(make_world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "hint", lambda self, slot, key: None)
     world, caller, phone = asked(make_world)
@@ -390,6 +408,49 @@ async def tell(request):
     world.advance(0.1)
     caller.send(caller.request("MESSAGE", "sip:example.com"), worker=0)
     assert caller.last.first("X-Got") == b"[200, 404, True]"
+
+
+def test_a_drain_does_not_wait_for_it() -> None:
+    record = Record(bytes(16), 1)
+    record.method, record.own = "OPTIONS", True
+    assert final_status(encode(record)) == -1
+    record.own = False
+    assert final_status(encode(record)) == 0
+
+
+@pytest.mark.parametrize("number", ["+49 731-1", "sip:nobody"])
+def test_enum_a_number_becomes_a_target(make_world: Make, number: str) -> None:
+    script = f"""
+from siphon import proxy
+
+@proxy.on_request
+async def route(request):
+    request.relay(await proxy.enum_lookup({number!r}) or "sip:127.0.0.3:5090")
+"""
+    world = make_world(script)
+    world.resolver.naptrs["1.1.3.7.9.4.e164.arpa"] = [Naptr(1, 1, "u", "E2U+sip", "!^.*$!sip:127.0.0.2:5090!", "")]
+    caller = world.agent("192.0.2.1")
+    phones = {True: world.agent(*PHONE), False: world.agent("127.0.0.3", 5090)}
+    caller.send(caller.request("MESSAGE", "sip:example.com"), worker=0)
+    world.advance(0)
+    known = number.startswith("+")
+    assert phones[known].requests == ["MESSAGE"] and phones[not known].requests == []
+
+
+@pytest.mark.parametrize("arguments", ["49", "'49', None", "'49', service=b'E2U+sip'"])
+def test_enum_wants_text(make_world: Make, arguments: str) -> None:
+    script = f"""
+from siphon import proxy
+
+@proxy.on_request
+async def route(request):
+    try:
+        await proxy.enum_lookup({arguments})
+    except TypeError:
+        request.reply(200, "OK")
+"""
+    _, caller, _ = asked(make_world, script)
+    assert caller.statuses == [200]
 
 
 def test_a_response_that_does_not_fit_loses_its_body(make_world: Make) -> None:
