@@ -160,6 +160,8 @@ def _place(env: Environment, record: Record, plan: Plan, ip: str, port: int) -> 
     if listener is None:
         return None
     local_ip = split_address(plan.local_addr)[0] if plan.local_addr else env.local_ip(listener.index, ip)
+    if listener.wildcard and not local_ip and not plan.sent_by and not env.identity.advertised(listener):
+        return None  # the kernel knows no route to it
     return Place(ip, port, listener, local_ip, plan.sent_by or env.identity.sent_by(listener, local_ip))
 
 

@@ -86,10 +86,14 @@ class Identity:
         """The index of the listener that receives what is sent to host:port; None when that is not one of ours."""
         return self._ours.get((canonical_host(_text(host)), port or 5060))
 
+    def advertised(self, listener: Listener) -> str | None:
+        """The `host[:port]` that we are known by where this listener sends; None: by the address that is used."""
+        return listener.advertise or self.advertised_address
+
     def sent_by(self, listener: Listener, local_ip: str | None = None) -> str:
         """`host:port` for the Via and Record-Route of what leaves from this listener; on a wildcard listener the local
         address that is really used must be given."""
-        name = listener.advertise or self.advertised_address
+        name = self.advertised(listener)
         if name:
             host, port = split_host_port(name)
             return f"{bracketed(host)}:{port or listener.port}"

@@ -155,3 +155,11 @@ def test_nat_05_a_maddr_that_nothing_is_sent_to_drops_the_request(world: World, 
     world.advance(40)
     assert world.sent == [] and not list(world.records())
     assert world.count(Counter.IGNORED) == world.count(Counter.MALFORMED) == 1
+
+
+def test_a_wildcard_listener_without_a_route_to_the_target_is_a_500_at_once(make_world: Make) -> None:
+    script = "from siphon import proxy\n@proxy.on_request\ndef route(request):\n    request.relay('sip:192.0.2.55')\n"
+    world = make_world(script, listen={"udp": ["0.0.0.0:5060"]})
+    caller = world.agent("192.0.2.1")
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    assert caller.statuses == [100, 500]
