@@ -67,6 +67,8 @@ class SendEvent:
     def _locate(self, env: Environment, plan: Plan) -> Place | str:
         """The address it goes to first, or why it cannot go. Raises Missing, once."""
         base = self.own.outline
+        if base.uri[:5].lower() == b"sips:":
+            return WHY[416]  # an address of the script's own would let it pass
         outgoing = outgoing_routes(base, base.uri, env.identity, steered=not plan.next_hop and plan.place is None)
         try:
             place = locate(env, Record(self.key, self.salt), plan, outgoing)

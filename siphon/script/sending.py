@@ -114,7 +114,9 @@ def _seconds(timeout_ms: object) -> float:
 
 def _lines(headers: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     """One line for a str or a number, several for a list."""
-    for name, value in ({} if headers is None else headers).items():
+    if headers is not None and not isinstance(headers, Mapping):
+        raise TypeError(f"headers is a dict, not {type(headers).__name__}")
+    for name, value in (headers or {}).items():
         checked = text.header_name(name)
         for entry in value if isinstance(value, (list, tuple)) else (value,):
             yield checked, text.header_value(entry)

@@ -205,6 +205,21 @@ def test_an_unreachable_target_is_none_at_once(make_world: Make) -> None:
     assert got(world, caller) == ["None"]
 
 
+@pytest.mark.parametrize("arguments", ["5, 'sip:127.0.0.2'", "'OPTIONS', 5", "'OPTIONS', 'sip:127.0.0.2', [1]"])
+def test_a_wrong_type_is_a_type_error(make_world: Make, arguments: str) -> None:
+    assert raised(make_world, arguments) == "TypeError"
+
+
+def test_a_destination_is_reached_at_its_address(make_world: Make) -> None:
+    script = (ASK % "'OPTIONS', 'sip:bob@elsewhere.example', next_hop=GATEWAY").replace(
+        "@proxy.on_request",
+        "from siphon import Destination\nGATEWAY = Destination('sip:gw', '127.0.0.2:5090')\n@proxy.on_request",
+        1,
+    )
+    _, _, phone = asked(make_world, script)
+    assert phone.requests == ["OPTIONS"] and phone.last.uri == b"sip:bob@elsewhere.example"
+
+
 @pytest.mark.parametrize(
     "target",
     ["next_hop='127.0.0.2:5090'", "next_hop='sip:127.0.0.2:5090'", "headers={'Route': '<sip:127.0.0.2:5090;lr>'}"],
@@ -252,6 +267,9 @@ def test_what_cannot_be_sent_is_a_value_error(make_world: Make, arguments: str) 
     [
         "'OPTIONS', 'sip:nowhere.example'",
         "'OPTIONS', 'sips:bob@127.0.0.2'",
+        "'OPTIONS', 'sips:bob@127.0.0.2', next_hop='127.0.0.2:5090'",
+        "'OPTIONS', 'sips:bob@127.0.0.2', next_hop=Destination('sip:gw', '127.0.0.2:5090')",
+        "'OPTIONS', 'sip:pbx.example', next_hop='nowhere.example:5060'",
         "'OPTIONS', 'sip:bob@127.0.0.2;transport=tcp'",
         "'OPTIONS', 'tel:+4973112345'",
         "'OPTIONS', 'sip:224.0.0.1'",
@@ -267,7 +285,7 @@ def test_a_target_that_cannot_be_reached_is_a_runtime_error(make_world: Make, ar
 def raised(make_world: Make, arguments: str) -> str:
     """The name of the exception that a call raises; nothing has been sent then."""
     script = f"""
-from siphon import proxy
+from siphon import Destination, proxy
 
 @proxy.on_request
 async def route(request):
