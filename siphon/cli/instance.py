@@ -188,8 +188,17 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        state, nonces, dialogs, timers = made["location"], made["nonces"], made["dialogs"], made["timers"]
-        return Shared(slots, made[TRANSACTIONS], state, nonces, dialogs, timers, secret, Wakes(SLOTS))
+        return Shared(
+            slots=slots,
+            transactions=made[TRANSACTIONS],
+            location=made["location"],
+            nonces=made["nonces"],
+            dialogs=made["dialogs"],
+            timers=made["timers"],
+            hints=made["hints"],
+            secret=secret,
+            wakes=Wakes(SLOTS),
+        )
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings

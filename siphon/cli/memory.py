@@ -42,6 +42,7 @@ def need(settings: Settings) -> list[TableSize]:
     shared = settings.shared
     largest = -(-shared.record_bytes // BLOCK_BYTES)
     reserve = max(settings.workers.count * largest, shared.max_transactions * 3 // 16)
+    hints = max(1024, shared.max_transactions // 4)
     return [
         # An INVITE takes four to six blocks while it is set up, one or two afterwards; any other request one.
         _table(
@@ -52,6 +53,8 @@ def need(settings: Settings) -> list[TableSize]:
         _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
         _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
         _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),
+        # Names, and one request in four that is answered here. The reserve is for names.
+        _table("hints", "max_transactions", hints, hints, hints // 4, wall=True),
     ]
 
 

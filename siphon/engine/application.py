@@ -34,7 +34,7 @@ from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
-from siphon.services.dns import Enum, Resolver, Rests
+from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.location import Location
 from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
@@ -97,7 +97,12 @@ class Engine:
         self.runtime.load(version=self.script_version, sources=self.sources)
         chance = random.Random(os.urandom(16))
         self.resolver = Resolver(
-            context.aio.loop, boottime, self.settings.dns, families_of(self.identity), chance.random
+            context.aio.loop,
+            boottime,
+            self.settings.dns,
+            families_of(self.identity),
+            chance.random,
+            Answers(self.shared.hints, keys.table, time.time),
         )
         self.store = ShmStore(self.shared.transactions, context.outbox)
         self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
@@ -267,7 +272,7 @@ class Engine:
             resolve=self.resolver.cached,
             local_ip=self.local_ip,
             dialogs=Dialogs(self.shared.dialogs, keys.table, self.settings.dialog.max_age_secs),
-            rests=Rests(self.shared.dialogs, keys.table),
+            rests=Rests(self.shared.hints, keys.table),
             slot=self.context.slot,
             owner=self.context.slot,
             generation=self.context.generation,

@@ -24,12 +24,14 @@ class Shared:
     nonces: Table
     dialogs: Table
     timers: Table
+    hints: Table
+    """What is nice to know and never needed: answers of DNS, addresses that want a rest, requests answered here."""
     secret: bytes
     wakes: Wakes
 
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""
-        yield from (self.transactions, self.location, self.nonces, self.dialogs, self.timers)
+        yield from (self.transactions, self.location, self.nonces, self.dialogs, self.timers, self.hints)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,
@@ -56,4 +58,5 @@ class Shared:
     def expire(self, now: float, wall: float, limit: int) -> int:
         """Remove at most `limit` outlived records of each table; how many went. Transactions live by CLOCK_BOOTTIME."""
         gone = self.transactions.expire(now, limit)
-        return gone + sum(table.expire(wall, limit) for table in (self.location, self.nonces, self.dialogs))
+        others = (self.location, self.nonces, self.dialogs, self.hints)
+        return gone + sum(table.expire(wall, limit) for table in others)

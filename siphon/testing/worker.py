@@ -213,7 +213,7 @@ class VirtualWorker:
             world.is_alive,
             world.clock,
             chance,
-            self.runtime.log or QUIET,
+            self.log,
         )
 
     def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:
@@ -253,7 +253,7 @@ class VirtualWorker:
             resolve=self.resolver.cached,
             local_ip=lambda listener, ip: "",
             dialogs=Dialogs(self.world.dialogs, keys.table, self.world.settings.dialog.max_age_secs),
-            rests=Rests(self.world.dialogs, keys.table),
+            rests=Rests(self.world.hints, keys.table),
             slot=self.slot,
             owner=self.slot,
             generation=self.generation,

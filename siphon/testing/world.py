@@ -99,6 +99,7 @@ class World:
         self.transactions = self.make_table()
         self.location_table = MemoryTable(clock=self.clock.wall)
         self.dialogs = MemoryTable(clock=self.clock.wall)
+        self.hints = MemoryTable(clock=self.clock.wall)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
         self.script_version = 1

@@ -37,7 +37,16 @@ def test_an_ipv6_next_hop_stands_in_brackets():
     assert hop(b"2001:db8::5") == UNREACHABLE
 
 
-def test_a_name_is_left_to_be_resolved():
+@pytest.mark.parametrize(
+    "text", ["203.0.113.5", "203.0.113.5;transport=udp", "[2001:db8::5]", "a.example;maddr=203.0.113.5"]
+)
+def test_dns_01_a_numeric_host_is_the_hop_and_5060_its_port(text):
+    assert hop(uri=b"sip:bob@" + text.encode()).numeric in (("203.0.113.5", 5060), ("2001:db8::5", 5060))
+
+
+def test_dns_01_dns_02_a_name_is_left_to_be_resolved_with_the_port_and_transport_named():
+    assert hop(uri=b"sip:bob@sip.example.org:5070") == Hop("sip.example.org", 5070, "udp", False, None)
+    assert hop(uri=b"sip:bob@sip.example.org;transport=udp") == Hop("sip.example.org", 0, "udp", True, None)
     assert hop(uri=b"sip:bob@sip.example.org") == Hop("sip.example.org", 0, "udp", False, None)
     assert hop(uri=b"sip:sip.example.org:5070;transport=UDP") == Hop("sip.example.org", 5070, "udp", True, None)
 

@@ -1,13 +1,15 @@
 """Next hops by name through a real siphond that asks a DNS server on loopback."""
 
 import asyncio
+import os
+import signal
 import threading
 import time
 
 import pytest
-from proxy_process import free_port
+from proxy_process import free_port, until
 
-from siphon.testing.nameserver import NAPTR, SRV, A, Nameserver, a, srv
+from siphon.testing.nameserver import AAAA, NAPTR, SRV, A, Nameserver, a, srv
 
 BY_NAME = """
 from siphon import proxy
@@ -67,3 +69,61 @@ def test_dns_07_and_08_a_silent_dns_server_holds_up_nobody_else(siphond, nameser
     alice.acknowledge(invite, alice.expect("500 INVITE", within=3))
     alice.send(alice.request("MESSAGE", "sip:bob@dead.test"))
     alice.expect("500 MESSAGE", within=3)
+
+
+def through_every_worker(proxy, send):
+    """`send` messages from ever new ports until each worker has read a few."""
+    before = proxy.messages()
+    for _ in range(200):
+        send()
+        if min(now - then for now, then in zip(proxy.messages(), before, strict=True)) > 3:
+            return
+    raise AssertionError(f"not every worker was reached: {before} {proxy.messages()}")
+
+
+def test_dns_07_four_workers_ask_once_for_a_name_and_so_do_those_that_follow_them(siphond, nameserver, agent):
+    proxy = asking(siphond, nameserver, workers=4)
+    alice, bob = agent(proxy, "alice", fresh=True), agent(proxy, "bob")
+    nameserver.zone = {"pbx.test": [a("127.0.0.1", 3600)]}
+
+    def found():
+        alice.send(alice.request("MESSAGE", f"sip:bob@pbx.test:{bob.address[1]}"))
+        bob.respond(bob.expect("MESSAGE"), 200)
+        alice.expect("200 MESSAGE")
+
+    def absent():
+        alice.send(alice.request("MESSAGE", "sip:bob@none.test:5060"))
+        alice.expect("500 MESSAGE")
+
+    through_every_worker(proxy, found)
+    assert nameserver.asked == [("pbx.test", A)]
+    through_every_worker(proxy, absent)
+    assert nameserver.asked == [("pbx.test", A), ("none.test", A)]
+    proxy.tolerated = "died"
+    for pid in proxy.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: proxy.restarts() == 4 and len(proxy.worker_pids()) == 4, 5, "a restart of all workers")
+    through_every_worker(proxy, found)
+    assert nameserver.asked == [("pbx.test", A), ("none.test", A)]
+
+
+@pytest.mark.parametrize("fault", ["nxdomain", "empty", "servfail", "timeout"])
+def test_dns_08_a_name_that_does_not_resolve_is_a_500_in_time(siphond, nameserver, agent, fault):
+    if fault == "empty":
+        nameserver.zone = {name: [(AAAA, 60, bytes(16))] for name in ("pbx.test", "_sip._udp.pbx.test")}
+    elif fault == "servfail":
+        nameserver.failing = {A, SRV, NAPTR}
+    elif fault == "timeout":
+        nameserver.silent = {A, SRV, NAPTR}
+    proxy = asking(siphond, nameserver, workers=1)
+    alice = agent(proxy, "alice")
+    for method in ("INVITE", "MESSAGE"):
+        began = time.monotonic()
+        request = alice.send(alice.request(method, "sip:bob@pbx.test"))
+        if (method, fault) == ("INVITE", "timeout"):
+            alice.expect("100 INVITE")
+            assert time.monotonic() - began < 0.9
+        final = alice.expect(f"500 {method}")
+        assert time.monotonic() - began < 1 + 0.9
+        if method == "INVITE":
+            alice.acknowledge(request, final)

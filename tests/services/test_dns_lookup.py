@@ -1,6 +1,5 @@
 """Names to addresses over a DNS server on loopback (RFC 3263 §4, RFC 2782, RFC 2308)."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -8,42 +7,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from dns_bench import Bench, bare, named
 
 from siphon.config.later import Dns
 from siphon.forwarding.next_hop import Hop
-from siphon.services.dns import Resolver, ares
+from siphon.services.dns import ares
 from siphon.services.dns.files import HostsFile
-from siphon.services.dns.order import Address, Srv, by_priority
-from siphon.testing.nameserver import AAAA, NAPTR, SRV, A, Nameserver, a, cname, naptr, srv
-
-
-class Bench:
-    """A resolver, its server and a clock."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.server = Nameserver()
-        self.loop.run_until_complete(self.server.start())
-        self.now = 1000.0
-        self.resolver = self.new_resolver()
-
-    def new_resolver(self, **settings: object) -> Resolver:
-        values = {"servers": [f"127.0.0.1:{self.server.port}"], "timeout_ms": 400, **settings}
-        return Resolver(self.loop, lambda: self.now, Dns.model_validate(values), [4], Random(1).random)
-
-    def ask(self, *hops: Hop) -> list[list[Address]]:
-        finished = self.loop.create_future()
-        self.resolver.look_up(set(hops), lambda: finished.set_result(None))
-        self.loop.run_until_complete(asyncio.wait_for(finished, 5))
-        found = [self.resolver.cached(hop) for hop in hops]
-        assert None not in found
-        return [addresses or [] for addresses in found]
-
-    def close(self) -> None:
-        self.resolver.close()
-        self.server.close()
-        self.loop.run_until_complete(asyncio.sleep(0.01))
-        self.loop.close()
+from siphon.services.dns.order import Srv, by_priority
+from siphon.testing.nameserver import AAAA, NAPTR, SRV, A, a, cname, naptr, srv
 
 
 @pytest.fixture
@@ -52,14 +23,6 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
-
-
-def bare(host: str) -> Hop:
-    return Hop(host, 0, "udp", False, None)
-
-
-def named(host: str) -> Hop:
-    return Hop(host, 0, "udp", True, None)
 
 
 def test_dns_01_a_port_asks_for_addresses_only(bench: Bench) -> None:

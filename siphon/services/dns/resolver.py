@@ -4,6 +4,9 @@ A decision that finds a hop missing says so and is made again after look_up(). A
 dns.ttl_min and dns.ttl_max, also those without addresses; that nobody answered is remembered for a moment. Who asks for
 what is being looked up waits for the same look-up. NAMES bounds the cache, LOOK_UPS what is asked at the same time; the
 others wait, within their time limit.
+
+What is not known here may be known to another worker (answers.py): reading that costs two microseconds, a dict entry a
+tenth of one, so what was read there is kept here for as long as it holds.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from siphon.config.later import Dns
 from siphon.forwarding.next_hop import Hop
+from siphon.services.dns.answers import Answers
 from siphon.services.dns.ares import Ares
 from siphon.services.dns.files import HostsFile
 from siphon.services.dns.lookup import FAULT_SECS, Answer, LookUp
@@ -27,7 +31,8 @@ TRIED = 8
 
 
 class Resolver:
-    """Addresses of hops. `families` are 4 and 6 in the order wanted, `draw` gives floats in [0, 1)."""
+    """Addresses of hops. `families` are 4 and 6 in the order wanted, `draw` gives floats in [0, 1), `answers` are
+    those of all workers."""
 
     def __init__(
         self,
@@ -36,9 +41,11 @@ class Resolver:
         settings: Dns,
         families: Sequence[int],
         draw: Draw,
+        answers: Answers | None = None,
     ) -> None:
         self._loop = loop
         self._clock = clock
+        self._answers = answers
         self._draw = draw
         self._known: dict[Hop, tuple[float, tuple[Server, ...]]] = {}
         self._asked: dict[Hop, asyncio.Task[None]] = {}
@@ -69,10 +76,15 @@ class Resolver:
     def cached(self, hop: Hop) -> list[Address] | None:
         """Where to try, in order, by the weights of this moment; [] when there is nothing, None when it has to be
         looked up."""
-        found = self._known.get(_key(hop))
-        if found is None or found[0] < self._clock():
+        hop = _key(hop)
+        found = self._known.get(hop)
+        if found is not None and found[0] >= self._clock():
+            servers = found[1]
+        elif self._told_to_others(hop):
+            servers = self._known[hop][1]
+        else:
             return None
-        return addresses(found[1], self._draw, TRIED)
+        return addresses(servers, self._draw, TRIED)
 
     def look_up(self, hops: Iterable[Hop], done: Callable[[], None]) -> None:
         """Look the hops up; `done` is called once, later, when all have an answer or their time is over."""
@@ -91,25 +103,41 @@ class Resolver:
         try:
             await asyncio.wait_for(self._places.acquire(), self._seconds)
         except TimeoutError:
-            self._keep(hop, Answer((), FAULT_SECS, faulty=True))
+            self._remember(hop, (), FAULT_SECS)  # our own haste: no word about it to the others
             return
         answer = Answer((), FAULT_SECS, faulty=True)
         try:
+            if self._told_to_others(hop):  # while this waited for its place
+                return
             assert self._ares is not None
             look_up = LookUp(self._ares, self._files, self._families, self._draw, self._clock, until)
             answer = await look_up.run(hop)
         finally:
-            self._keep(hop, answer)
             self._places.release()
+        if not answer.faulty or not self._told_to_others(hop):
+            self._keep(hop, answer)
+
+    def _told_to_others(self, hop: Hop) -> bool:
+        """Take over what another worker was told, if it holds long enough for who asked to find it."""
+        found = None if self._answers is None else self._answers.find(hop, self._families)
+        if found is None or found.seconds < LEAST_SECS:
+            return False
+        self._remember(hop, found.servers, min(found.seconds, self._settings.ttl_max))
+        return True
 
     def _keep(self, hop: Hop, answer: Answer) -> None:
-        self._known.pop(hop, None)
-        if len(self._known) >= NAMES:
-            del self._known[next(iter(self._known))]
         ttl = min(self._settings.ttl_max, answer.ttl)
         if not answer.faulty:
             ttl = max(self._settings.ttl_min, ttl, LEAST_SECS)
-        self._known[hop] = (self._clock() + ttl, answer.servers)
+        self._remember(hop, answer.servers, ttl)
+        if self._answers is not None:
+            self._answers.keep(hop, self._families, answer.servers, ttl, answer.faulty)
+
+    def _remember(self, hop: Hop, servers: tuple[Server, ...], ttl: float) -> None:
+        self._known.pop(hop, None)
+        if len(self._known) >= NAMES:
+            del self._known[next(iter(self._known))]
+        self._known[hop] = (self._clock() + ttl, servers)
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

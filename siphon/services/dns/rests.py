@@ -2,7 +2,7 @@
 
 A small record an address, with an expiry, in a table that all workers share. It only changes an order: an address that
 rests is tried after the others. So nothing here raises, and what does not fit or cannot be read is not known. Times are
-wall time. The records lie beside those of dialogs and go like them, the oldest first, when the table is full.
+wall time.
 """
 
 from __future__ import annotations
