@@ -36,6 +36,7 @@ from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.location import Location
+from siphon.services.merged import MergedRequests
 from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits
@@ -254,6 +255,7 @@ class Engine:
             digest=digest,
             signer=self.signer,
             identity=self.identity,
+            merged=MergedRequests(self.shared.hints, keys.table, timing_of(self.settings).long, time.time),
             instance_id=self.settings.server.instance_id,
             enum=Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000),
             send_request=self._send_request,

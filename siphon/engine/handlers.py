@@ -19,6 +19,7 @@ from siphon.engine.results import best_branch, merged
 from siphon.script import log
 from siphon.script.context import RequestContext, Services
 from siphon.script.outcome import Answer, CancelOutcome, FailureOutcome, Fork, Outcome, Relay, ReplyOutcome
+from siphon.script.registrar import LOOP_DETECTED
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.runtime import Runtime
@@ -62,6 +63,7 @@ class ScriptHandlers:
         request = self._request(record, message or parse(record.request), received=None)
 
         def finished(outcome: Outcome) -> None:
+            self._answer_once(record, outcome)
             if outcome.route_unsigned:
                 self._watch.count(Counter.ROUTE_UNSIGNED)
             if outcome.auth_failures:
@@ -69,6 +71,16 @@ class ScriptHandlers:
             done(outcome)
 
         self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
+
+    def _answer_once(self, record: Record, outcome: Outcome) -> None:
+        """A request that is answered here, and not forwarded, is answered to whom it reached us by first: a copy by
+        another path gets 482 (RFC 3261 §8.2.2.2). What is refused or redirected here may be so twice."""
+        action, merged = outcome.action, self._services.merged
+        if not isinstance(action, Answer) or not 200 <= action.status < 300 or record.to_tag or merged is None:
+            return
+        if merged.is_merged(record.key, record.method, record.call_id, record.from_tag, record.cseq):
+            outcome.action = Answer(*LOOP_DETECTED)
+            outcome.reply_edits, outcome.reply_body = [], None
 
     def run_reply(
         self, record: Record, branch: Branch, response: bytes | None, done: Callable[[ReplyOutcome], None]

@@ -21,8 +21,9 @@ class Services:
 
     `location` is siphon.services.location.location.Location, `digest` siphon.services.digest.verifier.DigestVerifier,
     `signer` siphon.forwarding.routes.RouteSigner (None: routes are not signed), `identity` that of siphon.sip.identity.
-    `instance_id` is the start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what
-    save() and remove() changed. `limiter(key, window_secs, max_requests)` answers True within the limit. `timers` is
+    `merged` is siphon.services.merged.MergedRequests (None: nobody looks for merged requests). `instance_id` is the
+    start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what save() and remove() did.
+    `limiter(key, window_secs, max_requests)` answers True within the limit. `timers` is
     siphon.engine.script_timers.ScriptTimers. `send_request(own)` sends an OwnRequest of siphon/script/sending.py and
     gives a Sending. `wall` is the clock for what has no transaction at hand (epoch seconds).
     """
@@ -31,6 +32,7 @@ class Services:
     digest: Any = None
     signer: Any = None
     identity: Any = None
+    merged: Any = None
     instance_id: str = ""
     timers: Any = None
     limiter: Callable[[str, float, int], bool] | None = None

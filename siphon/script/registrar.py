@@ -20,6 +20,8 @@ from siphon.sip.message import parse
 
 Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
 Address = str | SipUri
+LOOP_DETECTED = (482, "Loop Detected")
+"""A merged request (RFC 3261 §8.2.2.2)."""
 
 
 class Registrar:
@@ -42,6 +44,9 @@ class Registrar:
         if not request._may_arm("registrar.save()"):
             return False
         context = request._context
+        if _is_merged(request):
+            request._arm(Answer(*LOOP_DETECTED))
+            return False
         draft = request._draft
         message = request._message if draft is None or not draft.changed else parse(draft.to_bytes())
         listener = context.listener
@@ -163,6 +168,15 @@ class Registrar:
 
     def __repr__(self) -> str:
         return "<namespace registrar>"
+
+
+def _is_merged(request: Request) -> bool:
+    """Whether the same REGISTER has come by another path before."""
+    merged, m = request._context.services.merged, request._message
+    if merged is None or m.to_tag:
+        return False
+    found = merged.is_merged(request._context.transaction_id, m.method, m.call_id, m.from_tag or b"", m.cseq)
+    return bool(found)
 
 
 def _location(services: Services) -> Any:

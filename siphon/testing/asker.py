@@ -9,15 +9,28 @@ from siphon.testing.wire import STALE_SECS, Wire
 
 
 class Asker(Peer):
-    """One MESSAGE or OPTIONS. `seen` holds (time, status) of every response."""
+    """One MESSAGE or OPTIONS. `seen` holds (time, status) of every response. `path` tells the copies of one request
+    apart that come by several ways."""
 
     def __init__(
-        self, wire: Wire, ip: str, port: int, *, name: str, start: float, directions: str, method: str, again: bool
+        self,
+        wire: Wire,
+        ip: str,
+        port: int,
+        *,
+        name: str,
+        start: float,
+        directions: str,
+        method: str,
+        again: bool,
+        path: str = "",
     ) -> None:
         super().__init__(wire, ip, port)
         self.name = name
+        self.path = path
         self.method = method
         self.directions = directions
+        self.began = start
         self.seen: list[tuple[float, int]] = []
         self.exchanges: list[Exchange] = []
         wire.schedule.at(start, self.start)
@@ -29,7 +42,7 @@ class Asker(Peer):
         if self.exchanges:
             self.wire.epochs[self.name.encode()] += 1
         extra = f"X-Plan: {self.directions}\n"
-        branch = f"z9hG4bK-{self.name}"
+        branch = f"z9hG4bK-{self.name}{self.path}"
         text = request_text(self.place, self.method, URI, branch, self.name, 1, f"<{URI}>", extra)
         self.exchanges.append(Exchange(self, text))
 

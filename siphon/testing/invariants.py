@@ -52,7 +52,7 @@ class Checks:
         self.read_requests: Tally[Upstream] = Tally()
         self.sends: dict[tuple[str, bytes], list[float]] = {}
         self.bytes: dict[tuple[str, bytes], bytes] = {}
-        self.branches: dict[tuple[tuple[str, int], bytes, int, str, int], bytes] = {}
+        self.branches: dict[tuple[tuple[str, int], bytes, int, str, int, tuple[bytes, ...]], bytes] = {}
         self.runs: Tally[tuple[bytes, int, str, int]] = Tally()
         self.reliable = ReliableChecks(self)
         self.heard: set[bytes] = set()
@@ -208,7 +208,8 @@ class Checks:
             if branch not in self.heard:
                 self.fail("CANCEL on a branch that had no provisional")
         else:
-            what = (send.to, message.call_id, message.cseq, message.method, self._epoch(message))
+            path = tuple(message.all_lines("Via")[1:])
+            what = (send.to, message.call_id, message.cseq, message.method, self._epoch(message), path)
             if self.branches.setdefault(what, branch) != branch:
                 self.fail(f"a second branch for the same {message.method}")
 

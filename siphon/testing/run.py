@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from siphon.testing.asker import Asker
@@ -13,7 +13,7 @@ from siphon.testing.caller import Caller
 from siphon.testing.invariants import Violation
 from siphon.testing.ladder import Ladder
 from siphon.testing.routing import begin
-from siphon.testing.scenario import ROUTER, Scenario, draw
+from siphon.testing.scenario import ROUTER, Question, Scenario, draw
 from siphon.testing.simulated import SimulatedWorld
 from siphon.testing.stranger import Stranger
 from siphon.testing.strict import StrictRouter
@@ -76,17 +76,24 @@ def _world(s: Scenario) -> SimulatedWorld:
     for number, call in enumerate(s.calls):
         Caller(world.wire, "192.0.2.1", 6000 + number, call)
     for number, q in enumerate(s.questions):
-        place = ("192.0.2.2", 7000 + number)
-        Asker(
-            world.wire,
-            *place,
-            name=q.name,
-            start=q.start,
-            directions=q.directions,
-            method=q.method,
-            again=q.again,
-        )
+        _ask(world, 7000 + number, q)
+        if q.merged >= 0:
+            _ask(world, 7100 + number, replace(q, start=q.start + q.merged), path="-other")
     return world
+
+
+def _ask(world: SimulatedWorld, port: int, q: Question, path: str = "") -> None:
+    Asker(
+        world.wire,
+        "192.0.2.2",
+        port,
+        name=q.name,
+        start=q.start,
+        directions=q.directions,
+        method=q.method,
+        again=q.again,
+        path=path,
+    )
 
 
 def _rest(world: SimulatedWorld) -> None:

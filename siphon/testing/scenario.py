@@ -47,6 +47,8 @@ class Question:
     directions: str
     method: str
     again: bool = False
+    merged: float = -1.0
+    """Seconds after which a copy comes by another path; below 0: none does."""
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ def draw(seed: int) -> Scenario:
     for number in range(r.choice((0, 0, 1, 2))):
         s.questions.append(_question(r, s, number))
     _asks(Random(f"asks of {seed}"), s)
+    _merge(Random(f"merged {seed}"), s)
     _links(r, s)
     if r.random() < 0.25:
         s.shots = [1000.0 + _when(r) for _ in range(r.randrange(1, 30))]
@@ -102,6 +105,15 @@ def _asks(r: Random, s: Scenario) -> None:
     for plan in plans:
         if r.random() < 0.3:
             plan.directions += f" ask={_target(r, s)} ask_secs={r.choice((0.3, 2.0, 4.0))}"
+
+
+def _merge(r: Random, s: Scenario) -> None:
+    """Some questions come by two paths; most of those are answered at the proxy."""
+    for question in s.questions:
+        if r.random() < 0.25 and not question.again:
+            question.merged = r.choice((0.0, 0.0, 0.1, 3.0))
+            if r.random() < 0.7:
+                question.directions = r.choice(("answer=200", "answer=202", "wait=0.3 answer=200", "answer=404"))
 
 
 def _links(r: Random, s: Scenario) -> None:

@@ -17,6 +17,10 @@ from siphon.testing.strict import BRANCH
 BEHIND = BRANCH.lower().encode()
 """What a strict router puts before the branch of the proxy."""
 
+LOOP_DETECTED = 482
+SURELY_SECS = 30.0
+"""Both copies of a request that are answered in this time were decided within one Timer J."""
+
 
 def verdict(world: SimulatedWorld) -> list[str]:
     """All that is wrong at the end."""
@@ -27,6 +31,10 @@ def verdict(world: SimulatedWorld) -> list[str]:
             found += _caller(world, peer)
         elif isinstance(peer, Asker):
             found += _asker(peer)
+            twins = [other for other in peers if isinstance(other, Asker) and other.name == peer.name]
+            found += _merged(*twins) if peer.path else []
+            if len(twins) == 1 and LOOP_DETECTED in [status for _, status in peer.seen]:
+                found.append(f"{peer.name}: a 482 to the only copy")
         elif isinstance(peer, Callee):
             callers = [p for p in peers if isinstance(p, Caller)]
             for branch, leg in peer.legs.items():
@@ -71,6 +79,19 @@ def _asker(asker: Asker) -> Iterator[str]:
             yield f"{asker.name}: several finals"
         if not exchange.finals and "silent=1" not in asker.directions:
             yield f"{asker.name}: no final"
+
+
+def _merged(one: Asker, other: Asker) -> Iterator[str]:
+    """The two copies of a request: one is answered at the proxy by a 2xx, the other gets 482; both are forwarded."""
+    finals = [next((seen for seen in asker.seen if seen[1] >= 200), (0.0, 0)) for asker in (one, other)]
+    statuses = [status for _, status in finals]
+    if "answer=20" not in one.directions:
+        if LOOP_DETECTED in statuses:
+            yield f"{one.name}: a 482 to a request that is not answered here"
+    elif statuses == [LOOP_DETECTED, LOOP_DETECTED]:
+        yield f"{one.name}: both copies got 482"
+    elif all(200 <= status < 300 for status in statuses) and max(at for at, _ in finals) < one.began + SURELY_SECS:
+        yield f"{one.name}: both copies were answered"
 
 
 def _leg(world: SimulatedWorld, branch: bytes, leg: Leg, callers: Iterable[Caller]) -> Iterator[str]:

@@ -33,6 +33,7 @@ from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier
 from siphon.services.dns import Address, Enum, Rests
 from siphon.services.location import Location
+from siphon.services.merged import MergedRequests
 from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
@@ -228,6 +229,7 @@ class VirtualWorker:
             identity=world.identity,
             enum=Enum(lambda: world.resolver, settings.dns.timeout_ms / 1000),
             send_request=self._send_request,
+            merged=MergedRequests(world.hints, keys.table, timing_of(settings).long, world.clock.wall),
             wall=world.clock.wall,
         )
 

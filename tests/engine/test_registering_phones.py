@@ -88,6 +88,7 @@ def test_reg_24_a_service_route_is_in_the_2xx_to_register_and_leads_back_here(ma
     phone = register(world, 5091)
     assert phone.statuses == [200] and phone.last.all_lines("Service-Route") == [b"<sip:127.0.0.1:5060;lr>"]
     register(world, 5091, cseq=2, headers="Require: nonsense")
+    world.advance(33)  # until then it is a merged request (TXN-27)
     register(world, 5091, cseq=1)
     assert phone.statuses == [200, 420, 500]
     assert [m.has("Service-Route") for m in phone.inbox] == [True, False, False]
@@ -97,12 +98,12 @@ def test_reg_24_a_service_route_is_in_the_2xx_to_register_and_leads_back_here(ma
     assert callee.requests == ["INVITE"] and not callee.last.has("Route")
 
 
-def test_a_copy_of_a_register_that_comes_by_another_path_changes_nothing(make_world: Make) -> None:
+def test_txn_27_a_copy_of_a_register_that_comes_by_another_path_changes_nothing(make_world: Make) -> None:
     world = make_world(PHONES % 5092)
     phone = world.agent("127.0.0.2", 5091)
     texts = [phone.request("REGISTER", "sip:example.com", call_id="r1", to=BOB) for _ in range(2)]
     phone.send(texts[0], 0)
     phone.send(texts[1].replace("Contact: <sip:127.0.0.2:5091>", "Contact: <sip:127.0.0.2:5091>;expires=0"), 1)
-    assert phone.statuses == [200, 500]
+    assert phone.statuses == [200, 482]
     call(world)
     assert phone.requests == ["INVITE"]

@@ -1,0 +1,52 @@
+"""Requests that came by two paths and are answered here: RFC 3261 §8.2.2.2.
+
+Who serves a request without a To tag by registrar.save() or a 2xx leaves a mark: a keyed hash of its From tag, Call-ID,
+CSeq and method, and the id of its transaction. Another transaction that finds the mark of the first is a merged
+request. All workers see it. It lasts 64*T1, as the transaction does that it stands for: who has given up by then may
+ask again.
+
+A transaction that finds its own mark is the first, so a repeat and handlers that run again after a death change
+nothing. Nothing here raises: where the table is full, busy or unreadable, no request counts as merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from siphon.services.store import CONFLICT, RecordTable, record_key
+
+OWNER = 0
+ID_BYTES = 16
+
+
+class MergedRequests:
+    """`hash_key` keys the table's keys, `lifetime` is in seconds, `wall` the clock (epoch seconds)."""
+
+    def __init__(self, table: RecordTable, hash_key: bytes, lifetime: float, wall: Callable[[], float]) -> None:
+        self._table = table
+        self._hash_key = hash_key
+        self._lifetime = lifetime
+        self._wall = wall
+
+    def is_merged(self, transaction: bytes, method: str, call_id: bytes, from_tag: bytes, cseq: int) -> bool:
+        """Whether another transaction has answered this request; if none has, this one does from now on. A request
+        without a From tag (RFC 2543) is never merged."""
+        if not from_tag or len(transaction) != ID_BYTES:
+            return False
+        key = record_key(
+            self._hash_key, b"m", b"%b %d %d:%b%b" % (method.encode(), cseq, len(from_tag), from_tag, call_id)
+        )
+        for _ in range(2):
+            found = self._table.get(key)
+            if isinstance(found, tuple):
+                return len(found[1]) == ID_BYTES and found[1] != transaction
+            if found is not None or self._mark(key, transaction) != CONFLICT:
+                return False
+        return False
+
+    def _mark(self, key: bytes, transaction: bytes) -> int:
+        wall = self._wall()
+        expiry = wall + self._lifetime
+        return self._table.commit(
+            key, 0, transaction, owner=OWNER, next_deadline=wall, expiry=expiry, use_reserve=False
+        )
