@@ -29,7 +29,6 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 UNSERVED = ("tcp", "tls", "ws", "wss", "sctp")
 SILENT = (
     "limits.per_source",
-    "nat.fix_contact",
     "registrar.redis",
     "security.trusted_cidrs",
     "shared.timeout_ms",

@@ -175,7 +175,6 @@ MUTANTS = [
     Mutant("the RSeq is not stored", STATE + "codec.py", "r.cseq, r.rseq, r.touched,", "r.cseq, _, r.touched,"),
     Mutant("a record does not wait for a PRACK", STATE + "deadlines.py", "record.prack_until, ", ""),
     Mutant("no request is merged", "siphon/services/merged.py", "and found[1] != transaction", "and False"),
-    Mutant("a request is merged with itself", "siphon/services/merged.py", "and found[1] != transaction", "and True"),
     Mutant("who cancelled is not stored", STATE + "codec.py", "b.cancel_by = CancelCause(cause)", "pass"),
     Mutant(
         "the Call-ID of a response is not compared",

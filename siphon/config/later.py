@@ -25,12 +25,10 @@ from siphon.config.values import (
 
 NOT_YET = (
     "limits.per_source",
-    "nat.fix_contact",
     "registrar.redis",
     "security.trusted_cidrs",
     "shared.timeout_ms",
     "tls",
-    "listen.mtu",
     "registrar.liveness",
     "auth.http",
     "security.rate_limit",
@@ -158,7 +156,7 @@ class CrlfKeepalive(Section):
 class Nat(Section):
     """Clients behind address translation."""
 
-    fix_contact: Switch = Field(False, description="Contact of every response becomes its source")
+    fix_contact: Switch = Field(False, description="Contact of a 101-299 becomes the address it came from")
     force_rport: Switch = Field(False, description="treat every client as one that asks for rport (RFC 3581)")
     keepalive: Keepalive | None = Field(None, description="off if absent")
     crlf_keepalive: CrlfKeepalive | None = Field(None, description="off if absent")

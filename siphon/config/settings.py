@@ -107,7 +107,9 @@ class Listen(Section):
     wss: Unserved = Field(default_factory=list, description="not in this release")
     sctp: Unserved = Field(default_factory=list, description="not in this release")
     dscp: Dscp = Field(DEFAULT_DSCP, description="DSCP of what is sent, name or number")
-    mtu: Whole | None = Field(None, ge=576, le=65535, description="path MTU towards peers, bytes")
+    mtu: Whole | None = Field(
+        None, ge=576, le=65535, description="path MTU towards peers, bytes; a larger request gives a warning"
+    )
     rcvbuf: Whole = Field(4194304, ge=4096, le=1073741824, description="SO_RCVBUF of one socket, bytes")
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from siphon.config.log import INFO, Log
+from siphon.config.log import INFO, WARN, Log
 from siphon.config.settings import Settings
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -368,6 +368,10 @@ class Engine:
     def note(self, event: str, record_key: bytes, **facts: object) -> None:
         """Log what peers can cause at will."""
         self.log.often(INFO, event, 5, record=record_key.hex() or "-", **facts)
+
+    def warn(self, event: str, record_key: bytes, **facts: object) -> None:
+        """Log what works and should be looked at."""
+        self.log.often(WARN, event, 5, record=record_key.hex(), **facts)
 
     def enter(self) -> None:
         """A handler begins."""

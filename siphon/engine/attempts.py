@@ -34,6 +34,8 @@ NO_LOOP = b"00000000"
 """Loop value of a request of our own: it has not been routed here, so when it comes it is no loop."""
 LARGEST_DATAGRAM = 65507
 """What UDP carries over IPv4 (NAT-09)."""
+IPV4_BYTES, IPV6_BYTES = 28, 48
+"""IP and UDP headers."""
 
 
 @dataclass(slots=True)
@@ -100,7 +102,15 @@ def start_branch(
     if len(data) > LARGEST_DATAGRAM:
         _never_sent(step, env, branch, TOO_LARGE)
     else:
+        if _exceeds_mtu(env, branch, data):
+            step.oversize = max(step.oversize, len(data))
         _send(step, branch, data, ring_at)
+
+
+def _exceeds_mtu(env: Environment, branch: Branch, data: bytes) -> bool:
+    """Whether the datagram will be fragmented. It goes by UDP all the same: there is no TCP (NAT-09)."""
+    mtu = env.settings.listen.mtu
+    return mtu is not None and len(data) + (IPV6_BYTES if ":" in branch.ip else IPV4_BYTES) > mtu
 
 
 def _never_sent(step: Step, env: Environment, branch: Branch, failure: LocalFailure) -> None:

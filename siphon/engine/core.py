@@ -74,6 +74,9 @@ class Reporter(Protocol):
     def note(self, event: str, record_key: bytes, **facts: object) -> None:
         """What peers or a slow script bring about: no fault of ours, and few lines a second of each kind."""
 
+    def warn(self, event: str, record_key: bytes, **facts: object) -> None:
+        """The same where somebody should change something."""
+
 
 @dataclass(slots=True)
 class Core:
@@ -252,6 +255,8 @@ class Core:
             self.reporter.count(Counter.TRANSACTIONS)
         if step.sends:
             self.reporter.count(Counter.SENT, len(step.sends))
+        if step.oversize:
+            self.reporter.warn("request.above_mtu", commit.key, bytes=step.oversize)
         if commit.next_deadline:
             self.arm(commit.next_deadline, commit.key, version)
         if step.record.final_sent_at == step.now and step.record.touched.bit_count() >= 3:

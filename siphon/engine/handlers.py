@@ -11,6 +11,7 @@ from typing import Protocol
 
 from siphon.config.settings import Settings
 from siphon.engine.answers import make
+from siphon.engine.contacts import as_received
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import handler_request
@@ -23,7 +24,7 @@ from siphon.script.registrar import LOOP_DETECTED
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.runtime import Runtime
-from siphon.sip.build import REASONS, strip_top_via
+from siphon.sip.build import REASONS
 from siphon.sip.message import SipMessage, parse
 from siphon.state.record import Branch, Record
 from siphon.transaction.step import Step
@@ -86,7 +87,10 @@ class ScriptHandlers:
         self, record: Record, branch: Branch, response: bytes | None, done: Callable[[ReplyOutcome], None]
     ) -> None:
         """The on_reply handlers: for a response as received (our Via still on top), or for a stored failure."""
-        data = self._failure(record, branch) if response is None else strip_top_via(parse(response))
+        if response is None:
+            data = self._failure(record, branch)
+        else:
+            data = as_received(parse(response), branch, self._settings)
         source = None if response is None and branch.local else (branch.ip, branch.port)
         request = self._later(record)
         reply = Reply(parse(data), source, request, final_sent=bool(record.final_status or record.cancelled))

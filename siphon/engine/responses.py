@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from siphon.engine.answers import answer, respond
 from siphon.engine.cancelling import ANSWERED_ELSEWHERE, cancel_branches, send_cancel, sent_invite
+from siphon.engine.contacts import as_received
 from siphon.engine.environment import Environment
 from siphon.engine.failover import fail_over, wants_rest
 from siphon.engine.own import answered
@@ -16,7 +17,7 @@ from siphon.engine.settle import settle
 from siphon.engine.variables import merge_vars
 from siphon.forwarding.branch import Branch as OurBranch
 from siphon.script.outcome import ReplyOutcome
-from siphon.sip.build import ack_for, strip_top_via
+from siphon.sip.build import ack_for
 from siphon.sip.message import SipMessage
 from siphon.state.record import Branch, CancelCause, ClaimKind, Record
 from siphon.transaction import invite_client, non_invite_client
@@ -102,7 +103,7 @@ def _deliver(step: Step, env: Environment, branch: Branch, response: SipMessage,
         wants_rest(step, branch, response)
     if outcome is not None:
         merge_vars(step.record, outcome.vars_written, outcome.vars_deleted)
-    data = outcome.message if outcome is not None and outcome.edited else strip_top_via(response)
+    data = outcome.message if outcome is not None and outcome.edited else as_received(response, branch, env.settings)
     passed = outcome is None or outcome.passed
     if response.status < 200:
         _provisional(step, env, branch, response.status, data, passed, outcome)

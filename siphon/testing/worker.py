@@ -109,6 +109,10 @@ class VirtualWorker:
         """As Reporter.note."""
         self.notes.append(f"{event} {facts}")
 
+    def warn(self, event: str, record_key: bytes, **facts: object) -> None:
+        """As Reporter.warn."""
+        self.notes.append(f"{event} {facts}")
+
     def enter(self) -> None:
         """As Watch.enter."""
 
