@@ -78,6 +78,8 @@ def _users(settings: Settings) -> Iterator[Finding]:
             yield ("auth", "users", name), "a user name cannot hold control characters"
     if len(set(settings.auth.algorithms)) != len(settings.auth.algorithms):
         yield ("auth", "algorithms"), "an algorithm stands here twice"
+    if settings.auth.backend == "http" and settings.auth.http is None:
+        yield ("auth", "backend"), 'needs auth.http.url when it is "http"'
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
@@ -98,6 +100,10 @@ def warnings(settings: Settings) -> Iterator[Finding]:
             ("transaction", "timer_c"),
             "RFC 3261 section 16.6 wants more than 180 seconds; calls that ring long will end",
         )
+    if settings.auth.backend == "http" and settings.auth.users:
+        yield ("auth", "users"), 'is not used: auth.backend is "http"'
+    if settings.auth.backend != "http" and settings.auth.http is not None:
+        yield ("auth", "http"), 'is not used: auth.backend is not "http"'
     demo = [name for name, user in settings.auth.users.items() if user.password == DEMO_PASSWORD]
     public = [listener.address for listener in settings.listen.udp if not listener.loopback]
     if demo and public:

@@ -30,7 +30,6 @@ NOT_YET = (
     "shared.timeout_ms",
     "tls",
     "registrar.liveness",
-    "auth.http",
     "security.rate_limit",
     "security.scanner_block",
     "security.failed_auth_ban",

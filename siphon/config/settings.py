@@ -35,6 +35,7 @@ from siphon.config.values import (
     ScriptPath,
     Switch,
     Text,
+    UserUrl,
     Whole,
     choice,
     listed,
@@ -294,8 +295,8 @@ class User(Section):
 class AuthHttp(Section):
     """A service that knows the users' secrets."""
 
-    url: Filled = Field(description="URL with {username}", repr=False)
-    timeout_ms: Whole = Field(2000, ge=10, le=60000, description="limit of one request")
+    url: UserUrl = Field(description="URL with {username} in its path or query", repr=False)
+    timeout_ms: Whole = Field(2000, ge=10, le=60000, description="limit of one question; then 500")
     connect_timeout_ms: Whole = Field(500, ge=10, le=60000, description="limit of connecting")
     ha1: Switch = Field(False, description="the answer is an HA1, not a password")
     cache_ttl_secs: Real = Field(0.0, ge=0, le=86400, description="seconds an answer is kept; 0: not at all")
@@ -310,8 +311,8 @@ class Auth(Section):
     realm: Filled = Field(
         "localhost", description="realm of challenges", min_length=1, pattern=r'^[^"\\\x00-\x1f\x7f]*$'
     )
-    backend: Annotated[Text, choice("static", later=("http", "database"))] = Field(
-        "static", description="who knows the users"
+    backend: Annotated[Text, choice("static", "http", later=("database",))] = Field(
+        "static", description='who knows the users: "static", auth.users; "http", the service of auth.http'
     )
     users: dict[Filled, User] = Field(
         default_factory=dict, description="name = password, or name = {ha1 = ...}", repr=False

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -224,3 +225,22 @@ def quote(value: object) -> str:
         text = str(value).lower()
     clean = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return clean if len(clean) <= 60 else clean[:57] + "..."
+
+
+def _user_url(value: str) -> str:
+    """The value is not shown: it may hold a password."""
+    try:
+        parts = urlsplit(value)
+        port_reads = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_reads = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_reads:
+        raise PydanticCustomError("user_url", "must be an http:// or https:// URL")
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise PydanticCustomError("user_url", "holds a character that cannot stand in a URL")
+    if "{username}" not in parts.path + parts.query:
+        raise PydanticCustomError("user_url", "needs {username} in its path or query")
+    return value
+
+
+UserUrl = Annotated[Text, AfterValidator(_user_url)]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from siphon.config.log import INFO, WARN, Log
-from siphon.config.settings import Settings
+from siphon.config.settings import Auth, Settings
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
@@ -33,7 +33,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
-from siphon.services.digest import DigestVerifier
+from siphon.services.digest import DigestVerifier, Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
@@ -93,6 +93,9 @@ class Engine:
         self.identity = identity_of(self.settings)
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
         self.signer = signer_of(self.settings, keys)
+        self.secrets = RemoteSecrets(
+            context.aio.loop, boottime, self.settings.auth, self._fetcher, self._report_no_secret
+        )
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
@@ -123,7 +126,7 @@ class Engine:
             random_bits,
             lambda: self.runtime.version,
             context.draining,
-            lambda: self.runtime.pending >= self.settings.script.executor_queue_capacity,
+            lambda: self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity,
             self._limits(),
         )
         self.shared.recover(context.slot)
@@ -223,6 +226,7 @@ class Engine:
         keys = Keys(self.shared.secret, settings.auth.nonce_secret)
         self.identity = identity_of(settings)
         self.signer = signer_of(settings, keys)
+        self.secrets.configure(settings.auth)
         self.services = self._services(keys)
         self.services.timers = self.script_timers
         self.runtime.configure(settings, self.services)
@@ -253,6 +257,7 @@ class Engine:
         return Services(
             location=location,
             digest=digest,
+            secrets=self.secrets if self.settings.auth.backend == "http" else None,
             signer=self.signer,
             identity=self.identity,
             merged=MergedRequests(self.shared.hints, keys.table, timing_of(self.settings).long, time.time),
@@ -301,6 +306,13 @@ class Engine:
         assert self.own_requests is not None
         for key in self.shared.wakes.read(self.context.slot):
             self.own_requests.look(key)
+
+    def _fetcher(self, auth: Auth) -> Fetch | None:
+        """A helper runs no handlers and asks nobody."""
+        return None if self.context.is_helper else http_fetch(auth)
+
+    def _report_no_secret(self, why: str) -> None:
+        self.log.often(WARN, "auth.http.no_answer", 2, reason=why)
 
     def _warn_of_idle_handlers(self) -> None:
         """Handlers that this release accepts and does not run are named once an instance."""

@@ -24,10 +24,13 @@ from siphon.script.registrar import LOOP_DETECTED
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.runtime import Runtime
+from siphon.services.digest import Fetched
 from siphon.sip.build import REASONS
 from siphon.sip.message import SipMessage, parse
 from siphon.state.record import Branch, Record
 from siphon.transaction.step import Step
+
+CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class Watch(Protocol):
@@ -61,7 +64,7 @@ class ScriptHandlers:
             allow = ", ".join(self._runtime.methods(record.script_version))
             done(Outcome(Answer(405, "Method Not Allowed", headers=[("Allow", allow)])))
             return
-        request = self._request(record, message or parse(record.request), received=None)
+        received = message or parse(record.request)
 
         def finished(outcome: Outcome) -> None:
             self._answer_once(record, outcome)
@@ -71,7 +74,20 @@ class ScriptHandlers:
                 self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
             done(outcome)
 
-        self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
+        def run(secrets: Fetched | None) -> None:
+            request = self._request(record, received, None, secrets)
+            self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
+
+        self._with_secrets(received, run)
+
+    def _with_secrets(self, message: SipMessage, run: Callable[[Fetched | None], None]) -> None:
+        """Run with what `auth.http` says about the users in the credentials: at once where there is nothing to ask."""
+        remote = self._services.secrets
+        if remote is None:
+            run(None)
+            return
+        lines = [line for name in CREDENTIALS for line in message.all_lines(name)]
+        remote.get(self._services.digest.users_to_fetch(lines), run)
 
     def _answer_once(self, record: Record, outcome: Outcome) -> None:
         """A request that is answered here, and not forwarded, is answered to whom it reached us by first: a copy by
@@ -147,7 +163,9 @@ class ScriptHandlers:
         received = parse(record.request).uri if record.edits else None
         return self._request(record, parse(handler_request(record)), received)
 
-    def _request(self, record: Record, message: SipMessage, received: bytes | None) -> Request:
+    def _request(
+        self, record: Record, message: SipMessage, received: bytes | None, secrets: Fetched | None = None
+    ) -> Request:
         assert self.env is not None
         consumed = record.consumed.decode("utf-8", "surrogateescape")
         context = RequestContext(
@@ -165,5 +183,6 @@ class ScriptHandlers:
             consumed_routes=consumed.split("\n") if consumed else [],
             record_route=record.record_route,
             uri_received=received,
+            secrets=secrets,
         )
         return Request(message, context)

@@ -1,7 +1,8 @@
 """The namespace `auth`: digest checks of the request at hand (RFC 7616, RFC 8760), synchronous.
 
 What is right is judged by siphon.services.digest; here a failed `require_*` arms the challenge. Outside dialogs a
-challenge is stateless: nothing is kept for a sender that has not proved who it is (RFC 3261 §26.3.2.4).
+challenge is stateless: nothing is kept for a sender that has not proved who it is (RFC 3261 §26.3.2.4). Secrets that
+another service knows have been fetched before the handlers started; when it gave no answer `require_*` arms 500.
 """
 
 from __future__ import annotations
@@ -108,11 +109,15 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
     if not target._may_arm("auth"):
         return False
     stateless = target._message.to_tag is None
+    if verdict.unavailable:
+        target._arm(Answer(500, "Authentication Unavailable", stateless=stateless))
+        return False
     if verdict.bad_request:
         target._arm(Answer(400, verdict.reason or "Bad Credentials", stateless=stateless))
         return False
     context = target._context
-    values = _digest(context.services).challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1)
+    digest = _digest(context.services)
+    values = digest.challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1, password=password)
     target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
     return False
 
@@ -129,6 +134,7 @@ def _verify(target: Request, header: str, realm: str, password: str | None, ha1:
         wall=context.wall,
         password=password,
         ha1=ha1,
+        fetched=context.secrets,
     )
     if verdict.failed:
         target._auth_failures += 1

@@ -25,11 +25,13 @@ class Services:
     start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what save() and remove() did.
     `limiter(key, window_secs, max_requests)` answers True within the limit. `timers` is
     siphon.engine.script_timers.ScriptTimers. `send_request(own)` sends an OwnRequest of siphon/script/sending.py and
-    gives a Sending. `wall` is the clock for what has no transaction at hand (epoch seconds).
+    gives a Sending. `secrets` is siphon.services.digest.remote.RemoteSecrets, which the engine asks before handlers
+    run. `wall` is the clock for what has no transaction at hand (epoch seconds).
     """
 
     location: Any = None
     digest: Any = None
+    secrets: Any = None
     signer: Any = None
     identity: Any = None
     merged: Any = None
@@ -49,6 +51,7 @@ class RequestContext:
 
     `source` is the observed packet source, `listener` the siphon.sip.identity.Listener it came in on and `local_ip` the
     address it was sent to. `vars` is the stored dict, packed (bytes) or not; it is unpacked once a handler asks.
+    `secrets` is what another service said about the users that the credentials name (None: nobody was asked).
     `uri_received` is the Request-URI as received where the message is one that handlers have edited. `script`, the open
     `vars` and the count of armed actions are the runtime's.
     """
@@ -68,6 +71,7 @@ class RequestContext:
     record_route: bool = False
     dialog_known: bool = False
     uri_received: bytes | None = None
+    secrets: Any = None
     script: Script | None = None
     opened: dict[str, Any] | None = None
     packed: bytes = b""

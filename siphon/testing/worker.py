@@ -30,7 +30,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
-from siphon.services.digest import DigestVerifier
+from siphon.services.digest import DigestVerifier, RemoteSecrets
 from siphon.services.dns import Address, Enum, Rests
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
@@ -161,8 +161,8 @@ class VirtualWorker:
         world, settings = self.world, self.world.settings
         keys = Keys(SECRET, [])
         signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
-        services = self._services(keys, signer)
         self.aio = VirtualLoop(world.clock)
+        services = self._services(keys, signer)
         self.log = Log("error", file="stderr", process="virtual")
         self.runtime = ScriptOnce(settings, services, self.aio, self.log)
         self.runtime.load(version=world.script_version)
@@ -226,9 +226,13 @@ class VirtualWorker:
         digest = DigestVerifier(
             settings.auth, keys.nonce_secrets, world.nonces, keys.table, is_local=world.identity.is_local
         )
+        secrets = RemoteSecrets(
+            self.aio, world.clock, settings.auth, lambda auth: world.auth_service, self.notes.append
+        )
         return Services(
             location=Location(world.location_table, world.identity, settings, keys.table),
             digest=digest,
+            secrets=secrets if settings.auth.backend == "http" else None,
             signer=signer,
             identity=world.identity,
             enum=Enum(lambda: world.resolver, settings.dns.timeout_ms / 1000),

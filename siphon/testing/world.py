@@ -35,6 +35,7 @@ from siphon.state.memory_store import LateStore, MemoryStore
 from siphon.state.record import Record
 from siphon.state.store import Send, Store
 from siphon.testing.agent import Agent
+from siphon.testing.auth_service import AuthService
 from siphon.testing.clock import VirtualClock
 from siphon.testing.schedule import Schedule
 from siphon.testing.worker import Names, VirtualWorker, WorkerDied
@@ -104,6 +105,7 @@ class World:
         self.timers = MemoryTable(clock=self.clock)
         self.script_version = 1
         self.resolver = NoResolver()
+        self.auth_service = AuthService()
         self.agents: dict[tuple[str, int], Agent] = {}
         self.sent: list[Send] = []
         self.lost: list[Send] = []

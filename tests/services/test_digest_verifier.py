@@ -278,7 +278,51 @@ def test_a_password_or_ha1_of_the_script_is_used_instead_of_the_configured_users
     assert parameter(challenge, "algorithm") == "MD5"
     assert server.verify(Phone().answer(challenge), ha1=HA1).ok
     assert server.verify(Phone(password="p").answer(server.challenge()), password="p").ok
-    assert server.verify(Phone().answer(server.challenge()), secret=Secret.from_password("secret")).ok
+
+
+HTTP = {"backend": "http", "http": {"url": "http://auth.test/{username}"}}
+
+
+def test_with_another_service_only_what_it_said_counts() -> None:
+    server = Server(**HTTP)
+    line = Phone().answer(server.challenge())
+    assert server.verify(line, fetched={b"alice": Secret.from_password("secret")}).ok
+    other = Phone(password="another").answer(server.challenge())
+    assert server.verify(other, fetched={b"alice": Secret.from_password("another")}).ok
+    unknown = server.verify(Phone().answer(server.challenge()), fetched={b"alice": None})
+    assert (unknown.failed, unknown.unavailable) == (True, False)
+
+
+@pytest.mark.parametrize("fetched", [None, {}, {b"bob": None}])
+def test_without_an_answer_of_the_other_service_nobody_has_failed(fetched: dict[bytes, None] | None) -> None:
+    server = Server(**HTTP)
+    verdict = server.verify(Phone().answer(server.challenge()), fetched=fetched)
+    assert (verdict.ok, verdict.unavailable, verdict.failed) == (False, True, False)
+    assert server.verify(Phone(password="p").answer(server.challenge()), password="p", fetched=fetched).ok
+
+
+def test_ha1s_of_another_service_offer_the_first_algorithm_alone() -> None:
+    server = Server(backend="http", http={**HTTP["http"], "ha1": True}, algorithms=["SHA-256", "MD5"])
+    (only,) = server.verifier.challenges(REALM, stale=False, wall=WALL)
+    assert parameter(only, "algorithm") == "SHA-256"
+    digits = Phone().hash("SHA-256", "alice:example.com:secret")
+    known = {b"alice": Secret.of_algorithm(digits, Algorithm.SHA_256)}
+    assert server.verify(Phone().answer(only), fetched=known).ok
+    as_md5 = Phone().answer(only.replace("SHA-256", "MD5"))
+    assert server.verify(as_md5, fetched=known).failed
+    assert len(server.verifier.challenges(REALM, stale=False, wall=WALL, password="p")) == 2
+
+
+def test_secrets_are_fetched_only_for_users_whose_nonce_is_ours() -> None:
+    server = Server(**HTTP)
+    ours, of_another_realm = server.challenge(), server.verifier.challenges("other", stale=False, wall=WALL)[0]
+    foreign = Phone(user="mallory").answer(ours.replace('nonce="', 'nonce="0'))
+    good, other = Phone().answer(ours), Phone(user="bob", realm="other").answer(of_another_realm)
+    twice = Phone(user="eve").answer(ours) + b', nonce="x"'
+    lines = [foreign, b"Basic YTpi", good, good, other, twice]
+    assert server.verifier.users_to_fetch(lines) == [b"alice", b"bob"]
+    many = [Phone(user=f"u{number}").answer(ours) for number in range(100)]
+    assert len(server.verifier.users_to_fetch(many)) == 4
 
 
 def test_both_password_and_ha1_or_an_ha1_of_another_length_are_programming_errors() -> None:

@@ -34,6 +34,11 @@ class Secret:
         return cls(ha1={algorithm: _digits(ha1, algorithm)})
 
     @classmethod
+    def of_algorithm(cls, ha1: str, algorithm: Algorithm) -> Secret:
+        """From one HA1 made for this algorithm; ValueError for anything else."""
+        return cls(ha1={algorithm: _digits(ha1, algorithm)})
+
+    @classmethod
     def from_setting(cls, user: User) -> Secret:
         """From a value of `auth.users`, which is a password or a table of HA1s."""
         if user.password is not None:

@@ -5,6 +5,9 @@ nonce fresh, nonce count. So nothing but the holder of a secret learns about the
 guessed nonce costs one keyed hash. An unknown user costs what a wrong password costs: the same hashes are computed
 over a stand-in. The only thing kept is the count of a nonce, in a table that all workers share (`uses`).
 
+Where another service knows the users (`auth.backend = "http"`) their secrets are fetched before handlers run (see
+remote.py) and handed in; nothing here waits.
+
 Nothing here answers anybody. `Verdict` says what was found; `challenges` gives the header values for a 401 or 407.
 
 Raises StoreError (a RuntimeError) when the shared table fails; ValueError for a bad realm, password or HA1 argument.
@@ -14,8 +17,9 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from siphon.config.settings import Auth
 from siphon.services.digest.credentials import Credentials, parse_credentials
@@ -26,6 +30,7 @@ from siphon.services.digest.users import Secret, users_from_settings
 from siphon.services.digest.uses import NonceUses, Use
 from siphon.services.store import RecordTable
 
+MOST_USERS = 4  # of one request whose secrets are fetched
 MOST_LINES = 8  # credentials for one realm that are tried; the rest are ignored
 _COUNT = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _UNFIT_FOR_HEADER = re.compile(r"[\x00-\x1f\x7f]")
@@ -39,6 +44,7 @@ class Verdict:
     `ok`: verified; `user` is the name as sent and `line_indexes` the lines with our realm, to be removed.
     `stale`: the digest was right, the nonce too old or its count used. `bad_request`: answer 400 with `reason`.
     `failed`: somebody tried and failed (counts for bans); a request without credentials or with a stale nonce did not.
+    `unavailable`: the service that knows the users gave no answer about this one: 500, and no failure of the user's.
     """
 
     ok: bool = False
@@ -46,6 +52,7 @@ class Verdict:
     stale: bool = False
     bad_request: bool = False
     failed: bool = False
+    unavailable: bool = False
     line_indexes: tuple[int, ...] = ()
     reason: str = ""
 
@@ -82,6 +89,8 @@ class DigestVerifier:
     ) -> None:
         self._allow_no_qop = settings.allow_no_qop
         self._lax = settings.uri_check == "lax"
+        self._remote = settings.backend == "http"
+        self._one_form = self._remote and settings.http is not None and settings.http.ha1
         self._algorithms = tuple(dict.fromkeys(BY_NAME[name.lower()] for name in settings.algorithms))
         self._nonces = Nonces(secrets, settings.nonce_ttl_secs)
         self._uses = NonceUses(table, hash_key, settings.nonce_ttl_secs)
@@ -100,15 +109,15 @@ class DigestVerifier:
         wall: float,
         password: str | None = None,
         ha1: str | None = None,
-        secret: Secret | None = None,
+        fetched: Mapping[bytes, Secret | None] | None = None,
     ) -> Verdict:
         """Judge the values of a request's Authorization or Proxy-Authorization lines.
 
-        `request_uri` as received. `secret` is one fetched beforehand for the user named in the request (`users` is
-        not asked then). Call it as often as you like for one `transaction_id`: that is one use of the nonce.
+        `request_uri` as received. `fetched` is what another service said about the users of `users_to_fetch`. Call it
+        as often as you like for one `transaction_id`: that is one use of the nonce.
         """
-        given = given_secret(password, ha1) or secret
-        offered = self.offered(ha1)
+        given = given_secret(password, ha1)
+        offered = self.offered(ha1, password)
         realm_bytes = realm.encode("utf-8", "surrogateescape")
         indexes: list[int] = []
         worst = Verdict()
@@ -119,26 +128,36 @@ class DigestVerifier:
             indexes.append(index)
             if len(indexes) > MOST_LINES:
                 continue
-            verdict = self._judge(credentials, method, request_uri, realm, offered, given, transaction_id, wall)
+            verdict = self._judge(
+                credentials, method, request_uri, realm, offered, given, fetched, transaction_id, wall
+            )
             worst = _graver(worst, verdict)
         if worst.ok:
             return Verdict(ok=True, user=worst.user, line_indexes=tuple(indexes))
         return worst
 
-    def user_of(self, lines: Sequence[bytes], realm: str) -> bytes | None:
-        """The user that the first credentials for this realm name: whose secret to fetch before handlers run."""
-        realm_bytes = realm.encode("utf-8", "surrogateescape")
-        for line in lines:
+    def users_to_fetch(self, lines: Iterable[bytes]) -> list[bytes]:
+        """The users that credentials with a nonce of ours name, whatever their realm: a script may choose that. For
+        anybody else there is a challenge without a look at the secret."""
+        users: dict[bytes, None] = {}
+        for line in islice(lines, 2 * MOST_LINES):
             credentials = parse_credentials(line)
-            if credentials is not None and credentials.value("realm") == realm_bytes:
-                return credentials.user()
-        return None
+            user = None if credentials is None or credentials.faulty else credentials.user()
+            if credentials is None or user is None or len(users) == MOST_USERS:
+                continue
+            if self._nonces.made_at(credentials.value("nonce") or b"") is not None:
+                users[user] = None
+        return list(users)
 
-    def offered(self, ha1: str | None = None) -> tuple[Algorithm, ...]:
+    def offered(self, ha1: str | None = None, password: str | None = None) -> tuple[Algorithm, ...]:
         """The algorithms of a challenge; a single HA1 serves the one that it was made for."""
-        return self._algorithms if ha1 is None else tuple(Secret.from_ha1(ha1).ha1)
+        if ha1 is not None:
+            return tuple(Secret.from_ha1(ha1).ha1)
+        return self._algorithms[:1] if self._one_form and password is None else self._algorithms
 
-    def challenges(self, realm: str, *, stale: bool, wall: float, ha1: str | None = None) -> list[str]:
+    def challenges(
+        self, realm: str, *, stale: bool, wall: float, ha1: str | None = None, password: str | None = None
+    ) -> list[str]:
         """Header values for WWW-Authenticate or Proxy-Authenticate, one an algorithm, strongest as configured."""
         quoted = _quote(realm)
         nonce = self.generate_nonce(wall)
@@ -146,7 +165,7 @@ class DigestVerifier:
         tail = ", stale=true" if stale else ""
         return [
             f'Digest realm={quoted}, nonce="{nonce}", algorithm={algorithm.value}, qop="auth", opaque="{opaque}"{tail}'
-            for algorithm in self.offered(ha1)
+            for algorithm in self.offered(ha1, password)
         ]
 
     def generate_nonce(self, wall: float) -> str:
@@ -167,6 +186,7 @@ class DigestVerifier:
         realm: str,
         offered: tuple[Algorithm, ...],
         given: Secret | None,
+        fetched: Mapping[bytes, Secret | None] | None,
         transaction: bytes,
         wall: float,
     ) -> Verdict:
@@ -175,7 +195,15 @@ class DigestVerifier:
         attempt = self._attempt(credentials, realm, offered)
         if attempt is None:
             return Verdict(failed=True, reason="credentials do not answer a challenge of ours")
-        secret = given if given is not None else self._users(attempt.user)
+        secret: Secret | None
+        if given is not None:
+            secret = given
+        elif not self._remote:
+            secret = self._users(attempt.user)
+        elif fetched is None or attempt.user not in fetched:
+            return Verdict(unavailable=True, reason="no answer about the user")
+        else:
+            secret = fetched[attempt.user]
         if not self._is_right(attempt, credentials, method, realm, secret):
             return Verdict(failed=True, reason="wrong digest")
         if not self._fits(attempt.uri, request_uri):
@@ -270,8 +298,8 @@ def _concerns(credentials: Credentials, realm: bytes) -> bool:
 
 
 def _graver(one: Verdict, other: Verdict) -> Verdict:
-    """The verdict that counts for the request: success, then 400, then stale, then failure, then nothing."""
-    return max(one, other, key=lambda v: (v.ok, v.bad_request, v.stale, v.failed))
+    """The verdict that counts for the request: success, then 400, stale, no answer, failure, nothing."""
+    return max(one, other, key=lambda v: (v.ok, v.bad_request, v.stale, v.unavailable, v.failed))
 
 
 def _quote(realm: str) -> str:
