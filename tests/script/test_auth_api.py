@@ -110,6 +110,40 @@ def test_auth_11_a_digest_for_another_uri_is_400(tmp_path):
     assert bench.route(sip("INVITE", URI, f"Proxy-Authorization: {value}")).action.status == 400
 
 
+@pytest.mark.parametrize("name", ["response", "nonce"])
+def test_auth_17_credentials_with_a_parameter_twice_are_400(tmp_path, name):
+    bench = checking(tmp_path)
+    challenge = header(bench.route(sip("INVITE", URI)).action, "Proxy-Authenticate")
+    value = credentials(challenge, "alice", "secret", "INVITE", URI) + f', {name}="x"'
+    answer = bench.route(sip("INVITE", URI, f"Proxy-Authorization: {value}")).action
+    assert (answer.status, answer.reason) == (400, "Malformed Credentials")
+
+
+def test_auth_11_lax_accepts_a_digest_for_another_uri_of_a_local_host(tmp_path):
+    bench = checking(tmp_path, auth={"uri_check": "lax"})
+    challenge = header(bench.route(sip("INVITE", URI)).action, "Proxy-Authenticate")
+    for nc, (uri, passes) in enumerate([("sip:carol@example.com", True), ("sip:carol@example.org", False)], 1):
+        value = credentials(challenge, "alice", "secret", "INVITE", uri, nc)
+        assert isinstance(bench.route(sip("INVITE", URI, f"Proxy-Authorization: {value}")).action, Relay) is passes
+
+
+@pytest.mark.parametrize("scheme", ["Basic YWxpY2U6c2VjcmV0", "NewScheme a=b", "Bearer x.y.z"])
+def test_auth_14_another_scheme_is_challenged_with_digest_alone(tmp_path, scheme):
+    answer = checking(tmp_path).route(sip("INVITE", URI, f"Proxy-Authorization: {scheme}")).action
+    assert answer.status == 407
+    assert all(value.startswith("Digest ") for _, value in answer.headers)
+
+
+def test_auth_10_credentials_that_fit_no_challenge_of_ours_get_a_fresh_one(tmp_path):
+    bench = checking(tmp_path)
+    challenge = header(bench.route(sip("INVITE", URI)).action, "Proxy-Authenticate")
+    good = credentials(challenge, "alice", "secret", "INVITE", URI)
+    for old, new in (('nonce="', 'nonce="0'), ('opaque="', 'opaque="0'), ('realm="', 'realm="0')):
+        answer = bench.route(sip("INVITE", URI, f"Proxy-Authorization: {good.replace(old, new)}")).action
+        assert answer.status == 407
+        assert "stale" not in header(answer, "Proxy-Authenticate")
+
+
 def test_the_uri_as_received_counts_not_what_the_script_made_of_it(tmp_path):
     bench = checking(tmp_path, "request.set_ruri('sip:x@h') or auth.require_digest(request)")
     outcome = answered(bench)

@@ -40,3 +40,22 @@ def test_auth_11_lax_accepts_any_uri_of_a_local_host() -> None:
     server = Server(uri_check="lax")
     assert server.verify(Phone(uri="sip:bob@example.com:5070").answer(server.challenge())).ok
     assert server.verify(Phone(uri="sip:example.org").answer(server.challenge())).bad_request
+
+
+@pytest.mark.parametrize(
+    ("hashed", "written"),
+    [
+        ("sip:bob@[2001:db8::1]", "sip:bob@[2001:db8::1]"),
+        ("sip:b%20b@example.com", '"sip:b%20b@example.com"'),
+        ("sip:bob@example.com", r'"sip:bob@ex\ample.com"'),
+        (r"sip:bob@ex\ample.com", r'"sip:bob@ex\ample.com"'),
+        ("sip:bob@example.com;transport=udp?x=y", '"sip:bob@example.com;transport=udp?x=y"'),
+    ],
+)
+def test_auth_11_quoted_escaped_and_ipv6_forms_are_hashed_as_sent_or_as_meant(hashed: str, written: str) -> None:
+    server = Server()
+    line = (
+        Phone(uri=hashed).answer(server.challenge()).replace(b'uri="%b"' % hashed.encode(), b"uri=" + written.encode())
+    )
+    target = written.strip('"').replace("\\", "").partition(";")[0]
+    assert server.verify(line, request_uri=target.encode()).ok

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import Any
 
 import pytest
@@ -216,6 +217,14 @@ def test_auth_15_user_hash_and_auth_int_were_never_offered() -> None:
     assert server.verify(Phone().answer(server.challenge(), qop="auth-int")).failed
 
 
+def test_auth_15_an_extended_user_name_logs_in_as_the_name_that_it_stands_for() -> None:
+    server = Server(users={"jörg": "secret"})
+    line = (
+        Phone(user="jörg").answer(server.challenge()).replace('username="jörg"'.encode(), b"username*=UTF-8''j%C3%B6rg")
+    )
+    assert server.verify(line).user == "jörg"
+
+
 @pytest.mark.parametrize("name", [b"response", b"nonce"])
 def test_auth_17_a_parameter_twice_is_a_bad_request_only_in_our_realm(name: bytes) -> None:
     server = Server()
@@ -247,6 +256,26 @@ def test_sec_09_nobody_can_log_in_with_the_stand_in_for_unknown_users() -> None:
     server = Server()
     assert server.verify(Phone(user="mallory", password="nobody has this password").answer(server.challenge())).failed
     assert server.verify(Phone(user="mallory", password="").answer(server.challenge())).failed
+
+
+@pytest.mark.parametrize("place", [0, 15, 16, 20, 41, 42, 80, -1])
+def test_sec_16_a_nonce_with_one_character_changed_is_nobodys(place: int) -> None:
+    server = Server()
+    nonce = server.verifier.generate_nonce(WALL)
+    changed = list(nonce)
+    changed[place] = "1" if changed[place] != "1" else "2"
+    assert server.verifier.validate_nonce(nonce, WALL)
+    assert not server.verifier.validate_nonce("".join(changed), WALL)
+
+
+def test_sec_16_a_nonce_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append(b) or compare(a, b))
+    server = Server()
+    line = Phone().answer(server.challenge())
+    assert server.verify(line).ok
+    assert [len(value) for value in compared] == [64, 16, 32]  # nonce, opaque, response
 
 
 def test_sec_16_an_old_secret_still_verifies_and_the_first_one_signs() -> None:
@@ -323,6 +352,26 @@ def test_secrets_are_fetched_only_for_users_whose_nonce_is_ours() -> None:
     assert server.verifier.users_to_fetch(lines) == [b"alice", b"bob"]
     many = [Phone(user=f"u{number}").answer(ours) for number in range(100)]
     assert len(server.verifier.users_to_fetch(many)) == 4
+
+
+def test_an_ha1_of_64_digits_offers_and_accepts_sha_256_alone() -> None:
+    server = Server(users={}, algorithms=["MD5"])
+    digits = Phone().hash("SHA-256", "alice:example.com:secret")
+    (only,) = server.verifier.challenges(REALM, stale=False, wall=WALL, ha1=digits)
+    assert parameter(only, "algorithm") == "SHA-256"
+    assert server.verify(Phone().answer(only), ha1=digits).ok
+    assert server.verify(Phone().answer(server.challenge()), ha1=digits).failed
+
+
+def test_auth_05_a_digest_is_lower_case_hex_of_its_algorithms_length() -> None:
+    server = Server(algorithms=ALL)
+    for digits, challenge in zip((64, 64, 32), server.verifier.challenges(REALM, stale=False, wall=WALL), strict=True):
+        phone, count = Phone(), 1 + server.transactions
+        digest = phone.response(challenge, count=count)
+        assert len(digest) == digits
+        line = phone.answer(challenge, count=count)
+        assert server.verify(line.replace(digest.encode(), digest.upper().encode())).failed
+        assert server.verify(line).ok
 
 
 def test_both_password_and_ha1_or_an_ha1_of_another_length_are_programming_errors() -> None:

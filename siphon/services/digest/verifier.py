@@ -206,7 +206,7 @@ class DigestVerifier:
             secret = fetched[attempt.user]
         if not self._is_right(attempt, credentials, method, realm, secret):
             return Verdict(failed=True, reason="wrong digest")
-        if not self._fits(attempt.uri, request_uri):
+        if not self._fits(credentials.value("uri") or attempt.uri, request_uri):
             return Verdict(bad_request=True, reason="Digest URI Mismatch")
         if not self._is_first_use(attempt, method, transaction, wall):
             return Verdict(stale=True, reason="nonce expired or used")
