@@ -28,7 +28,6 @@ from siphon.config.version import PRODUCT
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 UNSERVED = ("tcp", "tls", "ws", "wss", "sctp")
 SILENT = (
-    "limits.per_source",
     "registrar.redis",
     "security.trusted_cidrs",
     "shared.timeout_ms",

@@ -188,17 +188,7 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        return Shared(
-            slots=slots,
-            transactions=made[TRANSACTIONS],
-            location=made["location"],
-            nonces=made["nonces"],
-            dialogs=made["dialogs"],
-            timers=made["timers"],
-            hints=made["hints"],
-            secret=secret,
-            wakes=Wakes(SLOTS),
-        )
+        return Shared(slots=slots, secret=secret, wakes=Wakes(SLOTS), **made)
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings

@@ -41,6 +41,7 @@ def need(settings: Settings) -> list[TableSize]:
     """The tables of an instance, in the order of Shared."""
     shared = settings.shared
     largest = -(-shared.record_bytes // BLOCK_BYTES)
+    sources = max(64, shared.max_transactions // 8)
     reserve = max(settings.workers.count * largest, shared.max_transactions * 3 // 16)
     hints = max(1024, shared.max_transactions // 4)
     return [
@@ -55,6 +56,8 @@ def need(settings: Settings) -> list[TableSize]:
         _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),
         # Names, and one request in four that is answered here. The reserve is for names.
         _table("hints", "max_transactions", hints, hints, hints // 4, wall=True),
+        # One source's count in a window takes a block, a list of its live transactions up to four.
+        _table("limits", "max_transactions", sources, 2 * sources, -1),
     ]
 
 

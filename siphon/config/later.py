@@ -24,7 +24,6 @@ from siphon.config.values import (
 )
 
 NOT_YET = (
-    "limits.per_source",
     "registrar.redis",
     "security.trusted_cidrs",
     "shared.timeout_ms",

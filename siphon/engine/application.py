@@ -24,6 +24,7 @@ from siphon.engine.facts import ScriptFacts, identity_of, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest
 from siphon.engine.keys import Keys
+from siphon.engine.memory import MemoryUse
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
 from siphon.engine.shared import Shared
@@ -35,6 +36,7 @@ from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier, Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
+from siphon.services.limits import LiveTransactions, Windows
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
 from siphon.services.timers import Timers
@@ -93,6 +95,7 @@ class Engine:
         self.identity = identity_of(self.settings)
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
         self.signer = signer_of(self.settings, keys)
+        self.memory = MemoryUse(self._pids, self._table_bytes(), boottime)
         self.secrets = RemoteSecrets(
             context.aio.loop, boottime, self.settings.auth, self._fetcher, self._report_no_secret
         )
@@ -128,6 +131,7 @@ class Engine:
             context.draining,
             lambda: self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity,
             self._limits(),
+            LiveTransactions(self.shared.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
         self.shared.recover(context.slot)
         self._take_up(boottime())
@@ -264,6 +268,8 @@ class Engine:
             instance_id=self.settings.server.instance_id,
             enum=Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000),
             send_request=self._send_request,
+            memory_used_pct=self.memory.percent,
+            limiter=Windows(self.shared.limits, keys.table).admit,
         )
 
     def _environment(self, keys: Keys) -> Environment:
@@ -306,6 +312,15 @@ class Engine:
         assert self.own_requests is not None
         for key in self.shared.wakes.read(self.context.slot):
             self.own_requests.look(key)
+
+    def _pids(self) -> list[int]:
+        """Workers and helpers by their slots, and the supervisor."""
+        slots = self.shared.slots
+        return [os.getppid(), *(pid for index in range(len(slots)) if (pid := slots.read(index).pid))]
+
+    def _table_bytes(self) -> int:
+        place = self.settings.shared.path
+        return sum(file.stat().st_blocks * 512 for file in place.iterdir() if file.is_file()) if place.is_dir() else 0
 
     def _fetcher(self, auth: Auth) -> Fetch | None:
         """A helper runs no handlers and asks nobody."""

@@ -18,6 +18,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.dialogs import awaited, closed, opened
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
+    CancelEvent,
     CancelOutcomeEvent,
     Event,
     FailureOutcomeEvent,
@@ -32,6 +33,7 @@ from siphon.engine.events import (
 )
 from siphon.engine.failover import rested
 from siphon.engine.own import SendEvent
+from siphon.engine.rates import PerSecond
 from siphon.engine.retention import compact, shrink
 from siphon.forwarding.next_hop import Hop
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
@@ -44,6 +46,9 @@ from siphon.transaction.step import Step
 
 MAX_CONFLICTS = 16
 """Version conflicts in a row after which an event waits for the next turn."""
+
+REPEATS_PER_SECOND = 20
+"""Answers to retransmissions of one request a second, in one process."""
 
 ROOM_AGAIN_SECS = 0.5
 """A deadline that found no room for its commit is tried again after this long: others have ended meanwhile."""
@@ -95,6 +100,8 @@ class Core:
     """A request of our own has had its final, or will have none."""
     retry: deque[Event] = field(default_factory=deque)
     """Events that found a lock held; taken up again at the next turn."""
+    repeats: PerSecond = field(default_factory=lambda: PerSecond(REPEATS_PER_SECOND))
+    """Retransmissions that are answered (SEC-12): a client sends one each T1 at most, whoever replays sends more."""
     running: dict[tuple[bytes, int], deque[ResponseEvent]] = field(default_factory=dict)
     """Responses that wait because a handler of their branch runs in this process."""
 
@@ -158,9 +165,11 @@ class Core:
             outcome = event.decide(self.env, record, self.clock())
         except Missing as need:
             outcome = NeedNames({need.hop})
-        if isinstance(event, RequestEvent) and event.repeat:
+        if isinstance(event, RequestEvent | CancelEvent) and event.repeat:
             event.repeat = False
             self.reporter.count(Counter.RETRANSMISSIONS)
+            if outcome is not None and not self.repeats.allows(event.key, self.clock()):
+                return True
         if outcome is None:
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)

@@ -43,3 +43,5 @@ class Counter(IntEnum):
     """Datagrams that commits have sent."""
     AUTH_FAILURES = FIRST + 23
     """Credentials that did not verify."""
+    LIMITED = FIRST + 24
+    """Requests refused because their source had limits.per_source live transactions."""

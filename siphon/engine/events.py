@@ -114,18 +114,20 @@ class AckEvent:
 
 @dataclass(slots=True)
 class CancelEvent:
-    """A CANCEL; `refuse` answers 481 when it matches nothing."""
+    """A CANCEL; `refuse` answers 481 when it matches nothing. `repeat`: as of RequestEvent."""
 
     key: bytes
     arrival: Arrival
     refuse: Callable[[Arrival], None]
     same_source: bool = True
+    repeat: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         foreign = record is not None and self.same_source and record.source_ip != self.arrival.source[0]
         if record is None or foreign or (is_over(record, now) and not was_cancelled(record, now, env.timing)):
             self.refuse(self.arrival)
             return None
+        self.repeat = bool(record.cancel_at)
         step = Step(record, now, env.timing)
         tag = tag_of(record, env)
         data = build_response(self.arrival.message, 200, "OK", tag, (), b"", server=env.server)

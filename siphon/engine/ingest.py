@@ -16,10 +16,12 @@ from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import answered
 from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
+from siphon.engine.rates import PerSecond
 from siphon.engine.reliable import PrackEvent
 from siphon.engine.requests import Arrival, reply_place
 from siphon.forwarding.branch import non_invite_ids, parse_branch, to_tag, transaction_id, transaction_of_tag
 from siphon.forwarding.routes import strip_own_maddr
+from siphon.services.limits import LiveTransactions
 from siphon.sip.build import REASONS, response
 from siphon.sip.draft import Draft
 from siphon.sip.errors import BadResponse, NotSip, PeerError
@@ -31,7 +33,6 @@ from siphon.transaction.step import Step
 
 MALFORMED_PER_SECOND = 10
 """Answers to malformed requests of one source address a second, in one process (SEC-13)."""
-MAX_SOURCES = 4096
 RETRY_AFTER = ("Retry-After", "5")
 GROWTH_BYTES = 1024
 GROWTH_LINES = 8
@@ -90,8 +91,9 @@ class Ingest:
     """Draining: new work outside dialogs gets 503."""
     overloaded: Callable[[], bool]
     limits: ParseLimits = field(default_factory=ParseLimits)
-    second: int = 0
-    malformed: dict[str, int] = field(default_factory=dict)
+    sources: LiveTransactions | None = None
+    """Counts what lives of each source, for limits.per_source."""
+    malformed: PerSecond = field(default_factory=lambda: PerSecond(MALFORMED_PER_SECOND))
 
     def datagram(self, data: bytes, source: tuple[str, int], listener: int, local_ip: str, arrived: float) -> None:
         """Serve one datagram; never raises for what a peer sent."""
@@ -198,7 +200,20 @@ class Ingest:
                 return True
             self.stateless(arrival, 503, headers=[RETRY_AFTER])
             return False
-        return True
+        return self._within_share(key, arrival)
+
+    def _within_share(self, key: bytes, arrival: Arrival) -> bool:
+        """Whether the source may have one more live transaction (SEC-12); what is known already is none more."""
+        most = self.core.env.settings.limits.per_source
+        if most is None or self.sources is None:
+            return True
+        if self.sources.admit(arrival.source[0], most, key, self.core.clock()):
+            return True
+        if self.core.store.head(key) is not None:
+            return True
+        self.core.reporter.count(Counter.LIMITED)
+        self.stateless(arrival, 503, headers=[RETRY_AFTER])
+        return False
 
     def _ack(self, arrival: Arrival) -> None:
         """An ACK that matches no record: for a 2xx of ours, for a 2xx that we forwarded, or for nobody.
@@ -278,7 +293,7 @@ class Ingest:
 
     def _refuse_malformed(self, error: PeerError, source: tuple[str, int], listener: int, local_ip: str) -> None:
         message = error.message
-        if message is None or message.method == "ACK" or not self._may_answer(source[0]):
+        if message is None or message.method == "ACK" or not self.malformed.allows(source[0], self.core.clock()):
             return
         env = self.core.env
         message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)
@@ -289,11 +304,3 @@ class Ingest:
         data = response(message, error.status, error.reason, tag, error.headers, b"", server=env.server)
         self.core.reporter.count(Counter.STATELESS)
         self.send(Send(data, place, listener, local_ip))
-
-    def _may_answer(self, ip: str) -> bool:
-        second = int(self.core.clock())
-        if second != self.second or len(self.malformed) > MAX_SOURCES:
-            self.second = second
-            self.malformed.clear()
-        self.malformed[ip] = self.malformed.get(ip, 0) + 1
-        return self.malformed[ip] <= MALFORMED_PER_SECOND

@@ -26,12 +26,14 @@ class Shared:
     timers: Table
     hints: Table
     """What is nice to know and never needed: answers of DNS, addresses that want a rest, requests answered here."""
+    limits: Table
     secret: bytes
     wakes: Wakes
 
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""
-        yield from (self.transactions, self.location, self.nonces, self.dialogs, self.timers, self.hints)
+        yield from (self.transactions, self.location, self.nonces, self.dialogs)
+        yield from (self.timers, self.hints, self.limits)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,
@@ -56,7 +58,8 @@ class Shared:
                     break
 
     def expire(self, now: float, wall: float, limit: int) -> int:
-        """Remove at most `limit` outlived records of each table; how many went. Transactions live by CLOCK_BOOTTIME."""
-        gone = self.transactions.expire(now, limit)
+        """Remove at most `limit` outlived records of each table; how many went. Transactions and limits live by
+        CLOCK_BOOTTIME."""
+        gone = self.transactions.expire(now, limit) + self.limits.expire(now, limit)
         others = (self.location, self.nonces, self.dialogs, self.hints)
         return gone + sum(table.expire(wall, limit) for table in others)

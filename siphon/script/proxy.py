@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
@@ -78,15 +79,17 @@ class Proxy:
         return bool(message.content_length < 0 or message.content_length == len(message.body))
 
     def rate_limit(self, request: Request, window_secs: float, max_requests: int) -> bool:
-        """True while the source is within `max_requests` in `window_secs`, counted by all workers."""
-        source = _request(request).source_ip
+        """True while the source is within `max_requests` in `window_secs`, counted by all workers. What is refused does
+        not count; one request counts once, however often it is asked about."""
+        context = _request(request)._context
         for value in (window_secs, max_requests):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
                 raise ValueError("window_secs and max_requests are numbers above 0")
         limiter = binding.current().services.limiter
         if limiter is None:
-            raise NotImplementedError("proxy.rate_limit comes in a later release")
-        return limiter(source, float(window_secs), int(max_requests))
+            raise RuntimeError("rate limits are not there: a script may use them in handlers, not while it is loaded")
+        source = context.source[0]
+        return limiter(source, float(window_secs), int(max_requests), context.transaction_id, context.now)
 
     def memory_used_pct(self) -> int:
         """Memory of all processes of the instance in percent of the machine; 0 if unknown."""

@@ -32,6 +32,7 @@ from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier, RemoteSecrets
 from siphon.services.dns import Address, Enum, Rests
+from siphon.services.limits import LiveTransactions, Windows
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
 from siphon.services.timers import Timers
@@ -197,6 +198,7 @@ class VirtualWorker:
             lambda: self.runtime.version,
             lambda: self.draining,
             lambda: self.runtime.pending >= settings.script.executor_queue_capacity,
+            sources=LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
         self.script_timers.load()
 
@@ -239,6 +241,7 @@ class VirtualWorker:
             send_request=self._send_request,
             merged=MergedRequests(world.hints, keys.table, timing_of(settings).long, world.clock.wall),
             wall=world.clock.wall,
+            limiter=Windows(world.limits, keys.table).admit,
         )
 
     def _send_request(self, own: OwnRequest) -> Sending:

@@ -101,6 +101,7 @@ class World:
         self.location_table = MemoryTable(clock=self.clock.wall)
         self.dialogs = MemoryTable(clock=self.clock.wall)
         self.hints = MemoryTable(clock=self.clock.wall)
+        self.limits = MemoryTable(clock=self.clock)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
         self.script_version = 1
