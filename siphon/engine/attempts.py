@@ -13,7 +13,7 @@ from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
 from siphon.engine.results import fail_branch
 from siphon.forwarding.branch import branch_token, loop_value
 from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, own_copy, via_value
-from siphon.forwarding.next_hop import Hop, LocalFailure, next_hop, refused_address
+from siphon.forwarding.next_hop import LOOP_DETECTED, Hop, LocalFailure, next_hop, refused_address
 from siphon.forwarding.own_routes import record_routes
 from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, share_breadth
 from siphon.script.flow import split_address
@@ -154,6 +154,8 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
     if not plan.valid or plan.transport not in ("", "udp"):
         return UNREACHABLE
     found = plan.addresses or ((plan.place,) if plan.place is not None else _resolve(env, plan, outgoing))
+    if not isinstance(found, LocalFailure):
+        found = _others_than_us(env, found)
     if isinstance(found, LocalFailure):
         return _recorded_peer(env, record) or found
     for number, address in enumerate(found, 1):
@@ -162,6 +164,12 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
             place.others = tuple(found[number:])
             return place
     return UNREACHABLE
+
+
+def _others_than_us(env: Environment, addresses: Sequence[Address]) -> Sequence[Address] | LocalFailure:
+    """Without addresses of this instance: a name, a flow or the source of a REGISTER may lead here as well."""
+    others = [address for address in addresses if env.identity.listener_at(*address) is None]
+    return others if others or not addresses else LOOP_DETECTED
 
 
 def _place(env: Environment, record: Record, plan: Plan, ip: str, port: int) -> Place | None:

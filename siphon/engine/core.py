@@ -170,6 +170,9 @@ class Core:
             self.reporter.count(Counter.RETRANSMISSIONS)
             if outcome is not None and not self.repeats.allows(event.key, self.clock()):
                 return True
+        elif isinstance(event, ResponseEvent) and event.elsewhere:
+            event.elsewhere, event.source = False, ""
+            self.reporter.count(Counter.OTHER_SOURCE)
         if outcome is None:
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)

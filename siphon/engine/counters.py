@@ -45,3 +45,5 @@ class Counter(IntEnum):
     """Credentials that did not verify."""
     LIMITED = FIRST + 24
     """Requests refused because their source had limits.per_source live transactions."""
+    OTHER_SOURCE = FIRST + 25
+    """Responses that fit a branch and came from another address than its request had gone to."""

@@ -138,19 +138,23 @@ class CancelEvent:
 
 @dataclass(slots=True)
 class ResponseEvent:
-    """A response to one of our branches; `outcome` is that of on_reply once it has run."""
+    """A response to one of our branches; `outcome` is that of on_reply once it has run. `elsewhere`: it fits, and came
+    from another address than the request went to; who has counted that clears `source`."""
 
     key: bytes
     ours: OurBranch
     response: SipMessage
+    source: str = ""
     outcome: ReplyOutcome | None = None
     stray: bool = False
+    elsewhere: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         branch = None if record is None else match(record, self.ours, self.response)
         if record is None or branch is None:
             self.stray = True
             return None
+        self.elsewhere = bool(self.source) and self.source != branch.ip
         if self.outcome is None and needs_reply_handlers(record, branch, self.response, env):
             return NeedReply(branch)
         return decide_response(Step(record, now, env.timing), env, branch, self.response, self.outcome)

@@ -115,11 +115,11 @@ class Ingest:
             self._request(message, source, listener, local_ip, arrived)
         else:
             count(Counter.RESPONSES)
-            self._response(message)
+            self._response(message, source[0])
 
     # -- responses ----------------------------------------------------------------------------------------------------
 
-    def _response(self, message: SipMessage) -> None:
+    def _response(self, message: SipMessage, source: str) -> None:
         """A response carries the key of its record in our branch; sent-by must be ours (PRX-41)."""
         via = message.via
         ours = parse_branch(via.branch)
@@ -129,7 +129,7 @@ class Ingest:
         if is_for_everybody(message):
             self.core.reporter.count(Counter.STRAYS)
             return
-        self.core.process(ResponseEvent(ours.transaction, ours, message))
+        self.core.process(ResponseEvent(ours.transaction, ours, message, source))
 
     def unreachable(self, data: bytes) -> None:
         """ICMP quotes a datagram of ours, perhaps cut; its branch is read. A response is only logged."""

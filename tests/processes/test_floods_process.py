@@ -142,6 +142,15 @@ def route(request):
     assert max(1, tables * 100 // machine) <= told <= 20 + tables * 100 // machine
 
 
+def test_the_helper_removes_counts_of_windows_that_are_over(siphond, silent, agent):
+    script = ROUTE.format(port=silent, most=5).replace("3600", "1")
+    proxy = siphond(script=script, workers=2).start()
+    alice = agent(proxy, "alice")
+    alice.send(alice.request("MESSAGE", "sip:example.com"))
+    alice.expect("200 MESSAGE")
+    until(lambda: proxy.status()["tables"]["limits"]["records"] == 0, 10, "the sweep")
+
+
 def test_rate_limit_outlives_the_workers(siphond, silent, agent):
     proxy = siphond(script=ROUTE.format(port=silent, most=20), workers=2).start()
     alice = agent(proxy, "alice")
