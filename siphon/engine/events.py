@@ -150,7 +150,7 @@ class ResponseEvent:
     elsewhere: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        branch = None if record is None else match(record, self.ours, self.response)
+        branch = None if record is None else match(record, self.ours, self.response, now)
         if record is None or branch is None:
             self.stray = True
             return None
@@ -169,7 +169,7 @@ class HeardEvent:
     response: SipMessage
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        branch = None if record is None else match(record, self.ours, self.response)
+        branch = None if record is None else match(record, self.ours, self.response, now)
         if record is None or branch is None:
             return None
         step = Step(record, now, env.timing)

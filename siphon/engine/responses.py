@@ -24,8 +24,9 @@ from siphon.transaction import invite_client, non_invite_client
 from siphon.transaction.step import Step
 
 
-def match(record: Record, ours: OurBranch, response: SipMessage) -> Branch | None:
-    """The branch that a response belongs to (RFC 3261 §17.1.3); None: a stray."""
+def match(record: Record, ours: OurBranch, response: SipMessage, now: float) -> Branch | None:
+    """The branch that a response belongs to (RFC 3261 §17.1.3); None: a stray, as is what comes after Timer D, K or M,
+    though the record stays readable for a while."""
     if ours.salt != record.salt or response.call_id != record.call_id or response.cseq != record.cseq:
         return None
     if (response.from_tag or b"").lower() != record.from_tag.lower():  # a token (RFC 3261 §7.3.1)
@@ -33,11 +34,11 @@ def match(record: Record, ours: OurBranch, response: SipMessage) -> Branch | Non
     branch = record.branch(ours.index)
     if branch is None or response.cseq_method not in (record.method, "CANCEL"):
         return None
-    if response.cseq_method == "CANCEL" and branch.cancel is None:
-        return None
+    if response.cseq_method == "CANCEL":
+        return None if branch.cancel is None else branch
     if record.own and response.via_count > 1:
         return None  # RFC 3261 §8.1.3.3
-    return branch
+    return None if 0.0 < branch.end_at <= now else branch
 
 
 def needs_reply_handlers(record: Record, branch: Branch, response: SipMessage, env: Environment) -> bool:

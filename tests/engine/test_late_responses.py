@@ -47,6 +47,28 @@ def test_prx_58_a_failure_after_the_final_is_acknowledged_and_not_forwarded(make
     assert caller.statuses == [100, 180, 200]
 
 
+def test_txn_10_a_2xx_after_timer_m_is_a_stray_although_the_record_is_still_there(world: World) -> None:
+    caller, callee, seen = called(world)
+    callee.answer(seen, 200)
+    world.advance(31.9)
+    callee.answer(seen, 200)
+    assert caller.statuses == [100, 200, 200]
+    world.advance(0.2)
+    callee.answer(seen, 200)
+    assert caller.statuses == [100, 200, 200]
+
+
+def test_txn_09_a_failure_after_timer_d_is_a_stray(world: World) -> None:
+    caller, callee, seen = called(world)
+    callee.answer(seen, 486)
+    world.advance(31.9)
+    callee.answer(seen, 486)
+    assert callee.requests == ["INVITE", "ACK", "ACK"]
+    world.advance(0.2)
+    callee.answer(seen, 486)
+    assert callee.requests == ["INVITE", "ACK", "ACK"]
+
+
 def test_prx_58_a_final_of_a_non_invite_after_the_final_is_dropped(make_world: Make) -> None:
     world = make_world(FORK)
     caller, one, two = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)
