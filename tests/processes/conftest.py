@@ -1,5 +1,6 @@
 """Fixtures of the tests on real processes and sockets."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,8 +8,30 @@ from typing import Any
 
 import pytest
 from proxy_process import Siphond
+from side_by_side import SERVERS, SideBySide, is_scenario
 from sipp_runner import SippRunner
 from udp_agent import Address, Agent
+
+SCENARIOS = pytest.StashKey[SideBySide]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that is a coroutine runs against each of the siphonds of side_by_side, or those that `servers` names."""
+    if inspect.iscoroutinefunction(metafunc.function):
+        mark = metafunc.definition.get_closest_marker("servers")
+        metafunc.parametrize("stage", mark.args if mark else list(SERVERS))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """The first coroutine runs them all, side by side; each reports what came of it."""
+    if not is_scenario(pyfuncitem):
+        return None
+    session = pyfuncitem.session
+    scenarios = session.stash.setdefault(SCENARIOS, SideBySide(session.items))
+    if (error := scenarios.outcome(pyfuncitem)) is not None:
+        raise error
+    return True
 
 
 @pytest.fixture

@@ -29,13 +29,15 @@ class Message:
     body: str
     raw: bytes
     source: Address
+    at: float = 0.0
+    """Time of arrival, where the agent notes it."""
 
     @classmethod
-    def parse(cls, raw: bytes, source: Address) -> Message:
+    def parse(cls, raw: bytes, source: Address, at: float = 0.0) -> Message:
         head, _, body = raw.decode("utf-8", "surrogateescape").partition("\r\n\r\n")
         start, *lines = head.split("\r\n")
         headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-        return cls(start, headers, body, raw, source)
+        return cls(start, headers, body, raw, source, at)
 
     @property
     def status(self) -> int:
@@ -77,6 +79,12 @@ class Message:
         return f"{self.status} {self.method}" if self.status else f"{self.start} from {self.source[1]}"
 
 
+def shown(address: Address) -> str:
+    """As a URI has it."""
+    ip, port = address
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
 def split_list(value: str) -> list[str]:
     return re.findall(r'(?:[^,<"]|<[^>]*>|"(?:[^"\\]|\\.)*")+', value)
 
@@ -99,22 +107,25 @@ class Dialog:
 
 
 class Agent:
-    def __init__(self, proxy: Address, user: str, *, fresh: bool = False, port: int = 0) -> None:
+    def __init__(self, proxy: Address, user: str, *, fresh: bool = False, port: int = 0, ip: str = "127.0.0.1") -> None:
+        """`proxy` is where it sends to, `ip` where it is itself, both of one family."""
         self.proxy = proxy
         self.user = user
         self.fresh = fresh
+        self.ip = ip
         self.made: list[socket.socket] = []
         self.socket = self.bound(port)
-        self.address: Address = self.socket.getsockname()
-        self.host = f"{self.address[0]}:{self.address[1]}"
-        self.contact = f"<sip:{user}@{self.host}>"
+        self.address: Address = self.socket.getsockname()[:2]
+        self.host = shown(self.address)
+        self.uri = f"sip:{user}@{self.host}"
+        self.contact = f"<{self.uri}>"
         self.seen: list[Message] = []
         self.sent: list[bytes] = []
 
     def bound(self, port: int = 0) -> socket.socket:
         """One more socket of this agent, closed with it."""
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.bind(("127.0.0.1", port))
+        made = socket.socket(socket.AF_INET6 if ":" in self.ip else socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind((self.ip, port))
         self.made.append(made)
         return made
 
@@ -252,7 +263,7 @@ class Agent:
             raw, source = self.socket.recvfrom(65535)
         except TimeoutError:
             return None
-        message = Message.parse(raw, source)
+        message = Message.parse(raw, source[:2])
         self.seen.append(message)
         return message
 
