@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import awaited, closed, opened
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
+    AckEvent,
     CancelEvent,
     CancelOutcomeEvent,
     Event,
@@ -49,6 +51,8 @@ MAX_CONFLICTS = 16
 
 REPEATS_PER_SECOND = 20
 """Answers to retransmissions of one request a second, in one process."""
+
+_OF_A_CALL = (RequestEvent, AckEvent, CancelEvent)
 
 ROOM_AGAIN_SECS = 0.5
 """A deadline that found no room for its commit is tried again after this long: others have ended meanwhile."""
@@ -124,10 +128,32 @@ class Core:
         if not self.decide(event, 0, None):
             self.process(event)
 
+    def take(self, event: RequestEvent | AckEvent | CancelEvent) -> None:
+        """A request that has come: in its turn, which is behind those of its call that wait for a lock. So an ACK is
+        not overtaken by its BYE, nor an INVITE by its CANCEL."""
+        if self._follows(event, 0):
+            self.retry.append(event)
+        elif isinstance(event, RequestEvent):
+            self.insert(event)
+        else:
+            self.process(event)
+
+    def _follows(self, event: Event, first: int) -> bool:
+        """Whether a request of the same call waits, from that place of the queue on."""
+        if not self.retry or not isinstance(event, _OF_A_CALL):
+            return False
+        call = event.arrival.message.call_id
+        waiting = islice(self.retry, first, None)
+        return any(isinstance(other, _OF_A_CALL) and other.arrival.message.call_id == call for other in waiting)
+
     def retry_parked(self) -> None:
         """Take up what waited for a lock; once a turn."""
-        for _ in range(len(self.retry)):
-            self.process(self.retry.popleft())
+        for left in reversed(range(len(self.retry))):
+            event = self.retry.popleft()
+            if self._follows(event, left):
+                self.retry.append(event)
+            else:
+                self.process(event)
 
     def _park(self, event: Event, wait: Wait) -> None:
         self.reporter.count(Counter.PARKED)

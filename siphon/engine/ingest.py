@@ -164,10 +164,10 @@ class Ingest:
             return
         key = transaction_id(message, env.id_key)
         if message.method == "ACK":
-            core.process(AckEvent(key, arrival, self._ack))
+            core.take(AckEvent(key, arrival, self._ack))
         elif message.method == "CANCEL":
             same = env.settings.security.cancel_same_source
-            core.process(CancelEvent(key, arrival, self._no_transaction, same))
+            core.take(CancelEvent(key, arrival, self._no_transaction, same))
         elif message.method == "PRACK":
             self._prack(arrival, key)
         else:
@@ -175,7 +175,7 @@ class Ingest:
 
     def _new(self, arrival: Arrival, key: bytes) -> None:
         if self._takes_new_work(arrival.message, key, arrival):
-            self.core.insert(RequestEvent(key, arrival))
+            self.core.take(RequestEvent(key, arrival))
 
     def _prack(self, arrival: Arrival, key: bytes) -> None:
         """A PRACK: for a reliable response of ours when its To tag leads to the record of that INVITE, or its dialog

@@ -26,9 +26,8 @@ class Services:
     `limiter(source, window_secs, max_requests, transaction_id, now)` answers True within the limit
     (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers. `send_request(own)` sends an
     OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets of
-    siphon/services/digest/remote.py, which the engine asks before handlers run.
-    `wall` is the clock for what has no transaction at hand (epoch
-    seconds).
+    siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
+    transaction at hand (epoch seconds).
     """
 
     location: Any = None

@@ -13,7 +13,8 @@ import pytest
 from sim_calls import die_at, phone, scenario, unchanged
 
 from siphon.engine.counters import Counter
-from siphon.sip.message import SipMessage
+from siphon.forwarding.branch import transaction_id
+from siphon.sip.message import SipMessage, parse
 from siphon.testing.agent import Agent
 from siphon.testing.faults import Faults
 from siphon.testing.world import World
@@ -424,6 +425,30 @@ def test_shared_23_a_held_record_holds_up_nobody_else(make_world: Make) -> None:
     world.transactions.busy.clear()
     world.workers[1].core.retry_parked()
     assert caller.statuses == [100, 100, 180]
+
+
+def test_shared_23_a_bye_waits_for_the_ack_of_its_call_that_waits_for_a_lock(make_world: Make) -> None:
+    world = make_world(late=None)
+    caller, callee, _ = called(world)
+    route = first(callee).first("Record-Route")
+    callee.answer(first(callee), 200)
+    assert route is not None
+    ack, bye = (
+        caller.request(
+            method, "sip:127.0.0.2:5090", call_id="c1", cseq=cseq, to_tag="t1", headers=f"Route: {route.decode()}"
+        )
+        for method, cseq in (("ACK", 1), ("BYE", 2))
+    )
+    core = world.workers[0].core
+    held = transaction_id(parse(ack.replace("\n", "\r\n").encode()), core.env.id_key)
+    world.transactions.busy.add(held)
+    caller.send(ack, 0)
+    caller.send(bye, 0)
+    core.retry_parked()  # still held
+    assert callee.requests == ["INVITE"]
+    world.transactions.busy.clear()
+    core.retry_parked()
+    assert callee.requests == ["INVITE", "ACK", "BYE"]
 
 
 # -- a death at every point of a call ---------------------------------------------------------------------------------
