@@ -29,7 +29,7 @@ from siphon.engine.requests import (
     was_cancelled,
 )
 from siphon.engine.responses import decide as decide_response
-from siphon.engine.responses import heard, judge, match, needs_reply_handlers, unreachable
+from siphon.engine.responses import heard, judge, match, names_its_sender, needs_reply_handlers, unreachable
 from siphon.engine.timers import fire
 from siphon.engine.variables import merge_vars
 from siphon.forwarding.branch import Branch as OurBranch
@@ -148,10 +148,13 @@ class ResponseEvent:
     outcome: ReplyOutcome | None = None
     stray: bool = False
     elsewhere: bool = False
+    foreign_via: bool = False
+    """Its top Via names none of our addresses: it is ours where force_send_via() has named that host."""
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         branch = None if record is None else match(record, self.ours, self.response, now)
-        if record is None or branch is None:
+        forged = self.foreign_via and not (record and branch and names_its_sender(record, branch, self.response))
+        if record is None or branch is None or forged:
             self.stray = True
             return None
         self.elsewhere = bool(self.source) and self.source != branch.ip

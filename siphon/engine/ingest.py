@@ -120,16 +120,15 @@ class Ingest:
     # -- responses ----------------------------------------------------------------------------------------------------
 
     def _response(self, message: SipMessage, source: str) -> None:
-        """A response carries the key of its record in our branch; sent-by must be ours (PRX-41)."""
+        """A response carries the key of its record in our branch; sent-by must be ours, or what the script has put in
+        its place (PRX-41)."""
         via = message.via
         ours = parse_branch(via.branch)
-        if ours is None or not self.core.env.identity.is_our_sent_by(via.host.decode("latin-1"), via.port):
+        if ours is None or is_for_everybody(message):
             self.core.reporter.count(Counter.STRAYS)
             return
-        if is_for_everybody(message):
-            self.core.reporter.count(Counter.STRAYS)
-            return
-        self.core.process(ResponseEvent(ours.transaction, ours, message, source))
+        foreign = not self.core.env.identity.is_our_sent_by(via.host.decode("latin-1"), via.port)
+        self.core.process(ResponseEvent(ours.transaction, ours, message, source, foreign_via=foreign))
 
     def unreachable(self, data: bytes) -> None:
         """ICMP quotes a datagram of ours, perhaps cut; its branch is read. A response is only logged."""

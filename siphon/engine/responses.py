@@ -7,7 +7,7 @@ must see it first, `needs_reply_handlers` says so and the engine comes back with
 from __future__ import annotations
 
 from siphon.engine.answers import answer, respond
-from siphon.engine.cancelling import ANSWERED_ELSEWHERE, cancel_branches, send_cancel, sent_invite
+from siphon.engine.cancelling import ANSWERED_ELSEWHERE, cancel_branches, forwarded, send_cancel, sent_invite
 from siphon.engine.contacts import as_received
 from siphon.engine.environment import Environment
 from siphon.engine.failover import fail_over, wants_rest
@@ -18,7 +18,7 @@ from siphon.engine.variables import merge_vars
 from siphon.forwarding.branch import Branch as OurBranch
 from siphon.script.outcome import ReplyOutcome
 from siphon.sip.build import ack_for
-from siphon.sip.message import SipMessage
+from siphon.sip.message import SipMessage, parse
 from siphon.state.record import Branch, CancelCause, ClaimKind, Record
 from siphon.transaction import invite_client, non_invite_client
 from siphon.transaction.step import Step
@@ -39,6 +39,14 @@ def match(record: Record, ours: OurBranch, response: SipMessage, now: float) -> 
     if record.own and response.via_count > 1:
         return None  # RFC 3261 §8.1.3.3
     return None if 0.0 < branch.end_at <= now else branch
+
+
+def names_its_sender(record: Record, branch: Branch, response: SipMessage) -> bool:
+    """Whether the top Via has the sent-by that the branch was sent with: a script may force a host that is not ours."""
+    if not branch.splices:
+        return False
+    sent, told = parse(forwarded(record, branch)).via, response.via
+    return (sent.host.lower(), sent.port) == (told.host.lower(), told.port)
 
 
 def needs_reply_handlers(record: Record, branch: Branch, response: SipMessage, env: Environment) -> bool:

@@ -54,6 +54,10 @@ class Identity:
         self.domains = frozenset(canonical_host(domain) for domain in domains)
         self.local_ips = frozenset(canonical_host(ip) for ip in local_ips)
         self._ours: dict[tuple[str, int], int] = {}
+        for listener in self.listeners:  # what each is told by comes before what is as good for several
+            if told := listener.advertise or self.advertised_address:
+                host, port = split_host_port(told)
+                self._ours.setdefault((canonical_host(host), port or listener.port), listener.index)
         for listener in self.listeners:
             for place in self._addresses(listener):
                 self._ours.setdefault(place, listener.index)

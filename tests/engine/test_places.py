@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from siphon.engine.counters import Counter
+from siphon.sip.message import parse
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
 
@@ -96,6 +97,30 @@ def test_prx_27_each_side_of_a_dialog_is_served_from_the_socket_it_knows(make_wo
     callee.send(text, listener=0)
     assert caller.last.method == "BYE" and caller.last.via.port == 5070
     assert world.sent[-1].listener == 1
+
+
+FORCED = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.force_send_via("udp", "Edge.example.net:5099")
+    request.relay("sip:127.0.0.2:5090")
+"""
+
+
+def test_prx_41_an_answer_by_the_host_that_the_script_forced_into_our_via_is_ours(make_world: Make) -> None:
+    world = make_world(FORCED)
+    caller, callee = parties(world)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", call_id="c1"))
+    asked = callee.last
+    assert asked.via.sent_by == b"Edge.example.net:5099"
+    callee.answer(parse(asked.raw.replace(b"Edge.example.net:5099", b"other.example.net:5099", 1)), 180)
+    callee.answer(parse(asked.raw.replace(b"Edge.example.net:5099", b"Edge.example.net:5098", 1)), 181)
+    assert caller.statuses == [100]
+    callee.answer(parse(asked.raw.replace(b"Edge.example.net:5099", b"edge.EXAMPLE.net:5099", 1)), 183)
+    callee.answer(asked, 486)
+    assert caller.statuses == [100, 183, 486] and callee.requests == ["INVITE", "ACK"]
 
 
 def test_prx_16_a_maddr_of_ours_is_taken_off_before_the_handlers(world: World) -> None:

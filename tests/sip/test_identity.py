@@ -44,6 +44,14 @@ def test_what_is_advertised_is_shown_and_ours() -> None:
     assert us.is_our_sent_by(b"EDGE.example.net", 5099) and us.is_our_sent_by("10.0.0.1", 5090)
 
 
+def test_prx_27_the_name_of_all_listeners_is_that_of_the_one_that_has_no_other() -> None:
+    inner = Listener(1, "udp", "10.0.0.2", 5090)
+    us = Identity([SHOWN, inner], "public.example.net")
+    assert us.listener_at("edge.example.net", 5099) == SHOWN.index
+    assert us.listener_at("public.example.net", 5090) == inner.index
+    assert us.listener_at("10.0.0.1", 5090) == SHOWN.index and us.listener_at("10.0.0.2", 5090) == inner.index
+
+
 def test_prx_41_only_our_own_sent_by_is_ours() -> None:
     us = Identity([PLAIN, SIX], domains=["example.com"])
     assert us.is_our_sent_by("192.0.2.1", 0) and us.is_our_sent_by("[2001:db8::1]", 5070)
