@@ -30,9 +30,9 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 RECIPE = ROOT / "tests/recipe.py"
 
-CONFIGURATION = """
+CONFIGURATION = """{first}
 [listen]
-udp = ["127.0.0.1:{port}"]
+udp = [{listen}]
 rcvbuf = 4194304
 
 [domain]
@@ -94,9 +94,12 @@ class Siphond:
         steering: str = "flow",
         script: Path | str = RECIPE,
         transactions: int = 20000,
+        listen: str = '"127.0.0.1:{port}"',
+        first: str = "",
         more: str = "",
     ) -> None:
-        """`script` is a file or the text of one; `more` is added to the configuration."""
+        """`script` is a file or the text of one; `listen` the entries of listen.udp, {port} being a free one; `first`
+        stands above the tables of the configuration, `more` is added to it."""
         self.directory = directory
         self.shared = Path(tempfile.mkdtemp(prefix="siphond-test-", dir="/dev/shm"))
         self.port = free_port()
@@ -109,7 +112,8 @@ class Siphond:
             script = path
         self.script = script
         text = CONFIGURATION.format(
-            port=self.port,
+            first=first,
+            listen=listen.replace("{port}", str(self.port)),
             workers=workers,
             steering=steering,
             shared=self.shared,
