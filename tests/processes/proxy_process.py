@@ -215,7 +215,15 @@ class Siphond:
         return [row[Message.REQUESTS] + row[Message.RESPONSES] for row in rows]
 
     def restarts(self) -> int:
-        return sum(self.slots().row(index)[Counter.RESTARTS] for index in range(self.workers))
+        return self._counted(Counter.RESTARTS)
+
+    def adoptions(self) -> int:
+        """How often a worker that did not beat for 50 ms was stood in for: a handler blocked it, or the machine had no
+        time for it."""
+        return self._counted(Counter.ADOPTIONS)
+
+    def _counted(self, counter: Counter) -> int:
+        return sum(self.slots().row(index)[counter] for index in range(self.workers))
 
     def worker_pids(self) -> list[int]:
         """Children of the supervisor that call themselves workers."""

@@ -4,13 +4,13 @@ X-Targets   comma-separated URIs to fork to; without it the registrar is asked
 X-Strategy  of fork(), "parallel" by default
 X-Ring      timeout of each branch, seconds
 X-Next      where on_failure goes on
-X-Block     seconds for which the handler blocks its worker
-X-Await     seconds for which an async handler waits (loaded by `waiting_script` only)
+
+A REGISTER is challenged where its user is in GUARDED. OPTIONS with X-Values n gets n new nonces and n new ICIDs.
 """
 
-import time
-
 from siphon import auth, proxy, registrar
+
+GUARDED = ("alice", "bob", "carol")
 
 
 @proxy.on_request
@@ -21,16 +21,19 @@ def route(request):
         else:
             request.reply(481)
     elif request.method == "REGISTER":
-        if request.to_uri.user != "guarded" or auth.require_digest(request):
+        if request.to_uri.user not in GUARDED or auth.require_digest(request):
             registrar.save(request)
-    elif not request.ruri.user:
-        request.reply(200 if request.method == "OPTIONS" else 404)
+    elif request.method == "OPTIONS" and not request.ruri.user:
+        values = range(int(request.get_header("X-Values") or 0))
+        if values:
+            texts = [f"{auth.generate_nonce()} {request.generate_icid()}" for _ in values]
+            request.set_reply_body(" ".join(texts), "text/plain")
+        request.reply(200)
     else:
         forward(request)
 
 
 def forward(request):
-    time.sleep(float(request.get_header("X-Block") or 0))
     listed = request.get_header("X-Targets")
     targets = listed.split(",") if listed else registrar.lookup(request.ruri)
     if not targets:
