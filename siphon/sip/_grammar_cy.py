@@ -407,11 +407,13 @@ def scan_address(p, s, e, out, uri, strict):
     """name-addr or addr-spec with parameters (§20.10). `strict` refuses a repeated parameter, a tag without value and a
     second value behind a comma; else the value ends at that comma."""
     i: cython.int
+    start: cython.int
     seen: Seen
     param: Param
     seen.count = 0
     out.display_start = out.display_end = out.tag_start = out.tag_end = -1
     s = skip_ws(p, s, e)
+    out.uri_start = out.uri_end = out.params = out.end = s  # what is asked of a faulty message is empty
     if s >= e:
         return False
     i = scan_display(p, s, e, out)
@@ -420,15 +422,15 @@ def scan_address(p, s, e, out, uri, strict):
     out.bracketed = p[i] == b"<"
     if out.bracketed:
         i += 1
-        out.uri_start = i
+        start = i
         while i < e and p[i] != b">":
             i += 1
         if i >= e:
             return False
+        out.uri_start = start
         out.uri_end = i
         i += 1
     else:
-        out.uri_start = i
         while i < e and p[i] != b";" and p[i] > 32:
             if p[i] == b"," or p[i] == b"?":
                 return False

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compiled_facts import compiled, spans
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import reference
@@ -16,7 +17,6 @@ from siphon.sip.message import (
     NotSip,
     ParseLimits,
     PeerError,
-    SipMessage,
     parse,
     stamp_source,
     strip_top_via,
@@ -34,58 +34,6 @@ def name(path: Path) -> str:
 
 def expectation(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.with_suffix(".toml").read_text())
-
-
-def via_facts(m: SipMessage) -> dict[str, Any]:
-    names = ("transport", "host", "port", "branch", "received", "rport", "maddr", "value")
-    return {key: getattr(m.via, key) for key in names}
-
-
-def spans(m: SipMessage) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = []
-    for i in range(m.lines):
-        start, value, value_end, end = m.span(i)
-        found.append((start, start + len(m.line(i)[0]), value, value_end, end))
-    return found
-
-
-def compiled(raw: bytes, limits: ParseLimits = LIMITS) -> dict[str, Any]:
-    """What the compiled parser says, in the form of the reference."""
-    try:
-        m = parse(raw, limits)
-    except NotSip:
-        return {"verdict": "ignore"}
-    except BadResponse:
-        return {"verdict": "drop"}
-    except PeerError as error:
-        assert error.partial is not None and (error.message is None or error.message is error.partial)
-        usable = error.message is not None
-        return {"verdict": (error.status, error.reason), "usable_via": usable, "method": error.partial.method}
-    facts = {"verdict": "ok", "usable_via": m.usable_via, "via": via_facts(m), "spans": spans(m)}
-    facts.update(call_id_value=m.call_id, lines=[m.line(i) for i in range(m.lines)])
-    for key in [
-        "is_request",
-        "method",
-        "uri",
-        "status",
-        "reason",
-        "from_tag",
-        "to_tag",
-        "from_uri",
-        "to_uri",
-        "from_value",
-        "to_value",
-        "cseq",
-        "cseq_method",
-        "max_forwards",
-        "content_length",
-        "via_count",
-        "body",
-        "body_start",
-        "raw",
-    ]:
-        facts[key] = getattr(m, key)
-    return facts
 
 
 @pytest.mark.parametrize("path", VALID, ids=name)
@@ -194,3 +142,16 @@ def test_a_stamped_message_and_one_without_its_via_are_what_parsing_gives(raw: b
     assert strip_top_via(stamped) == strip_top_via(m)
     if m.via_count > 1:
         assert parse(strip_top_via(m)).via_count == m.via_count - 1
+
+
+@pytest.mark.parametrize("path", INVALID, ids=name)
+def test_what_is_left_of_a_refused_request_can_be_asked_for(path: Path) -> None:
+    """A To that ended before its URI had the end of another one: found by the fuzz target `message`."""
+    try:
+        parse(path.read_bytes())
+    except PeerError as error:
+        m = error.partial
+        assert m is not None
+        assert m.raw.count(m.to_uri) and m.raw.count(m.from_uri) and len(m.via.value) <= len(m.raw)
+    except (BadResponse, NotSip):
+        pass
