@@ -1,6 +1,7 @@
 """The messages of tests/messages as a test sends them: the top Via names UDP and the place they are sent from."""
 
 import re
+import tomllib
 from pathlib import Path
 
 Place = tuple[str, int]
@@ -8,6 +9,13 @@ Place = tuple[str, int]
 MESSAGES = Path(__file__).parent / "messages"
 FILES = sorted(MESSAGES.glob("*/*.sip"))
 _TOP_VIA = re.compile(rb"(?im)^((?:via|v)[ \t]*:)\s*SIP\s*/\s*[^\s/]+\s*/\s*[^\s;,]+\s+[^\s;,]+")
+
+
+def torture_messages() -> dict[str, bytes]:
+    """The messages of RFC 4475 and RFC 5118 by the ids of their behaviours."""
+    groups = tomllib.loads((MESSAGES.parents[1] / "docs/behaviours.toml").read_text()).values()
+    rows = {name: row["message"] for group in groups for name, row in group.items() if name.startswith(("TOR-", "V6-"))}
+    return {name: stored(message) for name, message in rows.items()}
 
 
 def stored(name: str) -> bytes:

@@ -1,5 +1,6 @@
 """Every file of tests/messages runs: verdict, fields, byte-identical printing, the same as the reference."""
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from compiled_facts import compiled, spans
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import reference
+from torture import torture_messages
 
 from siphon.sip.build import response
 from siphon.sip.draft import Draft
@@ -23,6 +25,9 @@ from siphon.sip.message import (
 )
 
 MESSAGES = Path(__file__).resolve().parents[1] / "messages"
+sys.path.insert(0, str(MESSAGES))
+from generate import MADE  # noqa: E402
+
 LIMITS = ParseLimits()
 VALID = sorted(MESSAGES.glob("valid/*.sip"))
 INVALID = sorted(MESSAGES.glob("invalid/*.sip"))
@@ -34,6 +39,17 @@ def name(path: Path) -> str:
 
 def expectation(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.with_suffix(".toml").read_text())
+
+
+def test_all_messages_of_rfc_4475_and_rfc_5118_are_there() -> None:
+    found = torture_messages()
+    assert [sum(name.startswith(start) for name in found) for start in ("TOR-", "V6-")] == [49, 12]
+    assert len(set(found.values())) == 61
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_message_with_octets_is_what_its_generator_makes(name: str) -> None:
+    assert (MESSAGES / "valid" / f"{name}.sip").read_bytes() == MADE[name]()
 
 
 @pytest.mark.parametrize("path", VALID, ids=name)
