@@ -196,9 +196,9 @@ MUTANTS = [
     ),
     Mutant(
         "a Via of anybody is taken for ours",
-        ENGINE + "ingest.py",
-        "or not self.core.env.identity.is_our_sent_by(",
-        "or not (lambda *_: True)(",
+        ENGINE + "events.py",
+        "forged = self.foreign_via and not",
+        "forged = False and not",
     ),
     Mutant(
         "anybody may cancel",
