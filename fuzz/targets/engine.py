@@ -36,8 +36,9 @@ ends of what it completes."""
 CALLER, STRANGER, PHONE, SECOND = ("192.0.2.9", 5099), ("2001:db8::9", 5060), ("127.0.0.2", 5090), ("127.0.0.3", 5090)
 SOURCES = (CALLER, PHONE, SECOND, STRANGER)
 PASSING = (0.0, 0.0, 0.0, 0.0, 0.6, 0.0, 40.0, 0.0)
-ICMP = 0x20
-"""In the byte before a datagram: bits 0 and 1 the source, bits 2 to 4 the time, this one: ICMP quotes it."""
+ICMP, LATE = 0x20, 0x40
+"""In the byte before a datagram: bits 0 and 1 the source, bits 2 to 4 the time, then: ICMP quotes it. In the first byte
+of an input: the world is the one whose store answers late."""
 
 SCRIPT = """
 from siphon import auth, proxy, registrar
@@ -111,12 +112,13 @@ def saved_table(table: MemoryTable) -> Callable[[], None]:
 def saved_world(world: World) -> list[Callable[[], None]]:
     """One way back for each thing that an input may change."""
     tables = (world.transactions, world.location_table, world.dialogs, world.nonces)
-    now, chance = world.clock.now, world.random.getstate()
+    now, chances = world.clock.now, [(random, random.getstate()) for random in (world.random, world.late) if random]
     timers = [list(worker.timers) for worker in world.workers]
 
     def back() -> None:
         world.clock.now = now
-        world.random.setstate(chance)
+        for random, chance in chances:
+            random.setstate(chance)
         for worker, entries in zip(world.workers, timers, strict=True):
             worker.timers[:] = entries
             worker.ingest.malformed.clear()
@@ -128,9 +130,9 @@ def saved_world(world: World) -> list[Callable[[], None]]:
     return [*(saved_table(table) for table in tables), back]
 
 
-def prepared() -> Bench:
-    """The world in the middle of its work."""
-    world = World(SCRIPT, listen={"udp": ["127.0.0.1:5060", "[::1]:5060"]})
+def prepared(late: bool) -> Bench:
+    """The world in the middle of its work; `late`: over a store that answers late and out of order."""
+    world = World(SCRIPT, listen={"udp": ["127.0.0.1:5060", "[::1]:5060"]}, late=Random(7) if late else None)
     world.resolver.names.update(NAMES)
     bench = Bench(world)
     caller, phone, second = world.agent(*CALLER), world.agent(*PHONE), world.agent(*SECOND)
@@ -211,15 +213,15 @@ class EngineCheck:
     """`slowest` is the CPU of the longest datagram so far, in seconds."""
 
     def __init__(self) -> None:
-        self.bench = prepared()
-        self.world = self.bench.world
+        self.benches = (prepared(False), prepared(True))
+        self.bench = self.benches[0]
         self.slowest = 0.0
-        self.options = self.bench.options
         gc.collect()
         gc.freeze()  # as a worker does: what was loaded is not walked through in the middle of a datagram
 
     def __call__(self, data: bytes) -> None:
         """Every datagram of the input, then an OPTIONS."""
+        self.bench = self.benches[bool(data) and bool(data[0] & LATE)]
         try:
             for part in data.split(SEPARATOR)[:MOST_DATAGRAMS]:
                 if part:
@@ -234,7 +236,12 @@ class EngineCheck:
     def close(self) -> None:
         """The end of the world."""
         gc.unfreeze()
-        self.world.close()
+        for bench in self.benches:
+            bench.world.close()
+
+    @property
+    def world(self) -> World:
+        return self.bench.world
 
     def datagram(self, kind: int, raw: bytes) -> None:
         world, source = self.world, SOURCES[kind & 3]
@@ -274,7 +281,7 @@ class EngineCheck:
     def control(self) -> None:
         """The world still serves."""
         self.world.sent.clear()
-        self.world.deliver(self.options, CALLER)
+        self.world.deliver(self.bench.options, CALLER)
         answers = [send.data[:12] for send in self.world.sent]
         holds(answers == [b"SIP/2.0 200 "], f"an OPTIONS is answered: {answers}")
 
@@ -299,9 +306,12 @@ def read(raw: bytes) -> SipMessage | None:
 
 def seeds() -> list[bytes]:
     """The traffic of the prepared world, every stored message, and pairs of them."""
-    bench = prepared()
-    found = [*bench.taken, *(b"\0" + raw for raw in stored_messages() if len(raw) < 4000)]
-    bench.world.close()
+    found: list[bytes] = []
+    for late in (0, LATE):
+        bench = prepared(bool(late))
+        found += [bytes([data[0] | late]) + data[1:] for data in bench.taken]
+        bench.world.close()
+    found += [b"\0" + raw for raw in stored_messages() if len(raw) < 4000]
     random = Random(2)
     found += [SEPARATOR.join(random.sample(found, 2)) for _ in range(40)]
     return found
