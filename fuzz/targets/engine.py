@@ -112,6 +112,7 @@ def saved_table(table: MemoryTable) -> Callable[[], None]:
 def saved_world(world: World) -> list[Callable[[], None]]:
     """One way back for each thing that an input may change."""
     tables = (world.transactions, world.location_table, world.dialogs, world.nonces)
+    tables += (world.hints, world.limits, world.timers)
     now, chances = world.clock.now, [(random, random.getstate()) for random in (world.random, world.late) if random]
     timers = [list(worker.timers) for worker in world.workers]
 
@@ -121,7 +122,8 @@ def saved_world(world: World) -> list[Callable[[], None]]:
             random.setstate(chance)
         for worker, entries in zip(world.workers, timers, strict=True):
             worker.timers[:] = entries
-            worker.ingest.malformed.clear()
+            worker.ingest.malformed.seen.clear()
+            worker.core.repeats.seen.clear()
             worker.notes.clear()
         world.sent.clear()
         world.lost.clear()
