@@ -114,7 +114,6 @@ class ScriptTimers:
         if name is None:
             return self._set_local(key, at, handler)
         where, version = self.timers.put(Entry(Kind.NAMED, key, name, at))
-        self._local.pop(where, None)
         self._arm(where, version, at)
         return where, version
 
@@ -153,7 +152,6 @@ class ScriptTimers:
         self._own.load([every for every, per_worker in handlers if per_worker])
         for where in self._every:
             self._kept(self._enter, where)
-        self._kept(self._remove_outdated)
         self._kept(self._remove_lost)
         self._next_sweep = self.next_at = 0.0
 
@@ -214,8 +212,10 @@ class ScriptTimers:
             distance = (self.place.index - where[0]) % self.place.count
             self._arm(where, version, at + GRACE_SECS * min(distance, MOST_GRACES))
         if self._sweeps % PRUNE_EVERY == 0:
-            self._local = {w: local for w, local in self._local.items() if self.timers.exists(w, local.version)}
-        for where, local in self._local.items():
+            for where, local in list(self._local.items()):
+                if not self.timers.exists(where, local.version):
+                    self._local.pop(where, None)
+        for where, local in list(self._local.items()):
             self._arm(where, local.version, local.at)
 
     def _arm(self, where: bytes, version: int, at: float) -> None:
@@ -273,7 +273,7 @@ class ScriptTimers:
         every = self._every.get(where)
         if entry.script_version > self._version:
             return  # this worker has not switched yet
-        if every is None:
+        if every is None:  # this version has no such timer
             self.timers.remove(where, version)
             return
         if self._is_spent(entry):
@@ -350,13 +350,6 @@ class ScriptTimers:
                 entry = Entry(Kind.EVERY, every.key, "", at, script_version=self._version)
                 stored = self.timers.write(where, version, entry)
                 self._arm(where, stored, at)
-
-    def _remove_outdated(self) -> None:
-        """Periodic timers that this version does not have."""
-        for where in self.timers.waiting(Kind.EVERY):
-            found = self.timers.load(where) if where not in self._every else None
-            if found is not None and found[1].script_version < self._version:
-                self.timers.remove(where, found[0])
 
     def _remove_lost(self) -> None:
         """LOCAL timers of workers that are gone."""

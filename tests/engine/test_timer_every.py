@@ -167,17 +167,68 @@ def test_a_reload_without_the_timer_ends_it_though_it_runs(make_world: Make) -> 
     assert at.world.timers.stats().records == 0
 
 
-def test_a_new_worker_and_one_that_has_an_older_version_change_nothing(make_world: Make) -> None:
+def test_a_new_worker_changes_nothing(make_world: Make) -> None:
     at = TimerWorld(make_world, TICK.format(10), workers=2)
     at.world.advance(4)
     at.restart(0)
     at.world.advance(7)
     assert at.noted == [(10.0, "tick")]
-    at.reload(TICK.format(20))
+
+
+def test_a_worker_that_has_not_switched_yet_leaves_the_new_timers_alone(make_world: Make) -> None:
+    at = TimerWorld(make_world, TICK.format(10), workers=2)
+    at.world.advance(4)
+    at.reload(TICK.format(1).replace("'tick'", "'new'"))
     at.world.script_version -= 1
-    at.restart(1)
-    at.world.advance(25)
-    assert at.times == [10.0, 31.0]
+    for slot in (0, 1):
+        at.restart(slot)
+    at.world.advance(5)
+    assert at.noted == []
+    for worker in at.world.workers:
+        worker.reload(at.world.script_version + 1)
+    at.world.advance(2)
+    assert set(at.texts) == {"new"}
+
+
+def test_a_timer_that_a_version_lacks_is_forgotten(make_world: Make) -> None:
+    at = TimerWorld(make_world, TICK.format(10))
+    assert at.world.timers.stats().records == 1
+    at.reload()
+    at.world.advance(11)
+    assert at.world.timers.stats().records == 0
+    assert at.noted == []
+
+
+def test_the_interval_of_the_new_code_begins_with_the_reload_though_the_old_runs(make_world: Make) -> None:
+    at = TimerWorld(make_world, LONG.replace("every(1)", "every(60)"))
+    at.world.advance(61)
+    at.reload(LONG.replace("every(1)", "every(10)").replace("'begin'", "'new'"))
+    at.world.advance(12)
+    assert at.noted == [(60.0, "begin"), (62.5, "end"), (71.0, "new")]
+
+
+@pytest.mark.parametrize("what", ["every", "set"])
+def test_of_two_workers_that_read_a_timer_at_the_same_moment_one_runs_it(make_world: Make, what: str) -> None:
+    at = TimerWorld(make_world, TICK.format(5) if what == "every" else "", workers=2)
+    if what == "set":
+        at.do("timer.set('a', 5000, ring)")
+    first, second = (worker.script_timers for worker in at.world.workers)
+    load = first.timers.load
+
+    def load_while_the_other_claims(where: bytes) -> object:
+        found = load(where)
+        first.timers.load = load  # type: ignore[method-assign]
+        second.tick(at.world.clock())
+        return found
+
+    at.world.advance(4.9)
+    first.timers.load = second.timers.load = load  # type: ignore[method-assign]
+    first.timers.load = load_while_the_other_claims  # type: ignore[method-assign,assignment]
+    at.world.clock.advance(0.5)
+    first.tick(at.world.clock())
+    assert len(at.noted) == 1
+    at.world.advance(4)
+    assert len(at.noted) == 1
 
 
 def test_after_a_restart_of_siphond_an_interval_begins(make_world: Make) -> None:
