@@ -58,7 +58,7 @@ def prove(settings: Settings, log: Log) -> Proved:
     except ScriptLoadError as error:
         raise ScriptFault(one_line(settings.script.path, error.what), error.traceback) from None
     warnings = [] if runtime.methods() else [f"{settings.script.path}: no handler of proxy.on_request: all gets 405"]
-    return Proved(runtime.script().sources, warnings)
+    return Proved(runtime.script().sources, warnings + [f"{settings.script.path}: {text}" for text in runtime.warnings])
 
 
 def sources_of(lists: Mapping[str, Sequence[Any]]) -> Sources:

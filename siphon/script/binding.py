@@ -25,6 +25,8 @@ class Binding:
     services: Services
     log: Log | None = None
     script: Script | None = None
+    load_warnings: list[str] | None = None
+    """While a script is loaded: what its author should hear. Each process loads it, one of them tells."""
 
 
 _running: ContextVar[Binding] = ContextVar("siphon_binding")

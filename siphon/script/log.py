@@ -37,6 +37,15 @@ def warn(message: object) -> None:
     target().warn(str(message))
 
 
+def warn_of_script(message: str) -> None:
+    """What the text of a script deserves. While it is loaded it is kept for whoever loads it: all processes do."""
+    bound = binding.find()
+    if bound is None or bound.load_warnings is None:
+        warn(message)
+    elif message not in bound.load_warnings:
+        bound.load_warnings.append(message)
+
+
 def error(message: object) -> None:
     """A line of level error."""
     target().error(str(message))

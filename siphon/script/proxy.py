@@ -64,7 +64,7 @@ class Proxy:
     def on_register_reply(self, function: None = None, /) -> Callable[[ReplyHandler], ReplyHandler]: ...
     def on_register_reply(self, function: Any = None, /) -> Any:
         """Never called: on_reply covers REGISTER."""
-        log.warn("proxy.on_register_reply handlers are never called: on_reply covers REGISTER")
+        log.warn_of_script("proxy.on_register_reply handlers are never called: on_reply covers REGISTER")
         return _bare("proxy.on_register_reply", function)
 
     def sanity_check(self, request: Request) -> bool:

@@ -49,6 +49,8 @@ class Runtime:
         self._scripts: dict[int, Script] = {}
         self._bindings: dict[int, Binding] = {}
         self._current = 0
+        self.warnings: list[str] = []
+        """What the author of the script that was loaded last should hear."""
         self._dispatch = Dispatch()
         binding.bind(Binding(settings, services, log))
 
@@ -64,8 +66,10 @@ class Runtime:
         wanted = self._current + 1 if version is None else version
         where = self.settings.script.path if path is None else path
         context = copy_context()
-        context.run(binding.enter, Binding(self.settings, self.services, self.log))
+        warnings: list[str] = []
+        context.run(binding.enter, Binding(self.settings, self.services, self.log, load_warnings=warnings))
         script = context.run(load_script, where, self.settings.script.include_paths, wanted, sources)
+        self.warnings = warnings
         self._keep(script)
         return wanted
 

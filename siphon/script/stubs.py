@@ -59,7 +59,6 @@ class Stub:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._warned = False
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__"):
@@ -69,9 +68,7 @@ class Stub:
         return Unavailable(f"{self._name}.{attribute}")
 
     def _event(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._warned:
-            self._warned = True
-            script_log.warn(f"{self._name} is not offered by siphond: its handlers are never called")
+        script_log.warn_of_script(f"{self._name} is not offered by siphond: its handlers are never called")
         if len(args) == 1 and callable(args[0]) and not kwargs:
             return args[0]
         return lambda function: function

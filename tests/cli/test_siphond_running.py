@@ -196,3 +196,14 @@ def test_under_systemd_lines_carry_priorities(site):
     os.close(writing)
     with os.fdopen(reading) as journal:
         assert all(re.match(r"<3>\d{4}-\d\d-\d\dT\S+ error main - ", text) for text in journal)
+
+
+def test_what_a_script_deserves_to_hear_is_logged_once_an_instance_and_once_a_reload(site):
+    stub = "from siphon import b2bua\n@b2bua.on_invite\ndef never(call): ...\n"
+    site.script.write_text(site.script.read_text() + stub + stub.replace("invite", "bye"))
+    site.start()
+    warning = "b2bua is not offered by siphond: its handlers are never called"
+    assert site.text().count(warning) == 1
+    site.siphonctl("reload")
+    site.until(lambda: site.text().count("script.loaded") == 3)
+    assert site.text().count(warning) == 2
