@@ -127,3 +127,23 @@ def test_a_handler_that_blocks_its_worker_is_killed_after_the_stall_limit_and_ru
     do(proxy, "timer.set('x', 100, block)")
     until(lambda: "timer.given_up" in proxy.log(), 30, "the end of the attempts")
     assert len(re.findall(" began x", proxy.log())) == 3
+
+
+def test_a_handler_in_a_thread_sets_timers_that_keep_their_time(siphond: Make) -> None:
+    proxy = siphond(workers=2, script=SCRIPT)
+    text = proxy.configuration.read_text()
+    proxy.configuration.write_text(text.replace("[script]", "[script]\nsync_pool_size = 2"))
+    proxy.start()
+    for number in range(8):
+        do(proxy, f"timer.set('k{number}', 400, ring); log.info('set k{number}')")
+    until(lambda: len(re.findall(r" rang k", proxy.log())) == 8, 10, "all timers")
+    late = sorted(lines(proxy, f"rang k{n}")[0][0] - lines_set(proxy, n) for n in range(8))
+    assert late[0] > 0.39
+    assert late[4] < 0.7, "half of them at least, whatever else the machine does"
+
+
+def lines_set(proxy: Siphond, number: int) -> float:
+    """When a timer was set."""
+    found = re.search(rf"T(\d+):(\d+):([\d.]+)Z info w\d \S+ set k{number}$", proxy.log(), re.M)
+    assert found is not None
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
