@@ -61,8 +61,8 @@ def _put_message(outcome: Outcome, request: Request) -> None:
 
 
 def _complete(answer: Answer, request: Request, allow: list[str]) -> None:
-    """Headers that an answer copies from the request, those of a 2xx to OPTIONS, and the Contact of a reliable
-    provisional, to which its PRACK is sent (RFC 3261 §12.1.1); what the script queued stands."""
+    """Headers that an answer copies from the request, those of a 2xx to OPTIONS, and the Contact of a 101-299 to an
+    INVITE: what begins a dialog must have one (RFC 3261 §12.1.1). What the script queued stands."""
     for name in request._copied or ():
         value = request.get_header(name)
         if value is not None:
@@ -70,7 +70,7 @@ def _complete(answer: Answer, request: Request, allow: list[str]) -> None:
     defaults: list[tuple[str, str]] = []
     if request.method == "OPTIONS" and 200 <= answer.status < 300:
         defaults = [("Allow", ", ".join(allow)), ("Accept", "*/*"), ("Supported", "path")]
-    elif not answer.reliable:
+    elif request.method != "INVITE" or not 100 < answer.status < 300:
         return
     context = request._context
     names = [name.lower() for name, _ in answer.headers] + [name.lower() for _, name, _ in request._reply_edits or ()]

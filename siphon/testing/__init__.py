@@ -5,5 +5,6 @@ simulated, sim_store, faults, handlers, names a world whose workers die, stand s
 wire, peer, caller, callee, asker             a bad network and the user agents on it
 routing, scenario                             what is called how: drawn from a seed
 invariants, records, verdict, ladder          what must hold, and what is printed when it does not
+reliable                                      the same of reliable provisionals and PRACK
 run, sim                                      one seed; many: python -m siphon.testing.sim --seeds N --from K
 """

@@ -49,6 +49,23 @@ def test_reliable_needs_100rel_from_the_sender(tmp_path, headers, reliable):
     assert outcome.provisionals[0].reliable is reliable
 
 
+@pytest.mark.parametrize("code", [180, 183, 200])
+def test_what_begins_a_dialog_has_a_contact_unless_the_script_sets_one(tmp_path, code):
+    def answers(more=""):
+        outcome = run(tmp_path, f"request.reply({code}){more}", sip("INVITE", "sip:b@h"))
+        return outcome, outcome.action or outcome.provisionals[0]
+
+    assert header(answers()[1], "Contact").startswith("<sip:")
+    outcome, answer = answers("\nrequest.set_reply_header('m', '<sip:me@192.0.2.9>')")
+    assert header(answer, "Contact") is None and outcome.reply_edits == [("set", "m", "<sip:me@192.0.2.9>")]
+
+
+@pytest.mark.parametrize(("method", "code"), [("INVITE", 100), ("INVITE", 404), ("MESSAGE", 200)])
+def test_what_begins_no_dialog_gets_no_contact(tmp_path, method, code):
+    outcome = run(tmp_path, f"request.reply({code})", sip(method, "sip:b@h"))
+    assert header(outcome.action or outcome.provisionals[0], "Contact") is None
+
+
 def test_reply_edits_are_queued_before_or_after_arming_in_order(tmp_path):
     code = "request.set_reply_header('X', '1')\nrequest.reply(200, 'OK')\nrequest.add_reply_header('X', '2')"
     assert run(tmp_path, code).reply_edits == [("set", "X", "1"), ("add", "X", "2")]
