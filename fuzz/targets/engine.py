@@ -111,8 +111,8 @@ def saved_table(table: MemoryTable) -> Callable[[], None]:
 
 def saved_world(world: World) -> list[Callable[[], None]]:
     """One way back for each thing that an input may change."""
-    tables = (world.transactions, world.location_table, world.dialogs, world.nonces)
-    tables += (world.hints, world.limits, world.timers)
+    tables = [world.transactions, world.location_table, world.dialogs, world.nonces]
+    tables += [world.hints, world.limits, world.timers]
     now, chances = world.clock.now, [(random, random.getstate()) for random in (world.random, world.late) if random]
     timers = [list(worker.timers) for worker in world.workers]
 
