@@ -13,7 +13,7 @@ _TOP_VIA = re.compile(rb"(?im)^((?:via|v)[ \t]*:)\s*SIP\s*/\s*[^\s/]+\s*/\s*[^\s
 
 def torture_messages() -> dict[str, bytes]:
     """The messages of RFC 4475 and RFC 5118 by the ids of their behaviours."""
-    groups = tomllib.loads((MESSAGES.parents[1] / "docs/behaviours.toml").read_text()).values()
+    groups = tomllib.loads((MESSAGES.parents[1] / "tests/conformance.toml").read_text()).values()
     rows = {name: row["message"] for group in groups for name, row in group.items() if name.startswith(("TOR-", "V6-"))}
     return {name: stored(message) for name, message in rows.items()}
 

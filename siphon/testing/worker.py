@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 SILENT = 1000
 """Threshold of the log of a worker that has died in a handler: for the script that was an exception."""
+LOG_LEVEL = "error"
+"""Of what virtual workers write to standard error."""
 SECRET = b"a secret that all virtual workers share"
 
 
@@ -164,7 +166,7 @@ class VirtualWorker:
         signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
         self.aio = VirtualLoop(world.clock)
         services = self._services(keys, signer)
-        self.log = Log("error", file="stderr", process="virtual")
+        self.log = Log(LOG_LEVEL, file="stderr", process="virtual")
         self.runtime = ScriptOnce(settings, services, self.aio, self.log)
         self.runtime.load(version=world.script_version)
         self.store = world.store_of(self)

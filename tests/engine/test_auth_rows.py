@@ -125,9 +125,9 @@ def test_sec_15_a_user_who_is_authenticated_cannot_touch_the_bindings_of_another
     bob, mallory = world.agent("192.0.2.1"), world.agent("192.0.2.2")
     register(bob, registration_credentials(registration_challenge(bob)))
     assert bob.statuses == [401, 200]
-    for contact in ("Contact: <sip:mallory@192.0.2.2>", "Contact: *\nExpires: 0", ""):
+    for cseq, contact in enumerate(("Contact: <sip:mallory@192.0.2.2>", "Contact: *\nExpires: 0", ""), 2):
         line = registration_credentials(registration_challenge(mallory, "bob"), "alice")
-        text = mallory.request("REGISTER", "sip:example.com", call_id="m", cseq=2, to=BOB, headers=line)
+        text = mallory.request("REGISTER", "sip:example.com", call_id="m", cseq=cseq, to=BOB, headers=line)
         kept = "\n".join(part for part in text.split("\n") if not part.startswith("Contact: <sip:192"))
         mallory.send(kept.replace("Content-Length", f"{contact}\nContent-Length".lstrip("\n")))
         assert mallory.last.status == 403 and not mallory.last.has("Contact")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from siphon.config.log import Log
 from siphon.config.testing import settings_for_tests
 from siphon.engine.counters import Counter
 from siphon.services.store import StoreError
@@ -217,7 +216,7 @@ def test_shared_27_after_its_worker_was_restarted_a_transaction_runs_in_the_curr
 def test_shared_27_a_callback_whose_name_is_gone_is_logged_and_counts_as_not_given(
     make_world: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("siphon.testing.worker.QUIET", Log("warn", file="stderr"))
+    monkeypatch.setattr("siphon.testing.worker.LOG_LEVEL", "warn")
     world, seen = versions(make_world, 2, last="called_back->renamed")
     assert seen == [b"3", None]
     assert "siphon_user_script:called_back is not in version 3" in capfd.readouterr().err

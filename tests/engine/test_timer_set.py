@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from timer_world import TimerWorld
 
-from siphon.config.log import Log
 from siphon.testing.world import World
 
 Make = Callable[..., World]
@@ -157,7 +156,7 @@ def test_a_timer_survives_a_reload_and_runs_the_new_code(make_world: Make) -> No
 def test_a_handler_that_the_new_code_lacks_is_logged_and_dropped(
     make_world: Make, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siphon.testing.worker.QUIET", Log("warn", file="stderr"))
+    monkeypatch.setattr("siphon.testing.worker.LOG_LEVEL", "warn")
     at = TimerWorld(make_world)
     at.do("timer.set('a', 5000, ring)")
     at.reload(without="def ring(key):\n    NOTED.append(key)\n")

@@ -60,9 +60,10 @@ def test_the_programs_that_the_package_names_exist():
 
 
 def commands_of(path: Path) -> list[str]:
-    """The command lines of a document's indented and fenced blocks of shell."""
-    blocks = re.findall(r"^```(?:sh|console|shell)?\n(.*?)^```", path.read_text(), re.M | re.S)
-    return [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines() if line.strip()]
+    """The command lines of a document's fenced blocks of shell."""
+    blocks = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", path.read_text(), re.M | re.S)
+    lines = [line for kind, block in blocks if kind in ("", "sh", "console", "shell") for line in block.splitlines()]
+    return [line.strip().removeprefix("$ ") for line in lines if line.strip()]
 
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
