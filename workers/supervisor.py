@@ -57,8 +57,19 @@ def log_to_stderr(level: str, event: str, **fields: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """A helper with an application of its own. It is no part of the crew: it has no sockets and no deadlines, so nobody
+    serves its slot while it is down. `wanted()` is asked at the start and after each reload; once there, it stays."""
+
+    name: str
+    make_application: Callable[[], Application]
+    wanted: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last.
+    """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last, `extras`
+    those before it, the first of them the highest.
 
     `has_work(slot)` says whether an earlier run has left deadlines in a slot. What `validate()` gives in a scratch
     process is given to `accepted()` here and sent to all processes.
@@ -69,6 +80,7 @@ class Options:
     drain_secs: float = 30.0
     handler_stall_abort_secs: float = 30.0
     helper: bool = True
+    extras: Sequence[Extra] = ()
     batch: int = 32
     stale_after: float = 4.0
     keep_stale: Callable[[bytes], bool] | None = None
@@ -95,6 +107,7 @@ class Child:
     name: str
     is_helper: bool
     watch: Watch
+    make_application: Callable[[], Application]
     pid: int = 0
     channel: Channel | None = None
     spawned: float = 0.0
@@ -119,13 +132,14 @@ class Supervisor:
         self.make_application = make_application
         self.options = options
         self.log = options.log
-        if options.count + bool(options.helper) > options.slot_count:
+        if options.count + bool(options.helper) + len(options.extras) > options.slot_count:
             raise ValueError(f"{options.count} workers do not fit into {options.slot_count} slots")
         self.crew = crew_of(slots, options.slot_count, options.count, options.helper, options.has_work)
         self.ledgers = mmap.mmap(-1, max(4, 4 * len(listeners) * options.count))
         self.children = [self.new_child(index) for index in range(options.count)]
         if self.crew.helper is not None:
             self.children.append(self.new_child(self.crew.helper))
+        self.hire()
         self.selector = selectors.DefaultSelector()
         self.state = State.RUNNING
         self.announced = False
@@ -143,7 +157,15 @@ class Supervisor:
     def new_child(self, slot: int) -> Child:
         is_helper = slot == self.crew.helper
         name = "helper timer" if is_helper else f"worker {slot + 1}/{self.options.count}"
-        return Child(slot, name, is_helper, Watch(self.options.handler_stall_abort_secs))
+        return Child(slot, name, is_helper, Watch(self.options.handler_stall_abort_secs), self.make_application)
+
+    def hire(self) -> None:
+        """Extras that are wanted and not there yet."""
+        for number, extra in enumerate(self.options.extras):
+            slot = self.options.slot_count - 2 - number
+            if all(child.slot != slot for child in self.children) and extra.wanted():
+                watch = Watch(self.options.handler_stall_abort_secs)
+                self.children.append(Child(slot, f"helper {extra.name}", True, watch, extra.make_application))
 
     def run(self) -> int:
         """Returns 0 after a stop that was asked for. Runs in the main thread."""
@@ -181,15 +203,18 @@ class Supervisor:
                 child.watch.reset()
         self.last_tick = now
         self.respawn(now)
-        states = self.crew.read(self.slots)
+        states = self.read_states()
         self.watch_hearts(states, now)
         if self.watch_sockets(states, now):
-            states = self.crew.read(self.slots)
+            states = self.read_states()
         self.wake_adopters(states)
         self.follow_scratch(now)
         self.follow_stop(now)
         self.feed_watchdog(now)
         self.quiet = self.is_quiet(states)
+
+    def read_states(self) -> dict[int, SlotState]:
+        return {**self.crew.read(self.slots), **{child.slot: self.slots.read(child.slot) for child in self.children}}
 
     def is_quiet(self, states: Mapping[int, SlotState]) -> bool:
         waited_for = self.state is not State.RUNNING or self.scratch is not None
@@ -261,7 +286,7 @@ class Supervisor:
             slots=self.slots,
             outbox=make_outbox(self.listeners, child.slot),
         )
-        application = self.make_application()
+        application = child.make_application()
         application.started(context)
         loop = WorkerLoop(context, application, self.listeners, self.ledger, control, self.loop_options(), self.log)
         if self.payload is not None:
@@ -415,6 +440,7 @@ class Supervisor:
             for child in self.children:
                 if child.pid and not self.tell(child, Message.RELOAD, scratch.payload):
                     self.log("error", f"{child.name} could not be told to reload", pid=child.pid)
+            self.hire()
             self.log("info", "reloaded")
         self.options.notifier.ready()
         if self.reload_wanted:

@@ -30,13 +30,15 @@ from siphon.config.log import Log
 from siphon.config.settings import Settings
 from siphon.config.version import VERSION
 from siphon.engine.application import Engine
+from siphon.engine.changes import KIND as ON_CHANGE
+from siphon.engine.changes import Changes
 from siphon.engine.shared import Shared
-from siphon.engine.wakes import Wakes
+from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
 from workers.application import WorkerContext
 from workers.scratch import Refused
 from workers.sockets import AddressInUse, CannotListen, open_listeners
-from workers.supervisor import Options, Supervisor
+from workers.supervisor import Extra, Options, Supervisor
 
 
 def serve(path: Path, settings: Settings, fresh: bool = False, workers: int | None = None) -> int:
@@ -95,8 +97,21 @@ class Worker(Engine):
             self.watch()
 
 
+class EventsHelper(Changes):
+    """The helper that runs on_change, with what belongs to a process of this program."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "events"
+        super().started(context)
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.switch(*good)
+
+
 class Instance:
-    """The supervisor's side."""
+    """The supervisor's side. `tells_changes`: this script, or one before it, has handlers of registrar.on_change."""
 
     def __init__(
         self, path: Path, settings: Settings, log: Log, fresh: bool = False, workers: int | None = None
@@ -113,6 +128,8 @@ class Instance:
             self.log.warn(f"configuration: {problem}")
         sources = self.require_script()
         with ExitStack() as stack:
+            self.wake = Wake()
+            stack.callback(self.wake.close)
             shared = stack.enter_context(self.shared_state())
             stack.callback(shared.wakes.close)
             listeners = self.listeners()
@@ -140,6 +157,7 @@ class Instance:
             raise Refusal(Exit.CONFIGURATION, fault.line) from None
         for warning in proved.warnings:
             self.log.warn(f"script: {warning}")
+        self.tells_changes = ON_CHANGE in proved.kinds
         return proved.sources
 
     @contextmanager
@@ -155,6 +173,7 @@ class Instance:
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
             require_room(settings)
             shared = self.tables(boot, fresh, secret)
+            self.lock = lock
             directory.describe(lock, self.facts())
             yield shared
         finally:
@@ -168,6 +187,7 @@ class Instance:
             "configuration": str(self.path.absolute()),
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
+            "helpers": ["timer", "events"] if self.tells_changes else ["timer"],
         }
 
     def tables(self, boot: bytes, fresh: bool, secret: bytes) -> Shared:
@@ -188,7 +208,7 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        return Shared(slots=slots, secret=secret, wakes=Wakes(SLOTS), **made)
+        return Shared(slots=slots, secret=secret, wakes=Wakes(SLOTS), changes=self.wake, **made)
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings
@@ -215,9 +235,17 @@ class Instance:
         good = self.base
         return Worker(good.settings, self.shared, self.log, good.version, good.sources)
 
+    def make_events(self) -> Changes:
+        """As make_application, for the helper that runs on_change."""
+        good = self.base
+        return EventsHelper(good.settings, self.shared, self.log, good.version, good.sources)
+
     def accept(self, payload: bytes) -> None:
         """After a reload, in the supervisor."""
         self.base, self.latest = self.latest, unpacked(payload)
+        if not self.tells_changes and ON_CHANGE in reload.kinds_of(payload):
+            self.tells_changes = True
+            directory.describe(self.lock, self.facts())
         self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
     def options(self) -> Options:
@@ -227,6 +255,7 @@ class Instance:
             slot_count=SLOTS,
             drain_secs=settings.server.drain_secs,
             handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
+            extras=[Extra("events", self.make_events, lambda: self.tells_changes)],
             keep_stale=is_response,
             has_work=lambda slot: bool(self.shared.transactions.owned(slot)),
             validate=self.validate,
@@ -258,7 +287,7 @@ class Instance:
             self.log.warn(f"configuration: {problem}")
         for warning in proved.warnings:
             self.log.warn(f"script: {warning}")
-        return reload.pack(fresh, self.latest.version + 1, proved.sources)
+        return reload.pack(fresh, self.latest.version + 1, proved.sources, proved.kinds)
 
 
 def is_response(datagram: bytes) -> bool:

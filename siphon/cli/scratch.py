@@ -20,10 +20,12 @@ _LINE = re.compile(r"line (\d+): ")
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A script that loads: what it was made of, and what an administrator should hear about it."""
+    """A script that loads: what it was made of, what an administrator should hear about it, and the kinds of handlers
+    that it has."""
 
     sources: Sources
     warnings: list[str]
+    kinds: list[str]
 
 
 class ScriptFault(Exception):
@@ -43,7 +45,7 @@ def try_script(settings: Settings, limit: float = LIMIT_SECS) -> Proved:
     found = json.loads(answer)
     if found["line"]:
         raise ScriptFault(found["line"], found["traceback"])
-    return Proved(sources_of(found["sources"]), found["warnings"])
+    return Proved(sources_of(found["sources"]), found["warnings"], found["kinds"])
 
 
 def prove(settings: Settings, log: Log) -> Proved:
@@ -58,7 +60,8 @@ def prove(settings: Settings, log: Log) -> Proved:
     except ScriptLoadError as error:
         raise ScriptFault(one_line(settings.script.path, error.what), error.traceback) from None
     warnings = [] if runtime.methods() else [f"{settings.script.path}: no handler of proxy.on_request: all gets 405"]
-    return Proved(runtime.script().sources, warnings + [f"{settings.script.path}: {text}" for text in runtime.warnings])
+    warnings += [f"{settings.script.path}: {text}" for text in runtime.warnings]
+    return Proved(runtime.script().sources, warnings, runtime.script().kinds)
 
 
 def sources_of(lists: Mapping[str, Sequence[Any]]) -> Sources:
@@ -86,7 +89,9 @@ def _load(settings: Settings) -> bytes:
         proved = prove(settings, Log("warn", file="stderr", process="check"))
     except ScriptFault as fault:
         return json.dumps({"line": fault.line, "traceback": fault.traceback}).encode()
-    return json.dumps({"line": "", "sources": proved.sources, "warnings": proved.warnings}).encode()
+    return json.dumps(
+        {"line": "", "sources": proved.sources, "warnings": proved.warnings, "kinds": proved.kinds}
+    ).encode()
 
 
 def _hide_standard_output() -> None:

@@ -16,7 +16,7 @@ from shm.table import SharedMemoryError, Table
 from siphon.cli import directory
 from siphon.cli.memory import SLOTS_FILE
 from siphon.engine.counters import Counter
-from siphon.services.location.location import OWNER as ADDRESSES_OF_RECORD
+from siphon.services.location.records import BOUND, CHANGED
 from workers.application import Counter as ProcessCounter
 from workers.application import Flag
 from workers.net import boottime
@@ -79,7 +79,8 @@ def read(path: Path) -> Status | None:
         process(slots, index, f"worker {index + 1}", now) for index in range(min(facts["workers"], len(slots)))
     ]
     workers_beat = all(p.beats for p in processes)
-    processes.append(process(slots, len(slots) - 1, "timer", now))
+    for number, name in enumerate(facts.get("helpers", ["timer"])):
+        processes.append(process(slots, len(slots) - 1 - number, name, now))
     tables = {name: view(path / name) for name in TABLES}
     return Status(
         instance=facts["instance"],
@@ -146,7 +147,7 @@ def records(table: Table | None) -> int:
 def registered(table: Table | None) -> int:
     """Addresses of record with a live binding: their records carry the end of the last one as deadline."""
     wall = time.time()
-    return sum(until > wall for _, _, until in table.owned(ADDRESSES_OF_RECORD)) if table else 0
+    return sum(until > wall for owner in (BOUND, CHANGED) for _, _, until in table.owned(owner)) if table else 0
 
 
 def facts_of(table: Table | None) -> dict[str, int] | None:

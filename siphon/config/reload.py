@@ -25,10 +25,18 @@ def fixed_changes(old: Settings, new: Settings) -> list[str]:
     return changed
 
 
-def pack(settings: Settings, script_version: int, sources: Mapping[str, Sequence[object]]) -> bytes:
-    """Settings, the number of the script version that goes with them, and its sources by module."""
+def pack(
+    settings: Settings, script_version: int, sources: Mapping[str, Sequence[object]], kinds: Sequence[str] = ()
+) -> bytes:
+    """Settings, the number of the script version that goes with them, its sources by module, and the kinds of handlers
+    that it has."""
     content = {"script_version": script_version, "settings": settings.model_dump(mode="json"), "sources": sources}
-    return json.dumps(content).encode()
+    return json.dumps({**content, "kinds": list(kinds)}).encode()
+
+
+def kinds_of(payload: bytes) -> list[str]:
+    """The kinds of handlers of the script in it."""
+    return [str(kind) for kind in json.loads(payload)["kinds"]]
 
 
 def unpack(payload: bytes) -> tuple[Settings, int, dict[str, list[Any]]]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from siphon.config.log import INFO, WARN, Log
 from siphon.config.settings import Auth, Settings
+from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
@@ -27,6 +28,7 @@ from siphon.engine.keys import Keys
 from siphon.engine.memory import MemoryUse
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
+from siphon.engine.services import services_of
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
@@ -34,11 +36,9 @@ from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
-from siphon.services.digest import DigestVerifier, Fetch, RemoteSecrets, http_fetch
+from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
-from siphon.services.limits import LiveTransactions, Windows
-from siphon.services.location import Location
-from siphon.services.merged import MergedRequests
+from siphon.services.limits import LiveTransactions
 from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits
@@ -51,6 +51,8 @@ EXPIRE_EVERY = 1.0
 EXPIRE_LIMIT = 20_000
 SWEEP_EVERY = 30.0
 """Seconds between two sweeps of the location table (API 11.3); bindings are invisible from their second on."""
+SWEEP_LIMIT = 1000
+"""Records of one sweep: about 30 ms; while there are more, one follows every EXPIRE_EVERY."""
 STALLED_SECS = 0.05
 LOOK_AGAIN_SECS = 0.1
 """A helper that served our records may commit one more before it sees that we are back: they are armed once more."""
@@ -137,7 +139,7 @@ class Engine:
         self._take_up(boottime())
         self.script_timers = self.services.timers = self._timers(keys, chance.random)
         self.script_timers.load()
-        self._warn_of_idle_handlers()
+        self._keep_events()
         gc.collect()
         gc.freeze()
 
@@ -210,8 +212,8 @@ class Engine:
         if self.context.is_helper and now >= self.next_expiry:
             self.next_expiry = now + EXPIRE_EVERY
             if now >= self.next_sweep:
-                self.next_sweep = now + SWEEP_EVERY
-                self.services.location.sweep(time.time())
+                gone = self.services.location.sweep(time.time(), SWEEP_LIMIT)
+                self.next_sweep = now + (SWEEP_EVERY if len(gone) < SWEEP_LIMIT else 0.0)
             self.shared.expire(now, time.time(), EXPIRE_LIMIT)
         if self.core.retry:
             return now + 0.001
@@ -238,6 +240,7 @@ class Engine:
             self.runtime.load(settings.script.path, version, sources)
             self.script_timers.load()
             gc.freeze()
+        self._keep_events()
         self.handlers.configure(settings, self.services)
         self.resolver.configure(settings.dns, families_of(self.identity))
         fresh = self._environment(keys)
@@ -254,23 +257,12 @@ class Engine:
     # ----------------------------------------------------------------------------------------------------------
 
     def _services(self, keys: Keys) -> Services:
-        digest = DigestVerifier(
-            self.settings.auth, keys.nonce_secrets, self.shared.nonces, keys.table, is_local=self.identity.is_local
-        )
-        location = Location(self.shared.location, self.identity, self.settings, keys.table)
-        return Services(
-            location=location,
-            digest=digest,
-            secrets=self.secrets if self.settings.auth.backend == "http" else None,
-            signer=self.signer,
-            identity=self.identity,
-            merged=MergedRequests(self.shared.hints, keys.table, timing_of(self.settings).long, time.time),
-            instance_id=self.settings.server.instance_id,
-            enum=Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000),
-            send_request=self._send_request,
-            memory_used_pct=self.memory.percent,
-            limiter=Windows(self.shared.limits, keys.table).admit,
-        )
+        services = services_of(self.settings, self.shared, self.identity, self.signer, keys)
+        services.secrets = self.secrets if self.settings.auth.backend == "http" else None
+        services.enum = Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000)
+        services.send_request = self._send_request
+        services.memory_used_pct = self.memory.percent
+        return services
 
     def _environment(self, keys: Keys) -> Environment:
         return Environment(
@@ -329,11 +321,9 @@ class Engine:
     def _report_no_secret(self, why: str) -> None:
         self.log.often(WARN, "auth.http.no_answer", 2, reason=why)
 
-    def _warn_of_idle_handlers(self) -> None:
-        """Handlers that this release accepts and does not run are named once an instance."""
-        for kind in ("registrar.on_change",):
-            if self.context.is_helper and self.runtime.handlers(kind):
-                self.log.warn(f"script: handlers of {kind} are accepted but not run by this release")
+    def _keep_events(self) -> None:
+        """What happens to bindings is stored only for a script that wants to be told."""
+        self.services.location.tell = self.shared.changes.tell if self.runtime.handlers(ON_CHANGE) else None
 
     def _limits(self) -> ParseLimits:
         limits = self.settings.limits

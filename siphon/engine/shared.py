@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shm.slots import Slots
 from shm.table import SlotTaken, Table
-from siphon.engine.wakes import Wakes
+from siphon.engine.wakes import Wake, Wakes
 
 TRIES = 50
 PAUSE_SECS = 0.01
@@ -29,6 +29,9 @@ class Shared:
     limits: Table
     secret: bytes
     wakes: Wakes
+    """Tells a process of an end that it waits for."""
+    changes: Wake
+    """Tells the helper that runs on_change which addresses of record have changed."""
 
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""

@@ -1,47 +1,64 @@
-"""A pipe for each slot, made before fork: other processes write the key of a record that a process waits for.
+"""Keys on their way from any process to one that waits for them: pipes, made before fork; nobody waits for a pipe.
 
 A key has 16 bytes, so a write is whole or not at all (PIPE_BUF) and a writer that is killed leaves no half of one. A
-pipe that is full, or whose reader has died, swallows the hint: the waiter looks by itself (siphon/engine/sending.py).
-Every process inherits all pipes and reads its own slot's only.
+key that does not fit is dropped, and one that was read is lost with its reader: what they say is a hint, and who waits
+looks by itself a little later (siphon/engine/sending.py, siphon/engine/changes.py). Every process inherits all pipes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 
 KEY_BYTES = 16
-READ_BYTES = 256 * KEY_BYTES
+READ_KEYS = 512
+
+
+class Wake:
+    """One pipe: both ends. Whoever made it closes it."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def tell(self, key: bytes) -> None:
+        """Say that this record is worth a look."""
+        with suppress(BlockingIOError):
+            os.write(self.writing, key)
+
+    def keys(self) -> list[bytes]:
+        """What has been said since; at most READ_KEYS at a time."""
+        try:
+            data = os.read(self.reading, READ_KEYS * KEY_BYTES)
+        except BlockingIOError:
+            return []
+        return [data[at : at + KEY_BYTES] for at in range(0, len(data), KEY_BYTES)]
+
+    def close(self) -> None:
+        """Both ends."""
+        os.close(self.reading)
+        os.close(self.writing)
 
 
 class Wakes:
-    """The pipes of an instance."""
+    """A pipe for each slot of an instance; a process reads its own slot's only."""
 
     def __init__(self, slots: int) -> None:
-        self._pipes = [os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) for _ in range(slots)]
+        self._pipes = [Wake() for _ in range(slots)]
 
     def reader(self, slot: int) -> int:
         """The descriptor that is readable when somebody has woken the slot."""
-        return self._pipes[slot][0]
+        return self._pipes[slot].reading
 
     def wake(self, slot: int, key: bytes) -> None:
         """Give the slot a hint; never waits."""
         if slot < len(self._pipes):
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._pipes[slot][1], key)
+            self._pipes[slot].tell(key)
 
-    def read(self, slot: int) -> Iterator[bytes]:
+    def read(self, slot: int) -> list[bytes]:
         """The keys that have come, at most a batch of them."""
-        try:
-            data = os.read(self._pipes[slot][0], READ_BYTES)
-        except BlockingIOError:
-            return
-        for start in range(0, len(data) - KEY_BYTES + 1, KEY_BYTES):
-            yield data[start : start + KEY_BYTES]
+        return self._pipes[slot].keys()
 
     def close(self) -> None:
         """Close all of them."""
-        for pair in self._pipes:
-            for descriptor in pair:
-                os.close(descriptor)
+        for pipe in self._pipes:
+            pipe.close()

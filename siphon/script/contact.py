@@ -17,11 +17,13 @@ _OWN_PARAMS = ("+sip.instance", "reg-id")
 class Contact:
     """A binding of an address of record, as it was at the look-up; `str()` is its URI."""
 
-    __slots__ = ("_binding", "_services", "_wall", "uri")
+    __slots__ = ("_binding", "_elsewhere", "_services", "_wall", "uri")
     kind = "ue"
 
-    def __init__(self, binding: Binding, services: Services, wall: float) -> None:
+    def __init__(self, binding: Binding, services: Services, wall: float, *, elsewhere: bool = False) -> None:
+        """`elsewhere`: this process has no sockets, so no binding is local to it."""
         self.uri = binding.uri
+        self._elsewhere = elsewhere
         self._binding = binding
         self._services = services
         self._wall = wall
@@ -69,7 +71,9 @@ class Contact:
 
     @property
     def is_local(self) -> bool:
-        """Whether the binding can be reached over `flow` from here."""
+        """Whether the binding can be reached over `flow` from here; False in on_change."""
+        if self._elsewhere:
+            return False
         epoch = self._binding.epoch
         return self.listener is not None or (bool(epoch) and epoch == self._services.instance_id)
 

@@ -22,11 +22,10 @@ class Services:
     `location` is siphon.services.location.location.Location, `digest` siphon.services.digest.verifier.DigestVerifier,
     `signer` siphon.forwarding.routes.RouteSigner (None: routes are not signed), `identity` that of siphon.sip.identity.
     `merged` is siphon.services.merged.MergedRequests (None: nobody looks for merged requests). `instance_id` is the
-    start id of this instance, the location's `epoch`. `on_change(aor, events)` is told what save() and remove() did.
-    `limiter(source, window_secs, max_requests, transaction_id, now)` answers True within the limit
-    (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers. `send_request(own)` sends an
-    OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets of
-    siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
+    start id of this instance, the location's `epoch`. `limiter(source, window_secs, max_requests, transaction_id, now)`
+    answers True within the limit (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers.
+    `send_request(own)` sends an OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets
+    of siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
     transaction at hand (epoch seconds).
     """
 
@@ -39,7 +38,6 @@ class Services:
     instance_id: str = ""
     timers: Any = None
     limiter: Callable[[str, float, int, bytes, float], bool] | None = None
-    on_change: Callable[[str, Any], None] | None = None
     enum: Enum | None = None
     send_request: Callable[[OwnRequest], Sending] | None = None
     memory_used_pct: Callable[[], int] | None = None

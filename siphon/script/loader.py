@@ -77,6 +77,11 @@ class Script:
         """The handlers of a kind in the order of registration."""
         return self._by_kind.get(kind, ())
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of which there are handlers."""
+        return sorted(self._by_kind)
+
     def request_handlers(self, method: str) -> tuple[Handler, ...]:
         """The on_request handlers that match a method."""
         found = self._by_method.get(method)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import dropwhile
 from typing import Any, TypeVar, overload
 
+from siphon.forwarding.routes import names_us
 from siphon.script import binding, text
 from siphon.script.contact import Contact
 from siphon.script.context import Services
@@ -14,9 +17,9 @@ from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
-from siphon.services.location.aor import address_of_record_of
-from siphon.services.location.facts import register_facts
+from siphon.services.location import Granted, RegisterFacts, RegisterResult, register_facts
 from siphon.sip.message import parse
+from siphon.sip.uri import NameAddr
 
 Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
 Address = str | SipUri
@@ -37,39 +40,14 @@ class Registrar:
         flow_token: str | None = None,
     ) -> bool:
         """Apply a REGISTER and arm its answer: True after a 2xx, False after an error that changed nothing."""
-        if not isinstance(request, Request):
-            raise TypeError(f"a Request is needed, not {type(request).__name__}")
-        if request.method != "REGISTER":
-            raise ValueError(f"save() is for REGISTER, not {request.method}")
+        _require_register(request, "save()")
         if not request._may_arm("registrar.save()"):
             return False
-        context = request._context
         if _is_merged(request):
             request._arm(Answer(*LOOP_DETECTED))
             return False
-        draft = request._draft
-        message = request._message if draft is None or not draft.changed else parse(draft.to_bytes())
-        listener = context.listener
-        facts = register_facts(
-            message,
-            context.identity,
-            transaction=context.transaction_id,
-            source=context.source,
-            local=(context.local_ip or (listener.ip if listener else ""), listener.port if listener else 0),
-            transport=request.transport,
-            behind_nat=request._nat_register,
-            auth_user=request._auth_user,
-            auth_realm=binding.current().settings.auth.realm,
-            aliases=[_aor(alias) for alias in aliases],
-            flow_token=None if flow_token is None else text.one_line(flow_token, "flow_token"),
-            force=bool(force),
-        )
-        services = context.services
-        result = _location(services).save(facts, context.wall)
-        if result.events and services.on_change is not None:
-            services.on_change(facts.aor, result.events)
-        request._arm(Answer(result.status, result.reason, headers=list(result.headers)))
-        return bool(result.ok)
+        facts = _facts(request, aliases, flow_token, bool(force))
+        return _answer(request, _location(request._context.services).save(facts, request._context.wall))
 
     def lookup(self, uri: Address) -> list[Contact]:
         """Live bindings of an address of record: highest q first, then the most recently refreshed."""
@@ -104,9 +82,7 @@ class Registrar:
     def remove(self, uri: Address) -> None:
         """Drop the bindings and all else of an address of record."""
         services = binding.current().services
-        events = _location(services).remove(_aor(uri), services.wall())
-        if events and services.on_change is not None:
-            services.on_change(address_of_record_of(uri) or str(uri), events)
+        _location(services).remove(_aor(uri), services.wall())
 
     expire = remove
 
@@ -118,16 +94,34 @@ class Registrar:
     def save_proxy(
         self, request: Request, reply: Reply, aliases: Sequence[Address] = (), flow_token: str | None = None
     ) -> bool:
-        """Remember a binding that another registrar accepted."""
-        raise NotImplementedError("registrar.save_proxy comes in a later release")
+        """Remember what another registrar has accepted by this reply; arms nothing. False where there is nothing to
+        remember: no 2xx, no Contact, a To that is no SIP address, or a later CSeq is known already.
+
+        ValueError when the reply names no lifetime for a Contact.
+        """
+        _require_register(request, "save_proxy()")
+        if not isinstance(reply, Reply):
+            raise TypeError(f"a Reply is needed, not {type(reply).__name__}")
+        facts = _facts(request, aliases, flow_token, force=False)
+        if not 200 <= reply.status_code <= 299 or not facts.contacts or not facts.aor:
+            return False
+        context = request._context
+        facts = replace(facts, path=_beyond_us(facts.path, context.identity))
+        granted = Granted(reply._message.values("Contact"), reply._message.first("Expires"))
+        return bool(_location(context.services).save_proxy(facts, granted, context.wall).ok)
 
     def save_pending(self, request: Request) -> bool:
-        """As save(), invisible until confirmed."""
-        raise NotImplementedError("registrar.save_pending comes in a later release")
+        """As save(), but what it changes stays invisible until confirm_pending(); dropped after 32 s."""
+        _require_register(request, "save_pending()")
+        if not request._may_arm("registrar.save_pending()"):
+            return False
+        facts = _facts(request, (), None, force=False)
+        return _answer(request, _location(request._context.services).save_pending(facts, request._context.wall))
 
     def confirm_pending(self, aor: Address) -> bool:
-        """Make what save_pending() stored visible."""
-        raise NotImplementedError("registrar.confirm_pending comes in a later release")
+        """Apply what save_pending() has put aside; False when there is nothing to confirm."""
+        services = binding.current().services
+        return bool(_location(services).confirm(_aor(aor), services.wall()))
 
     def set_associated_uris(self, aor: Address, uris: Iterable[Address]) -> None:
         """Store the alias list of an address of record; [] clears it."""
@@ -177,6 +171,52 @@ def _is_merged(request: Request) -> bool:
         return False
     found = merged.is_merged(request._context.transaction_id, m.method, m.call_id, m.from_tag or b"", m.cseq)
     return bool(found)
+
+
+def _require_register(request: object, what: str) -> None:
+    if not isinstance(request, Request):
+        raise TypeError(f"a Request is needed, not {type(request).__name__}")
+    if request.method != "REGISTER":
+        raise ValueError(f"{what} is for REGISTER, not {request.method}")
+
+
+def _facts(request: Request, aliases: Sequence[Address], flow_token: str | None, force: bool) -> RegisterFacts:
+    """The REGISTER as the handlers left it."""
+    if isinstance(aliases, (str, SipUri)):
+        raise TypeError("aliases is a list of addresses of record")
+    context, draft, listener = request._context, request._draft, request._context.listener
+    message = request._message if draft is None or not draft.changed else parse(draft.to_bytes())
+    return register_facts(
+        message,
+        context.identity,
+        transaction=context.transaction_id,
+        source=context.source,
+        local=(context.local_ip or (listener.ip if listener else ""), listener.port if listener else 0),
+        transport=request.transport,
+        behind_nat=request._nat_register,
+        auth_user=request._auth_user,
+        auth_realm=binding.current().settings.auth.realm,
+        aliases=[_aor(alias) for alias in aliases],
+        flow_token=None if flow_token is None else text.one_line(flow_token, "flow_token"),
+        force=force,
+    )
+
+
+def _answer(request: Request, result: RegisterResult) -> bool:
+    request._arm(Answer(result.status, result.reason, headers=list(result.headers)))
+    return result.ok
+
+
+def _beyond_us(path: tuple[str, ...], identity: Any) -> tuple[str, ...]:
+    """Without the values on top that this proxy has put there for the registrar beyond: the way from here on."""
+    return tuple(dropwhile(lambda value: _names_us(value, identity), path))
+
+
+def _names_us(value: str, identity: Any) -> bool:
+    try:
+        return names_us(NameAddr.parse(text.encode(value)).uri, identity)
+    except ValueError:
+        return False
 
 
 def _location(services: Services) -> Any:

@@ -11,11 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from siphon.services.location.changes import Changes, changes_of
+from siphon.services.location.pending import MOST as MOST_PENDING
+from siphon.services.location.pending import Pending, pending_of
 from siphon.services.store import BadRecord, pack, unpack
 
-VERSION = 1
+VERSION = 2
+"""Version 1 had neither `pending` nor `changes`; such records are still read."""
 LATEST = 1e11  # seconds since the epoch, beyond every time that we store
-_FIELDS = 6
+_FIELDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +57,21 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class AddressRecord:
-    """Everything stored of one address of record."""
+    """Everything stored of one address of record. `pending` are REGISTERs to be confirmed, `changes` what `on_change`
+    has still to be told."""
 
     aor: str
     bindings: tuple[Binding, ...] = ()
     aliases: tuple[str, ...] = ()
     associated_uris: tuple[str, ...] = ()
     service_routes: tuple[str, ...] = ()
+    pending: tuple[Pending, ...] = ()
+    changes: Changes = Changes()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.bindings or self.associated_uris or self.service_routes)
+        kept = self.bindings or self.associated_uris or self.service_routes or self.pending
+        return not (kept or self.changes.waiting)
 
     def live(self, wall: float) -> list[Binding]:
         """Live bindings, by q descending, then the most recently refreshed first."""
@@ -74,15 +82,26 @@ class AddressRecord:
 
     def to_bytes(self) -> bytes:
         bindings = [_flat(b) for b in self.bindings]
-        return pack([VERSION, self.aor, bindings, self.aliases, self.associated_uris, self.service_routes])
+        pending = [p.flat() for p in self.pending]
+        texts = (self.aliases, self.associated_uris, self.service_routes)
+        return pack([VERSION, self.aor, bindings, *texts, pending, self.changes.flat()])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> AddressRecord:
-        """BadRecord for anything that `to_bytes` of this release has not made."""
-        _, aor, bindings, aliases, associated, routes = unpack(data, VERSION, _FIELDS)
-        if type(aor) is not str or type(bindings) is not list:
+        """BadRecord for anything that `to_bytes` of this release or of version 1 has not made."""
+        _, aor, bindings, aliases, associated, routes, pending, changes = _fields_of(data)
+        if type(aor) is not str or type(bindings) is not list or type(pending) is not list:
             raise BadRecord("address of record or bindings")
-        return cls(aor, tuple(map(_binding, bindings)), _texts(aliases), _texts(associated), _texts(routes))
+        if len(pending) > MOST_PENDING:
+            raise BadRecord("number of pending requests")
+        texts = (_texts(aliases), _texts(associated), _texts(routes))
+        return cls(aor, tuple(map(_binding, bindings)), *texts, tuple(map(pending_of, pending)), changes_of(changes))
+
+
+def _fields_of(data: bytes) -> list[Any]:
+    if data[1:2] == b"\x01":
+        return [*unpack(data, 1, _FIELDS - 2), [], Changes().flat()]
+    return unpack(data, VERSION, _FIELDS)
 
 
 def _flat(b: Binding) -> list[Any]:

@@ -17,12 +17,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from enum import Enum
 from functools import lru_cache
 from urllib.parse import unquote
 
 from siphon.config.settings import Registrar
 from siphon.services.location.binding import AddressRecord, Binding
+from siphon.services.location.changes import Event
 from siphon.services.location.facts import RegisterFacts
 from siphon.sip.uri import NameAddr, Uri, same_uri
 
@@ -34,21 +34,12 @@ _Q = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 Headers = tuple[tuple[str, str], ...]
 
 
-class Event(Enum):
-    """What happened to a contact, as `on_change` calls it."""
-
-    REGISTERED = "registered"
-    REFRESHED = "refreshed"
-    DEREGISTERED = "deregistered"
-    EXPIRED = "expired"
-
-
 @dataclass(frozen=True, slots=True)
 class RegisterResult:
     """The answer to a REGISTER. `record` is the record to store, None when nothing changes.
 
-    `contacts` are the bindings after it; `events` what happened to whom, for `on_change`; `adds` says that the record
-    grew by a binding, which a nearly full store may refuse.
+    `contacts` are the bindings after it, `written` those of them that it has made or refreshed; `events` what happened
+    to whom, for `on_change`; `adds` says that the record grew by a binding, which a nearly full store may refuse.
     """
 
     status: int
@@ -57,6 +48,7 @@ class RegisterResult:
     record: AddressRecord | None = None
     contacts: tuple[Binding, ...] = ()
     events: tuple[tuple[Event, Binding], ...] = ()
+    written: tuple[Binding, ...] = ()
     adds: bool = False
 
     @property
@@ -120,10 +112,12 @@ def prepare(facts: RegisterFacts, settings: Registrar) -> Prepared | RegisterRes
         return RegisterResult(404, "Not Found")
     everything = any(value.strip() == b"*" for value in facts.contacts)
     try:
-        wanted = tuple(_wanted(value, facts.expires, settings) for value in facts.contacts if value.strip() != b"*")
+        wanted = tuple(
+            read_contact(value, facts.expires, settings) for value in facts.contacts if value.strip() != b"*"
+        )
     except ValueError:
         return RegisterResult(400, "Malformed Contact")
-    if everything and (len(facts.contacts) > 1 or _seconds(facts.expires) != 0):
+    if everything and (len(facts.contacts) > 1 or seconds(facts.expires) != 0):
         return RegisterResult(400, "Contact * Needs Expires 0 And No Other")
     if sum(contact.lifetime > 0 for contact in wanted) > settings.max_contacts:
         return RegisterResult(503, "Too Many Contacts")
@@ -133,9 +127,16 @@ def prepare(facts: RegisterFacts, settings: Registrar) -> Prepared | RegisterRes
 
 
 def change(
-    record: AddressRecord | None, prepared: Prepared, settings: Registrar, wall: float, epoch: str = ""
+    record: AddressRecord | None,
+    prepared: Prepared,
+    settings: Registrar,
+    wall: float,
+    epoch: str = "",
+    *,
+    capped: bool = True,
 ) -> RegisterResult:
-    """The rest: the bindings that are touched, their number, and the 200 (items 9 and 10)."""
+    """The rest: the bindings that are touched, their number, and the 200 (items 9 and 10). Not `capped`: another
+    registrar has counted them."""
     facts = prepared.facts
     old = record if record is not None else AddressRecord(facts.aor)
     live = [b for b in old.bindings if b.is_live(wall)]
@@ -144,15 +145,15 @@ def change(
     state = _Change([] if prepared.everything or facts.force else list(live))
     if prepared.everything or facts.force:
         if _is_out_of_order(live, facts):
-            return _OUT_OF_ORDER
+            return OUT_OF_ORDER
         if prepared.everything:
             state.events = [(Event.DEREGISTERED, b) for b in live]
     for contact in prepared.wanted:
         touched = _matching(state.bindings, contact, state.parsed)
         if _is_out_of_order(touched, facts):
-            return _OUT_OF_ORDER
+            return OUT_OF_ORDER
         _apply(state, contact, touched, _binding(contact, facts, wall, epoch), live if facts.force else ())
-    if state.added and len(state.bindings) > settings.max_contacts:
+    if capped and state.added and len(state.bindings) > settings.max_contacts:
         if settings.max_contacts_action == "reject":
             return RegisterResult(503, "Too Many Contacts")
         _evict(state, settings.max_contacts)
@@ -161,7 +162,7 @@ def change(
     return _success(new, state.bindings, facts, wall, state)
 
 
-_OUT_OF_ORDER = RegisterResult(500, "CSeq Out Of Order")
+OUT_OF_ORDER = RegisterResult(500, "CSeq Out Of Order")
 
 
 def _is_own(facts: RegisterFacts, auth_user: str) -> bool:
@@ -172,7 +173,7 @@ def _is_own(facts: RegisterFacts, auth_user: str) -> bool:
     return name == user and domain.lower() in (facts.aor_host.lower(), (facts.auth_realm or facts.aor_host).lower())
 
 
-def _wanted(value: bytes, expires: bytes | None, settings: Registrar) -> Wanted:
+def read_contact(value: bytes, expires: bytes | None, settings: Registrar) -> Wanted:
     """ValueError when the value does not parse or its q is out of range."""
     contact = NameAddr.parse(value)
     known: dict[str, str | None] = {}
@@ -181,7 +182,7 @@ def _wanted(value: bytes, expires: bytes | None, settings: Registrar) -> Wanted:
         known.setdefault(name.lower(), text)
         if name.lower() not in ("q", "expires"):
             others.append((name, text))
-    asked = _seconds((known["expires"] or "").encode()) if "expires" in known else _seconds(expires)
+    asked = seconds((known["expires"] or "").encode()) if "expires" in known else seconds(expires)
     lifetime = settings.default_expires if asked is None else asked
     return Wanted(
         uri=contact.uri,
@@ -194,7 +195,7 @@ def _wanted(value: bytes, expires: bytes | None, settings: Registrar) -> Wanted:
     )
 
 
-def _seconds(value: bytes | None) -> int | None:
+def seconds(value: bytes | None) -> int | None:
     """A lifetime as sent; what is not a number counts as 3600, None when there is none."""
     if value is None:
         return None
@@ -229,6 +230,13 @@ def _matching(bindings: Iterable[Binding], contact: Wanted, parsed: dict[str, Ur
     return same_instance + equal_uri
 
 
+def is_same(one: Wanted, other: Wanted) -> bool:
+    """Whether two Contacts stand for the same binding."""
+    if one.instance is not None and (one.instance, one.reg_id) == (other.instance, other.reg_id):
+        return True
+    return same_uri(one.uri, other.uri)
+
+
 def _is_equal(stored: str, uri: Uri, parsed: dict[str, Uri]) -> bool:
     """Equality of RFC 3261 §19.1.4; a stored URI that no longer parses equals only its own text."""
     if stored == str(uri):
@@ -245,11 +253,14 @@ def _is_equal(stored: str, uri: Uri, parsed: dict[str, Uri]) -> bool:
 def _is_out_of_order(bindings: Iterable[Binding], facts: RegisterFacts) -> bool:
     """Whether one of them was stored by this Call-ID with a CSeq not lower, and not by this very transaction."""
     return any(
-        b.call_id == facts.call_id
-        and b.cseq >= facts.cseq
-        and not (facts.transaction and b.transaction == facts.transaction)
+        b.call_id == facts.call_id and b.cseq >= facts.cseq and not _is_written_by(b, facts.transaction)
         for b in bindings
     )
+
+
+def _is_written_by(binding: Binding, transaction: bytes) -> bool:
+    """Whether this very transaction has written it: a repeated save(), or a re-run after a worker's death."""
+    return bool(transaction) and binding.transaction == transaction
 
 
 def _binding(contact: Wanted, facts: RegisterFacts, wall: float, epoch: str) -> Binding:
@@ -286,10 +297,11 @@ def _apply(state: _Change, contact: Wanted, touched: list[Binding], new: Binding
         return
     state.bindings.insert(min(place, len(state.bindings)), new)
     state.written.append(new)
-    known = bool(touched) or bool(_matching(before, contact, state.parsed))
     if was_added or not touched:
         state.added.append(new)
-    state.events.append((Event.REFRESHED if known else Event.REGISTERED, new))
+    known = touched or _matching(before, contact, state.parsed)
+    if not any(_is_written_by(b, new.transaction) for b in known):  # else its event was stored with it
+        state.events.append((Event.REFRESHED if known else Event.REGISTERED, new))
 
 
 def _evict(state: _Change, most: int) -> None:
@@ -311,8 +323,10 @@ def _success(
     headers.append(("Date", _date(int(wall))))
     if facts.wants_path:
         headers += [("Path", value) for value in facts.path]
-    events = tuple(state.events) if state else ()
-    return RegisterResult(200, "OK", tuple(headers), new, tuple(live), events, bool(state and state.added))
+    if state is None:
+        return RegisterResult(200, "OK", tuple(headers), new, tuple(live))
+    events, written = tuple(state.events), tuple(state.written)
+    return RegisterResult(200, "OK", tuple(headers), new, tuple(live), events, written, bool(state.added))
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,42 @@
+"""The services that scripts of one process work on, over what all processes share.
+
+What only a process with an engine has (requests of our own, names, timers) is added there.
+"""
+
+from __future__ import annotations
+
+import time
+
+from siphon.config.settings import Settings
+from siphon.engine.facts import timing_of
+from siphon.engine.keys import Keys
+from siphon.engine.shared import Shared
+from siphon.forwarding.signer import RouteSigner
+from siphon.script.context import Services
+from siphon.services.digest import DigestVerifier
+from siphon.services.limits import Windows
+from siphon.services.location import Location
+from siphon.services.merged import MergedRequests
+from siphon.sip.identity import Identity
+
+
+def services_of(
+    settings: Settings, shared: Shared, identity: Identity, signer: RouteSigner | None, keys: Keys
+) -> Services:
+    """Services of these settings."""
+    digest = DigestVerifier(settings.auth, keys.nonce_secrets, shared.nonces, keys.table, is_local=identity.is_local)
+    epoch = start_id(settings, shared)
+    return Services(
+        location=Location(shared.location, identity, settings, keys.table, epoch=epoch),
+        digest=digest,
+        signer=signer,
+        identity=identity,
+        merged=MergedRequests(shared.hints, keys.table, timing_of(settings).long, time.time),
+        limiter=Windows(shared.limits, keys.table).admit,
+        instance_id=epoch,
+    )
+
+
+def start_id(settings: Settings, shared: Shared) -> str:
+    """The instance and when it was started: the same in all its processes, another one after a restart."""
+    return f"{settings.server.instance_id}/{int(shared.slots.started_wall * 1000):x}"
