@@ -3,7 +3,8 @@
 It loads the script as workers do and follows reloads. Workers tell it by a pipe which records have got events; every
 LOOK_SECS it looks for itself, so what a dead helper or a full pipe has lost waits no longer. A handler may block: it
 delays no REGISTER, only the handlers of other addresses of record. One that blocks longer than
-`script.handler_stall_abort_secs` costs this process its life, as it would cost a worker, and its event is told again.
+`script.handler_stall_abort_secs` costs this process its life, as it would cost a worker, and its event is told again,
+but not for ever.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from siphon.script.context import Services
 from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.location import Change
+from siphon.services.location.changes import MOST_RUNS
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
 
@@ -121,6 +123,10 @@ class Changes:
 
     def run(self, change: Change, done: Callable[[], None]) -> None:
         """Run the handlers of the current script; without any the event is as good as told."""
+        if change.runs > MOST_RUNS:
+            self.log.error("registrar.on_change has not ended, given up", aor=change.aor, event=change.event.value)
+            done()
+            return
         if change.lost:
             self.log.warn("registrar.on_change cannot keep up", aor=change.aor, left_out=change.lost)
         self.context.slots.add(self.context.slot, int(Counter.SCRIPT_RUNS))

@@ -25,7 +25,7 @@ class Source(Protocol):
     """What is asked of the location service."""
 
     def changed_keys(self) -> list[bytes]: ...
-    def change_of(self, key: bytes, wall: float) -> Change | None: ...
+    def begin_change(self, key: bytes, wall: float) -> Change | None: ...
     def delivered(self, key: bytes, number: int, wall: float) -> None: ...
 
 
@@ -67,7 +67,7 @@ class Deliveries:
         if key in self._told:
             self._take_off(key)
             return
-        change = self.location.change_of(key, self._wall())
+        change = self.location.begin_change(key, self._wall())
         if change is not None:
             self._running.add(key)
             self._run(change, lambda: self._finished(key, change.number))

@@ -55,8 +55,9 @@ class Contact:
 
     @property
     def instance_id(self) -> str | None:
-        """`+sip.instance`."""
-        return self._binding.instance
+        """`+sip.instance` as sent, without its quotes."""
+        sent = next((value for name, value in self._binding.params if name.lower() == _OWN_PARAMS[0]), None)
+        return None if sent is None else sent.strip('"')
 
     @property
     def instance_epoch(self) -> str | None:

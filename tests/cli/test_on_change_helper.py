@@ -26,8 +26,10 @@ def changed(aor, event, contacts):
     uris, local = [str(c) for c in contacts], [c.is_local for c in contacts]
     with told.open("a") as file:
         file.write(f"{{os.getpid()}} {{aor}} {{event}} {{uris}} {{local}}\\n")
-    if Path(__file__).with_name("slow").exists():
-        time.sleep(2)
+    while Path(__file__).with_name("slow").exists():
+        time.sleep(0.01)
+    if "poison" in aor:
+        os.kill(os.getpid(), 9)
     if "raise" in aor:
         raise RuntimeError("of the handler")
 """
@@ -120,6 +122,16 @@ def test_a_helper_that_is_killed_in_a_handler_comes_back_and_the_event_is_told_a
     site.until(lambda: phone.events() == ["registered", "registered", "deregistered"])
     assert helpers(site)["events"]["restarts"] == 1
     assert "helper events runs again" in site.text()
+
+
+def test_an_event_whose_handler_kills_the_helper_is_given_up_and_others_are_told(site, phone):
+    site.start()
+    phone.register("poison")
+    phone.register("bob")
+    site.until(lambda: "given up" in site.text())
+    phone.register("bob")
+    site.until(lambda: [aor for _, aor, _, _ in phone.told()].count("sip:bob@example.com") >= 2)
+    assert [aor for _, aor, _, _ in phone.told()].count("sip:poison@example.com") == 3
 
 
 def test_events_that_nobody_has_been_told_of_survive_a_restart(site, phone):

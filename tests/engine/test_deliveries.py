@@ -22,7 +22,7 @@ class Records:
     def changed_keys(self) -> list[bytes]:
         return [key for key, numbers in self.waiting.items() if numbers]
 
-    def change_of(self, key: bytes, wall: float) -> Change | None:
+    def begin_change(self, key: bytes, wall: float) -> Change | None:
         numbers = self.waiting.get(key)
         return Change(key.decode(), numbers[0], Event.REGISTERED, [], 0) if numbers else None
 
@@ -115,13 +115,13 @@ def test_a_store_that_fails_is_for_the_loop_to_log_and_the_record_is_found_again
     records = Records(a=1)
     desk = Desk(records)
     desk.deliveries.look()
-    plain = records.change_of
+    plain = records.begin_change
 
     def fail(key: bytes, wall: float) -> Change | None:
-        records.change_of = plain  # type: ignore[method-assign]
+        records.begin_change = plain  # type: ignore[method-assign]
         raise StoreError("busy")
 
-    records.change_of = fail  # type: ignore[method-assign]
+    records.begin_change = fail  # type: ignore[method-assign]
     with pytest.raises(StoreError):
         desk.deliveries.step()
     desk.deliveries.look()

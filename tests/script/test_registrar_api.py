@@ -42,7 +42,7 @@ def waiting(bench, aor="sip:bob@example.com"):
     """The events that on_change has still to be told of, in order; they are taken off."""
     location, found = bench.services.location, []
     (key,) = location.changed_keys()
-    while (change := location.change_of(key, bench.wall)) is not None:
+    while (change := location.begin_change(key, bench.wall)) is not None:
         assert change.aor == aor
         found.append(change.event.value)
         location.delivered(key, change.number, bench.wall)
@@ -134,14 +134,18 @@ def test_the_attributes_of_a_contact(tmp_path):
     register(
         bench,
         "Path: <sip:edge;lr>",
-        contact='<sip:bob@192.0.2.7;x=1>;q=0.7;Foo=bar;flag;+sip.instance="<urn:uuid:1>";reg-id=1',
+        contact='<sip:bob@192.0.2.7;x=1>;q=0.7;Foo=bar;flag;+sip.instance="<urn:uuid:1A>";reg-id=1',
     )
     bench.wall = WALL + 100
     (contact,) = registrar.lookup(SipUri("sip:bob@EXAMPLE.com:5060;x=y"))
     assert (contact.uri, str(contact), contact.q, contact.kind) == ("sip:bob@192.0.2.7;x=1", contact.uri, 0.7, "ue")
     assert (contact.expires, contact.age_secs) == (3500, 100)
     assert contact.received == "sip:192.0.2.7:5060;transport=udp"
-    assert (contact.path, contact.instance_id, contact.instance_epoch) == (["<sip:edge;lr>"], "<urn:uuid:1>", "start-1")
+    assert (contact.path, contact.instance_id, contact.instance_epoch) == (
+        ["<sip:edge;lr>"],
+        "<urn:uuid:1A>",
+        "start-1",
+    )
     assert contact.params == [("foo", "bar"), ("flag", None)]
     assert (contact.is_local, contact.flow_token) == (True, "t1")
     assert (contact.flow.remote_addr, contact.flow.local_addr) == ("192.0.2.7:5060", "127.0.0.1:5060")

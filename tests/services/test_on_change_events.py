@@ -28,7 +28,7 @@ class Office(Desk):
     def next(self) -> tuple[str, list[str]] | None:
         """Deliver one event of whoever has some: kind and URIs of the bindings then."""
         keys = self.location.changed_keys()
-        change = self.location.change_of(keys[0], self.wall) if keys else None
+        change = self.location.begin_change(keys[0], self.wall) if keys else None
         if change is None:
             return None
         self.location.delivered(keys[0], change.number, self.wall)
@@ -148,20 +148,42 @@ def test_an_event_that_nobody_took_off_is_there_for_the_next_process() -> None:
     office = Office()
     office.register(PHONE)
     (key,) = office.location.changed_keys()
-    first = office.location.change_of(key, office.wall)
+    first = office.location.begin_change(key, office.wall)
     other = office.worker().location
-    assert other.changed_keys() == [key] and other.change_of(key, office.wall) == first
+    again = other.begin_change(key, office.wall)
+    assert other.changed_keys() == [key] and first is not None and again == first._replace(runs=2)
     office.location.delivered(key, 1, office.wall)
-    assert other.changed_keys() == [] and other.change_of(key, office.wall) is None
+    assert other.changed_keys() == [] and other.begin_change(key, office.wall) is None
     office.location.delivered(key, 1, office.wall)
 
 
-def test_a_register_while_an_event_is_taken_off_loses_neither() -> None:
+def test_how_often_an_event_was_begun_is_its_own() -> None:
+    changes = Changes().add([Event.REFRESHED]).begin().begin()
+    assert changes.begun == 2 and changes.add([Event.REGISTERED]).begun == 2
+    assert changes.add([Event.REGISTERED] * MOST).begun == 0  # the first has been left out
+    assert changes.add([Event.REGISTERED]).delivered(1).begun == 0
+    office = Office()
+    office.register(PHONE, SOFT)
+    (key,) = office.location.changed_keys()
+    for runs in (1, 2, 3):
+        change = office.location.begin_change(key, office.wall)
+        assert change is not None and change.runs == runs
+        office.register(PHONE)
+    office.location.delivered(key, 1, office.wall)
+    change = office.location.begin_change(key, office.wall)
+    assert change is not None and (change.number, change.runs) == (2, 1)
+
+
+def test_a_register_while_an_event_is_begun_or_taken_off_loses_neither() -> None:
     office = Office()
     office.register(PHONE)
+    (key,) = office.location.changed_keys()
     overtake(office, lambda: office.register(SOFT))
-    assert office.next() == ("registered", ["sip:alice@192.0.2.7:5062"])
-    assert office.all() == ["registered"] and len(office.lookup()) == 2
+    change = office.location.begin_change(key, office.wall)
+    assert change is not None and (change.number, len(change.bindings)) == (1, 2)
+    overtake(office, lambda: office.register("<sip:alice@192.0.2.9>"))
+    office.location.delivered(key, 1, office.wall)
+    assert office.all() == ["registered"] * 2 and len(office.lookup()) == 3
 
 
 def test_a_table_that_stays_busy_keeps_the_event() -> None:
@@ -218,7 +240,7 @@ def test_a_register_is_answered_however_many_events_wait() -> None:
     for _ in range(3 * MOST):
         assert office.register(PHONE).ok
     (key,) = office.location.changed_keys()
-    change = office.location.change_of(key, office.wall)
+    change = office.location.begin_change(key, office.wall)
     assert change is not None and change.lost == 2 * MOST
     assert len(office.all()) == MOST
 
@@ -235,7 +257,7 @@ def test_a_record_of_the_first_version_is_read() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [None, [1, 0], [1, 0, [[1, 9]]], [1, 0, [[1]]], [-1, 0, []], [1, "0", []], [1, 0, [[1, 1]] * (MOST + 1)]],
+    [None, [1, 0, 0], [1, 0, 0, [[1, 9]]], [1, 0, 0, [[1]]], [-1, 0, 0, []], [1, "0", 0, []], [1, 0, 0, [[1, 1]] * 65]],
 )
 def test_sec_17_events_that_are_damaged_are_refused(changes: Any) -> None:
     with pytest.raises(BadRecord):

@@ -4,9 +4,10 @@ An event is put in by the commit that changes the bindings, and taken off by the
 whoever dies in between, it is told at least once, and those of one address of record in their order:
 
     worker: record with the new binding, event 7        one compare-and-swap
-    helper: reads event 7, runs the handlers ... killed
-    helper: reads event 7, runs the handlers, record without event 7
+    helper: record with event 7 begun once, runs the handlers ... killed
+    helper: record with event 7 begun twice, runs the handlers, record without event 7
 
+One that has been begun MOST_RUNS times and never ended is dropped, as any other claim: its handler may be what kills.
 An event is a number and a kind, no more: handlers are given the bindings as they are at delivery. MOST may wait. When
 the queue is full the oldest "refreshed" goes, and where there is none the oldest of all: the one that comes last shows
 the state that is. How many went is kept for the log.
@@ -15,13 +16,14 @@ the state that is. How many went is kept for the log.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 from siphon.services.store import BadRecord
 
 MOST = 64
+MOST_RUNS = 3
 
 
 class Event(Enum):
@@ -40,11 +42,12 @@ _KINDS = {code: event for event, code in _CODES.items()}
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Events that wait, with their numbers. `following` is the number of the next one, `lost` how many were left out
-    since one was delivered."""
+    since one was delivered, `begun` how often the handlers of the first have been begun."""
 
     waiting: tuple[tuple[int, Event], ...] = ()
     following: int = 1
     lost: int = 0
+    begun: int = 0
 
     def add(self, events: Iterable[Event]) -> Changes:
         """With these at the end."""
@@ -55,25 +58,30 @@ class Changes:
         surplus = max(0, len(waiting) - MOST)
         for _ in range(surplus):
             waiting.remove(next((entry for entry in waiting[:-1] if entry[1] is Event.REFRESHED), waiting[0]))
-        return Changes(tuple(waiting), number, self.lost + surplus)
+        begun = self.begun if waiting[:1] == list(self.waiting[:1]) else 0
+        return Changes(tuple(waiting), number, self.lost + surplus, begun)
+
+    def begin(self) -> Changes:
+        """The first is about to be told."""
+        return replace(self, begun=self.begun + 1)
 
     def delivered(self, number: int) -> Changes:
         """Without this one and those before it."""
-        return Changes(tuple(entry for entry in self.waiting if entry[0] > number), self.following, 0)
+        return Changes(tuple(entry for entry in self.waiting if entry[0] > number), self.following)
 
     def flat(self) -> list[Any]:
         """For msgpack."""
-        return [self.following, self.lost, [[number, _CODES[event]] for number, event in self.waiting]]
+        return [self.following, self.lost, self.begun, [[number, _CODES[event]] for number, event in self.waiting]]
 
 
 def changes_of(fields: object) -> Changes:
     """From what `flat` has made; BadRecord for anything else."""
-    if type(fields) is not list or len(fields) != 3 or type(fields[2]) is not list or len(fields[2]) > MOST:
+    if type(fields) is not list or len(fields) != 4 or type(fields[3]) is not list or len(fields[3]) > MOST:
         raise BadRecord("shape of the events")
-    following, lost, waiting = fields
-    if not all(type(number) is int and 0 <= number < 1 << 63 for number in (following, lost)):
+    *numbers, waiting = fields
+    if not all(type(number) is int and 0 <= number < 1 << 63 for number in numbers):
         raise BadRecord("number of the events")
-    return Changes(tuple(map(_event, waiting)), following, lost)
+    return Changes(tuple(map(_event, waiting)), *numbers)
 
 
 def _event(entry: object) -> tuple[int, Event]:

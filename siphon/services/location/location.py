@@ -49,13 +49,15 @@ _DONE = RegisterResult(200, "OK")
 
 
 class Change(NamedTuple):
-    """An event that waits, with the bindings as they are now. `lost`: how many before it were left out."""
+    """An event that waits, with the bindings as they are now. `lost`: how many before it were left out; `runs`: how
+    often it has been begun, this time included."""
 
     aor: str
     number: int
     event: Event
     bindings: list[Binding]
-    lost: int
+    lost: int = 0
+    runs: int = 1
 
 
 class Location:
@@ -223,24 +225,30 @@ class Location:
         """Keys of all records in which events wait."""
         return self._records.changed()
 
-    def change_of(self, key: bytes, wall: float) -> Change | None:
-        """The first event that waits in this record."""
-        record = self._records.load(key)[1]
-        if record is None or not record.changes.waiting:
+    def begin_change(self, key: bytes, wall: float) -> Change | None:
+        """The first event that waits in this record, which is about to be told."""
+        record = self._rewrite(key, lambda record: replace(record, changes=record.changes.begin()), wall)
+        if record is None:
             return None
         number, event = record.changes.waiting[0]
-        return Change(record.aor, number, event, record.live(wall), record.changes.lost)
+        return Change(record.aor, number, event, record.live(wall), record.changes.lost, record.changes.begun)
 
     def delivered(self, key: bytes, number: int, wall: float) -> None:
         """Take this event, and what was before it, off the record."""
+        self._rewrite(key, lambda record: replace(record, changes=record.changes.delivered(number)), wall)
+
+    def _rewrite(
+        self, key: bytes, rewrite: Callable[[AddressRecord], AddressRecord], wall: float
+    ) -> AddressRecord | None:
+        """What is stored then of a record in which events wait; None when none do."""
         for _ in range(CONFLICT_TRIES):
             version, record = self._records.load(key)
-            if record is None or not record.changes.waiting or record.changes.waiting[0][0] > number:
-                return
-            left = replace(record, changes=record.changes.delivered(number))
-            answer = self._records.store(key, version, left, wall, use_reserve=True)
+            if record is None or not record.changes.waiting:
+                return None
+            new = rewrite(record)
+            answer = self._records.store(key, version, new, wall, use_reserve=True)
             if answer > 0:
-                return
+                return new
             if answer in (FULL, BUSY):
                 break
         raise StoreError("the location table did not answer in time")
