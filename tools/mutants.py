@@ -19,6 +19,7 @@ UNIT = ("transaction", "forwarding", "state", "sip", "script", "services")
 
 ENGINE, TRANSACTION, STATE = "siphon/engine/", "siphon/transaction/", "siphon/state/"
 FORWARDING = "siphon/forwarding/"
+LOCATION = "siphon/services/location/"
 MUTANTS = [
     Mutant(
         "a commit that compares no version",
@@ -223,6 +224,51 @@ MUTANTS = [
         ENGINE + "core.py",
         "if isinstance(wait, Busy):\n            self.retry.append(event)",
         "if isinstance(wait, Busy):\n            pass",
+    ),
+    Mutant("REGISTER: any CSeq will do", LOCATION + "register.py", "and b.cseq >= facts.cseq", "and False"),
+    Mutant(
+        "REGISTER: a repeated save is out of order",
+        LOCATION + "register.py",
+        "return bool(transaction) and",
+        "return False and",
+    ),
+    Mutant(
+        "REGISTER: a conflict is overwritten",
+        LOCATION + "location.py",
+        "answer = self._records.store(key, version, new",
+        "answer = self._records.store(key, self._records.load(key)[0], new",
+    ),
+    Mutant(
+        "REGISTER: a conflict counts as stored",
+        LOCATION + "location.py",
+        "if answer > 0:\n                self._told",
+        "if answer >= 0:\n                self._told",
+    ),
+    Mutant(
+        "REGISTER: a removal is no event",
+        LOCATION + "register.py",
+        "state.events += [(Event.DEREGISTERED, b) for b in touched]",
+        "pass",
+    ),
+    Mutant("REGISTER: expiry is no event", LOCATION + "location.py", "kinds = [Event.EXPIRED]", "pass"),
+    Mutant("REGISTER: all events go with the one told", LOCATION + "changes.py", "if entry[0] > number", "if False"),
+    Mutant(
+        "REGISTER: events are taken off before they are told",
+        ENGINE + "deliveries.py",
+        "self._run(change, lambda",
+        "self.location.delivered(key, change.number, 0.0)\n            self._run(change, lambda",
+    ),
+    Mutant(
+        "REGISTER: an event is told as it comes",
+        ENGINE + "deliveries.py",
+        "if key in self._running:\n            return",
+        "if False:\n            return",
+    ),
+    Mutant(
+        "REGISTER: nobody looks for lost hints",
+        ENGINE + "deliveries.py",
+        "self.hint(self.location.changed_keys())",
+        "pass",
     ),
 ]
 

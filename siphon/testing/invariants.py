@@ -16,6 +16,7 @@ from siphon.state.record import Branch, Record
 from siphon.state.store import Commit, Send
 from siphon.testing.peer import LONG, STRANGER, T1, T2, TIMER_E
 from siphon.testing.records import wrong
+from siphon.testing.registrations import Registrations
 from siphon.testing.reliable import ReliableChecks
 from siphon.transaction.invite_client import State
 
@@ -62,6 +63,7 @@ class Checks:
         """When they ended, and by which answer; 0: by none."""
         self.branch_read: dict[bytes, set[int]] = {}
         """Statuses of the responses that a worker has read and survived, by branch."""
+        self.registrations = Registrations(world)
 
     def fail(self, text: str) -> None:
         """The run ends here; in a handler, whose exceptions are caught, at its end."""
@@ -81,6 +83,8 @@ class Checks:
             self.read_requests[
                 host, message.via.branch.lower(), message.call_id, message.method, self._epoch(message)
             ] += 1
+            if message.method == "REGISTER":
+                self.registrations.request(message)
         else:
             self.read[self._of_response(message)] += 1
             self.heard.add(message.via.branch.lower())
@@ -161,6 +165,8 @@ class Checks:
             self.fail(f"408 to a {message.cseq_method}")
         if status == 407 and b'realm="example.com"' in send.data:
             return  # ours: stateless, each with a nonce of its own
+        if message.cseq_method == "REGISTER":
+            self.registrations.answered(message, send.data in finals)
         if send.data not in finals:
             before = [parse(data).status for data in finals]
             if before and not (invite and 200 <= status < 300):

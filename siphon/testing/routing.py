@@ -22,7 +22,7 @@ from pathlib import Path
 
 HEAD = """
 import asyncio
-from siphon import auth, proxy
+from siphon import auth, proxy, registrar
 from siphon.testing.routing import serial
 
 def plan(request):
@@ -33,6 +33,9 @@ async def route(request):
     p = plan(request)
     if "wait" in p:
         await asyncio.sleep(float(p["wait"]))
+    if request.method == "REGISTER":
+        registrar.save(request)
+        return
     if request.in_dialog:
         if request.loose_route():
             request.relay()
@@ -79,6 +82,10 @@ async def ask(request, uri, timeout_ms):
         await proxy.send_request("OPTIONS", uri, headers, wait_for_response=True, timeout_ms=timeout_ms)
     except RuntimeError:
         pass
+
+@registrar.on_change
+def changed(aor, event, contacts):
+    pass
 
 async def failed(request, code, reason):
     await act(request)

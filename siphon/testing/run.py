@@ -12,6 +12,7 @@ from siphon.testing.callee import Callee
 from siphon.testing.caller import Caller
 from siphon.testing.invariants import Violation
 from siphon.testing.ladder import Ladder
+from siphon.testing.registrant import Registrant
 from siphon.testing.routing import begin
 from siphon.testing.scenario import ROUTER, Question, Scenario, draw
 from siphon.testing.simulated import SimulatedWorld
@@ -36,7 +37,7 @@ class Run:
         """What was wrong, how it came about, and how to see it again."""
         s = self.scenario
         links = "".join(f"\n  {ip}: {weather}" for ip, weather in s.links.items())
-        calls = "\n".join(f"  {plan}" for plan in [*s.calls, *s.questions, *s.phones])
+        calls = "\n".join(f"  {plan}" for plan in [*s.calls, *s.questions, *s.phones, *s.registrations])
         return (
             f"seed {self.seed}: {'; '.join(self.problems) or 'nothing wrong'}\n"
             f"  {s.workers} workers, spread={s.spread}, {s.script.name}, {s.weather}{links}\n  {s.faults}\n{calls}\n"
@@ -79,6 +80,10 @@ def _world(s: Scenario) -> SimulatedWorld:
         _ask(world, 7000 + number, q)
         if q.merged >= 0:
             _ask(world, 7100 + number, replace(q, start=q.start + q.merged), path="-other")
+    if s.registrations:
+        world.begin_registering(Random(f"changes {s.seed}"))
+    for number, registration in enumerate(s.registrations):
+        Registrant(world.wire, "203.0.113.1", 8000 + number, registration)
     return world
 
 

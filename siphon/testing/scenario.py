@@ -12,6 +12,7 @@ from siphon.config.testing import settings_for_tests
 from siphon.testing.callee import AnswerPlan
 from siphon.testing.caller import CallPlan
 from siphon.testing.faults import Faults
+from siphon.testing.registrant import RegisterPlan
 from siphon.testing.routing import script
 from siphon.testing.wire import CALM, Weather
 
@@ -70,6 +71,7 @@ class Scenario:
     """Weather of single links, by the address at their far end."""
     shots: list[float] = field(default_factory=list)
     """When a stranger sends something."""
+    registrations: list[RegisterPlan] = field(default_factory=list)
 
 
 def draw(seed: int) -> Scenario:
@@ -93,6 +95,7 @@ def draw(seed: int) -> Scenario:
         s.questions.append(_question(r, s, number))
     _asks(Random(f"asks of {seed}"), s)
     _merge(Random(f"merged {seed}"), s)
+    _registrations(Random(f"registrations {seed}"), s)
     _links(r, s)
     if r.random() < 0.25:
         s.shots = [1000.0 + _when(r) for _ in range(r.randrange(1, 30))]
@@ -122,6 +125,17 @@ def _links(r: Random, s: Scenario) -> None:
         for ip in ["192.0.2.1", "192.0.2.2", ROUTER, *(phone.ip for phone in s.phones)]:
             if r.random() < 0.5:
                 s.links[ip] = r.choice(WEATHER)
+
+
+def _registrations(r: Random, s: Scenario) -> None:
+    """Phones that register while others call, in some runs; from a generator of its own."""
+    for number in range(r.choice((1, 1, 2)) if r.random() < 0.2 else 0):
+        plan = RegisterPlan(f"r{number}", 1000.0 + r.random(), r.choice(("alice", "carol")))
+        plan.hasty = r.random() < 0.3
+        for _ in range(r.choice((1, 2, 3, 4))):
+            delay, wait = r.choice((0.0, 0.1, 3.0 * r.random())), r.choice((0.0, 0.0, 0.2, 1.0))
+            plan.steps.append((delay, r.choice((60, 60, 3600, 0)), wait))
+        s.registrations.append(plan)
 
 
 @lru_cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from siphon.state.memory import BUSY, MemoryTable
 from siphon.state.memory_store import MemoryStore
 from siphon.state.store import Busy, Commit, Loaded, Wait
 from siphon.testing.worker import VirtualWorker, WorkerDied
@@ -76,3 +77,34 @@ class SimStore:
         except WorkerDied:
             return
         self._world.schedule.at(self._world.clock() + back, self._worker.turn, wait.resolve, answer)
+
+
+class SimLocation(MemoryTable):
+    """The table of location with the faults of the run; every record stored is checked. `begin` turns both on."""
+
+    world: SimulatedWorld | None = None
+
+    def begin(self, world: SimulatedWorld) -> None:
+        """The world is made."""
+        self.world = world
+
+    def commit(self, key: bytes, expected: int, value: bytes, **facts: Any) -> int:
+        """See MemoryTable.commit; a sibling may be faster, or hold the lock."""
+        world = self.world
+        if world is None:
+            return super().commit(key, expected, value, **facts)
+        if world.faults.happens(world.faults.busy):
+            return BUSY
+        if world.changes is not None and world.faults.happens(world.faults.conflicts):
+            world.changes.interfere(key)
+        answer = super().commit(key, expected, value, **facts)
+        if answer > 0:
+            world.checks.registrations.stored(key, value)
+        return answer
+
+    def delete(self, key: bytes, expected: int, **facts: Any) -> int:
+        """See MemoryTable.delete."""
+        answer = super().delete(key, expected, **facts)
+        if answer == 1 and self.world is not None:
+            self.world.checks.registrations.deleted(key)
+        return answer

@@ -18,20 +18,23 @@ from siphon.engine.application import LOOK_AGAIN_SECS
 from siphon.engine.core import Handlers
 from siphon.engine.environment import Environment
 from siphon.engine.handlers import ScriptHandlers
+from siphon.engine.keys import Keys
 from siphon.script.sending import OwnRequest, Sending
+from siphon.services.location.records import Records
 from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import MemoryStore
 from siphon.state.store import Send, Store
 from siphon.testing.asks import Asked
+from siphon.testing.change_helper import ChangeHelper
 from siphon.testing.faults import Faults
 from siphon.testing.handlers import CountedHandlers
 from siphon.testing.invariants import Checks
 from siphon.testing.ladder import Ladder
 from siphon.testing.names import SlowNames
 from siphon.testing.peer import PROXY, STRANGER
-from siphon.testing.sim_store import SimStore
+from siphon.testing.sim_store import SimLocation, SimStore
 from siphon.testing.wire import Place, Weather, Wire
-from siphon.testing.worker import Names, VirtualWorker, WorkerDied
+from siphon.testing.worker import SECRET, Names, VirtualWorker, WorkerDied
 from siphon.testing.world import World
 from workers.adoption import BEAT_LIMIT, Crew
 
@@ -87,6 +90,7 @@ class SimulatedWorld(World):
         self.edits = script.name.startswith("routing1") and not faults.room  # on_reply exists, no lean records
         super().__init__(script, workers, settings=settings, helper=True, **options)
         self.random = random
+        self.changes: ChangeHelper | None = None
         self.crew = Crew(workers, helper=workers)
         self.ladder = Ladder(self.clock)
         self.wire = Wire(self.schedule, self.clock, random, self.ladder, weather, self.arrive, self.refused)
@@ -102,6 +106,15 @@ class SimulatedWorld(World):
             return super().make_table()
         reserve = self.workers_wanted * RESERVE_BLOCKS
         return MemoryTable(1000, reserve + self.faults.room, reserve_blocks=reserve, clock=self.clock)
+
+    def make_location_table(self) -> MemoryTable:
+        """A table whose changes are checked."""
+        self.location = SimLocation(clock=self.clock.wall)
+        return self.location
+
+    def location_key(self, aor: str) -> bytes:
+        """The key of an address of record."""
+        return Records(self.location, Keys(SECRET, []).table, 0).key(aor)
 
     # -- what workers are made of -------------------------------------------------------------------------------------
 
@@ -122,6 +135,19 @@ class SimulatedWorld(World):
         """Handlers whose runs are counted."""
         handlers.env = env
         return CountedHandlers(handlers, self.checks, worker)
+
+    # -- registrations ------------------------------------------------------------------------------------------------
+
+    def begin_registering(self, random: Random) -> None:
+        """From here on changes of the location table are checked, and somebody delivers their events. `random` is that
+        one's own, so that runs without registrations are what they were."""
+        self.location.begin(self)
+        self.changes = ChangeHelper(self, random)
+
+    def tell(self, key: bytes) -> None:
+        """See World.tell."""
+        if self.changes is not None:
+            self.changes.tell(key)
 
     # -- datagrams ----------------------------------------------------------------------------------------------------
 

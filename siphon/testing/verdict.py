@@ -11,6 +11,7 @@ from siphon.testing.asker import Asker
 from siphon.testing.asks import judge
 from siphon.testing.callee import Callee, Leg
 from siphon.testing.caller import Caller
+from siphon.testing.registrant import Registrant
 from siphon.testing.simulated import SimulatedWorld
 from siphon.testing.strict import BRANCH
 
@@ -35,13 +36,15 @@ def verdict(world: SimulatedWorld) -> list[str]:
             found += _merged(*twins) if peer.path else []
             if len(twins) == 1 and LOOP_DETECTED in [status for _, status in peer.seen]:
                 found.append(f"{peer.name}: a 482 to the only copy")
+        elif isinstance(peer, Registrant):
+            found += _registrant(peer)
         elif isinstance(peer, Callee):
             callers = [p for p in peers if isinstance(p, Caller)]
             for branch, leg in peer.legs.items():
                 found += _leg(world, branch, leg, callers)
     for ask in world.asks:
         found += judge(world, ask)
-    return found + list(_workers(world))
+    return [*found, *world.checks.registrations.verdict(), *_workers(world)]
 
 
 def _caller(world: SimulatedWorld, caller: Caller) -> Iterator[str]:
@@ -92,6 +95,15 @@ def _merged(one: Asker, other: Asker) -> Iterator[str]:
         yield f"{one.name}: both copies got 482"
     elif all(200 <= status < 300 for status in statuses) and max(at for at, _ in finals) < one.began + SURELY_SECS:
         yield f"{one.name}: both copies were answered"
+
+
+def _registrant(phone: Registrant) -> Iterator[str]:
+    for number, exchange in enumerate(phone.exchanges, 1):
+        stateful = {data for data in exchange.finals if not data.startswith(b"SIP/2.0 503")}
+        if len(stateful) > 1:
+            yield f"{phone.plan.name}: several finals of REGISTER {number}"
+        if not exchange.finals:
+            yield f"{phone.plan.name}: no final of REGISTER {number}"
 
 
 def _leg(world: SimulatedWorld, branch: bytes, leg: Leg, callers: Iterable[Caller]) -> Iterator[str]:

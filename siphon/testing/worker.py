@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from siphon.config.log import Log
+from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core, Resolver
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
@@ -169,6 +170,7 @@ class VirtualWorker:
         self.log = Log(LOG_LEVEL, file="stderr", process="virtual")
         self.runtime = ScriptOnce(settings, services, self.aio, self.log)
         self.runtime.load(version=world.script_version)
+        services.location.tell = world.tell if self.runtime.handlers(ON_CHANGE) else None
         self.store = world.store_of(self)
         self.resolver = world.resolver_of(self)
         env = self._environment(keys, signer)

@@ -20,8 +20,10 @@ from typing import Any
 
 from siphon.config.settings import Settings
 from siphon.config.testing import settings_for_tests
+from siphon.engine.changes import run_change
 from siphon.engine.core import Handlers
 from siphon.engine.counters import Counter
+from siphon.engine.deliveries import Deliveries
 from siphon.engine.environment import Environment
 from siphon.engine.facts import identity_of
 from siphon.engine.handlers import ScriptHandlers
@@ -98,7 +100,7 @@ class World:
         self.late = late
         self.identity = identity_of(self.settings)
         self.transactions = self.make_table()
-        self.location_table = MemoryTable(clock=self.clock.wall)
+        self.location_table = self.make_location_table()
         self.dialogs = MemoryTable(clock=self.clock.wall)
         self.hints = MemoryTable(clock=self.clock.wall)
         self.limits = MemoryTable(clock=self.clock)
@@ -117,6 +119,8 @@ class World:
         self.next_worker = 0
         self.count_of_workers = workers
         self.workers: list[VirtualWorker] = []
+        self.changed: list[bytes] = []
+        self.deliveries: Deliveries | None = None
         for slot in range(workers + helper):
             self.workers.append(self.new_worker(slot, 1))
 
@@ -136,6 +140,10 @@ class World:
     def make_table(self) -> MemoryTable:
         """The table of transactions."""
         return MemoryTable(clock=self.clock)
+
+    def make_location_table(self) -> MemoryTable:
+        """The table of location."""
+        return MemoryTable(clock=self.clock.wall)
 
     # -- what workers are made of -------------------------------------------------------------------------------------
 
@@ -244,11 +252,27 @@ class World:
         for _ in range(10_000):
             late = [w for w in self.workers if isinstance(w.store, LateStore) and w.store.waiting]
             if not late:
+                self._deliver_changes()
                 return
             chosen = self.random.choice(late)
             assert isinstance(chosen.store, LateStore)
             chosen.turn(chosen.store.deliver)
         raise AssertionError("late answers without end")
+
+    def tell(self, key: bytes) -> None:
+        """An address of record has changed, and the script wants to know."""
+        self.changed.append(key)
+
+    def _deliver_changes(self) -> None:
+        """The handlers of on_change run with the first worker's script and loop."""
+        if self.deliveries is None:
+            runtime = self.workers[0].runtime
+            location = runtime.services.location
+            self.deliveries = Deliveries(location, lambda *event: run_change(runtime, *event), self.clock.wall)
+        changed, self.changed = self.changed, []
+        self.deliveries.hint(changed)
+        while self.deliveries.busy:
+            self.deliveries.step()
 
     def transmit(self, slot: int, send: Send, stateful: bool = True) -> None:
         """A datagram leaves a worker; `stateful`: in a commit."""

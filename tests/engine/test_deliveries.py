@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from siphon.engine.wakes import READ_KEYS, Wake
 
 from siphon.engine.deliveries import MOST_RUNNING, Deliveries
+from siphon.engine.wakes import READ_KEYS, Wake
 from siphon.services.location import Change, Event
 from siphon.services.store import StoreError
 
