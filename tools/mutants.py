@@ -233,10 +233,10 @@ MUTANTS = [
         "return False and",
     ),
     Mutant(
-        "REGISTER: a conflict is overwritten",
+        "REGISTER: after a conflict nothing is computed again",
         LOCATION + "location.py",
-        "answer = self._records.store(key, version, new",
-        "answer = self._records.store(key, self._records.load(key)[0], new",
+        "result = rewrite(old)",
+        'result = locals().get("result") or rewrite(old)',
     ),
     Mutant(
         "REGISTER: a conflict counts as stored",
