@@ -42,7 +42,7 @@ _KINDS = {code: event for event, code in _CODES.items()}
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Events that wait, with their numbers. `following` is the number of the next one, `lost` how many were left out
-    since one was delivered, `begun` how often the handlers of the first have been begun."""
+    since one was begun, `begun` how often the handlers of the first have been begun."""
 
     waiting: tuple[tuple[int, Event], ...] = ()
     following: int = 1
@@ -62,12 +62,12 @@ class Changes:
         return Changes(tuple(waiting), number, self.lost + surplus, begun)
 
     def begin(self) -> Changes:
-        """The first is about to be told."""
-        return replace(self, begun=self.begun + 1)
+        """The first is about to be told, and that so many were lost."""
+        return replace(self, lost=0, begun=self.begun + 1)
 
     def delivered(self, number: int) -> Changes:
         """Without this one and those before it."""
-        return Changes(tuple(entry for entry in self.waiting if entry[0] > number), self.following)
+        return Changes(tuple(entry for entry in self.waiting if entry[0] > number), self.following, self.lost)
 
     def flat(self) -> list[Any]:
         """For msgpack."""

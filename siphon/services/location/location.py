@@ -227,11 +227,18 @@ class Location:
 
     def begin_change(self, key: bytes, wall: float) -> Change | None:
         """The first event that waits in this record, which is about to be told."""
-        record = self._rewrite(key, lambda record: replace(record, changes=record.changes.begin()), wall)
+        lost = 0
+
+        def begin(record: AddressRecord) -> AddressRecord:
+            nonlocal lost
+            lost = record.changes.lost
+            return replace(record, changes=record.changes.begin())
+
+        record = self._rewrite(key, begin, wall)
         if record is None:
             return None
         number, event = record.changes.waiting[0]
-        return Change(record.aor, number, event, record.live(wall), record.changes.lost, record.changes.begun)
+        return Change(record.aor, number, event, record.live(wall), lost, record.changes.begun)
 
     def delivered(self, key: bytes, number: int, wall: float) -> None:
         """Take this event, and what was before it, off the record."""
