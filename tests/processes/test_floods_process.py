@@ -115,8 +115,8 @@ def test_sec_13_a_flood_of_malformed_requests_leaves_good_calls_and_the_log_alon
 
 
 def test_rate_limit_is_one_count_for_real_processes(siphond, silent, agent):
-    proxy = siphond(script=ROUTE.format(port=silent, most=40), workers=4, steering="spread").start()
-    alice = agent(proxy, "alice")
+    proxy = siphond(script=ROUTE.format(port=silent, most=40), workers=4).start()
+    alice = agent(proxy, "alice", fresh=True)  # each from a port of its own, so that all workers are reached
     statuses = []
     for _ in range(60):
         alice.send(alice.request("MESSAGE", "sip:example.com"))
