@@ -10,6 +10,7 @@ import pytest
 from proxy_process import Siphond
 from side_by_side import SERVERS, SideBySide, is_scenario
 from sipp_runner import SippRunner
+from sleeper import Sleeper
 from udp_agent import Address, Agent
 
 SCENARIOS = pytest.StashKey[SideBySide]()
@@ -74,3 +75,11 @@ def sipp(tmp_path: Path) -> Iterator[SippRunner]:
     runner = SippRunner(directory)
     yield runner
     runner.close()
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Sleeper]:
+    """Says what a loaded machine excuses."""
+    made = Sleeper(tmp_path / "stalls")
+    yield made
+    made.close()

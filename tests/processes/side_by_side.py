@@ -19,8 +19,6 @@ import asyncio
 import inspect
 import socket
 import struct
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +27,7 @@ from pathlib import Path
 
 import pytest
 from proxy_process import Siphond
+from sleeper import Sleeper
 from udp_agent import Address, Agent, Message
 
 Scenario = Callable[["Stage"], Awaitable[None]]
@@ -180,36 +179,6 @@ class Stage:
             if asker.came("200 OPTIONS"):
                 return
         raise AssertionError("no answer to OPTIONS")
-
-
-class Sleeper:
-    """A process that sleeps 10 ms at a time and notes when it was woken much too late."""
-
-    PROGRAM = """
-import time
-before = time.time()
-while True:
-    time.sleep(0.01)
-    now = time.time()
-    if now - before > 0.03:
-        print(before, now, flush=True)
-    before = now
-"""
-
-    def __init__(self, notes: Path) -> None:
-        self.notes = notes
-        with notes.open("wb") as output:
-            self.process = subprocess.Popen([sys.executable, "-c", self.PROGRAM], stdout=output)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stalls(self, start: float, end: float) -> float:
-        """Seconds between these times in which it was to run and did not."""
-        *whole, _ = self.notes.read_text().split("\n")
-        rows = [tuple(map(float, line.split())) for line in whole]
-        return sum(max(0.0, min(end, after) - max(start, before) - 0.01) for before, after in rows)
 
 
 class SideBySide:

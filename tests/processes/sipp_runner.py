@@ -144,10 +144,12 @@ class SippRunner:
         calls: int = 1,
         rate: float = 10,
         user: str = "bob",
+        at_once: int = 0,
         **values: object,
     ) -> Sipp:
-        """`calls` calls to `user` through `proxy`, `rate` a second."""
-        fixed = ["-m", str(calls), "-r", f"{rate:g}", "-s", user, "-l", str(max(100, calls))]
+        """`calls` calls to `user` through `proxy`, `rate` a second, at most `at_once` at the same time where given: a
+        machine that is slow is then asked for less, instead of for more than it can carry."""
+        fixed = ["-m", str(calls), "-r", f"{rate:g}", "-s", user, "-l", str(at_once or max(100, calls))]
         return self.start(scenario, *fixed, *arguments, f"{proxy[0]}:{proxy[1]}", **values)
 
     def close(self) -> None:
