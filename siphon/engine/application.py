@@ -368,8 +368,7 @@ class Engine:
 
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot; read from shared memory."""
-        state = self.context.slots.read(slot)
-        return bool(state.pid) and state.generation == generation
+        return self.shared.alive(slot, generation)
 
     # -- Reporter, Watch
     # --------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ but not for ever.
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from siphon.config.log import Log
 from siphon.config.settings import Settings
@@ -19,6 +21,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.deliveries import Deliveries
 from siphon.engine.facts import identity_of
 from siphon.engine.keys import Keys
+from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.services import services_of
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
@@ -28,6 +31,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.location import Change
 from siphon.services.location.changes import MOST_RUNS
+from siphon.services.timers import Timers
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
 
@@ -43,6 +47,10 @@ def run_change(runtime: Runtime, change: Change, done: Callable[[], None]) -> No
     wall = services.wall()
     contacts = [Contact(found, services, wall, elsewhere=True) for found in change.bindings]
     runtime.run_event(KIND, (change.aor, change.event.value, contacts), None, lambda _: done())
+
+
+def _fires_none(function: Callable[..., Any], arguments: tuple[Any, ...], done: Callable[[], None]) -> None:
+    raise AssertionError("this process fires no timers")
 
 
 class Changes:
@@ -67,6 +75,7 @@ class Changes:
         services = self._services()
         self.runtime = Runtime(self.settings, services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
+        self._set_timers(services)
         self.deliveries = Deliveries(services.location, self.run, time.time)
         context.aio.loop.add_reader(self.shared.changes.reading, self.hear)
         gc.collect()
@@ -91,6 +100,7 @@ class Changes:
             self.runtime.load(settings.script.path, version, sources)
             gc.freeze()
         self.deliveries.location = services.location
+        self._set_timers(services)
         self.log.info("script.loaded", version=version)
 
     def reload(self, payload: bytes) -> None:
@@ -143,6 +153,15 @@ class Changes:
             run_change(self.runtime, change, finished)
         finally:
             self.context.leave_handler()
+
+    def _set_timers(self, services: Services) -> None:
+        """Handlers may set and cancel timers; workers fire them."""
+        context, keys = self.context, Keys(self.shared.secret, self.settings.auth.nonce_secret)
+        place = Place(context.slot, context.generation, context.index, context.count, runs=False)
+        timers = Timers(self.shared.timers, keys.table)
+        services.timers = ScriptTimers(
+            timers, self.runtime, _fires_none, place, self.shared.alive, boottime, random.random, self.log
+        )
 
     def _services(self) -> Services:
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)

@@ -60,6 +60,11 @@ class Shared:
                 if report.complete or report.alive:
                     break
 
+    def alive(self, slot: int, generation: int) -> bool:
+        """Whether that generation still has the slot."""
+        state = self.slots.read(slot)
+        return bool(state.pid) and state.generation == generation
+
     def expire(self, now: float, wall: float, limit: int) -> int:
         """Remove at most `limit` outlived records of each table; how many went. Transactions and limits live by
         CLOCK_BOOTTIME."""

@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-from siphon import proxy, registrar
+from siphon import proxy, registrar, timer
 
 told = Path(__file__).with_name("told")
 
@@ -30,8 +30,14 @@ def changed(aor, event, contacts):
         time.sleep(0.01)
     if "poison" in aor:
         os.kill(os.getpid(), 9)
+    if "later" in aor:
+        timer.set(aor, 0, by_a_worker)
     if "raise" in aor:
         raise RuntimeError("of the handler")
+
+def by_a_worker(aor):
+    with told.open("a") as file:
+        file.write(f"{{os.getpid()}} {{aor}} timer -\\n")
 """
 ON_CHANGE = "\n@registrar.on_change"
 
@@ -165,3 +171,11 @@ def test_the_helper_is_started_by_the_reload_that_brings_the_handler_and_ends_wi
     site.until(lambda: phone.events() == ["refreshed", "REFRESHED"])
     assert site.stop(process, signal.SIGTERM) == 0
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_handler_sets_a_timer_that_a_worker_fires(site, phone):
+    site.start()
+    phone.register("later")
+    site.until(lambda: phone.events() == ["registered", "timer"])
+    (told, *_), (fired, *_) = phone.told()
+    assert told != fired and int(fired) != helpers(site)["events"]["pid"]
