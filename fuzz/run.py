@@ -113,7 +113,7 @@ def take(result: Found, output: str, status: int) -> None:
     if status:
         kept = re.search(r"Test unit written to (\S+)", output)
         result.kept = kept[1] if kept else "nothing kept"
-        result.output = output[-20_000:]
+        result.output = "\n".join(line[:300] for line in output.splitlines()[-300:])
 
 
 def repeat(chosen: Target, modules: Path, file: Path) -> int:
