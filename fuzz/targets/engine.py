@@ -150,6 +150,8 @@ def prepared(late: bool) -> Bench:
     world.agents.clear()  # from here on what leaves is only looked at
     bench.saved = saved_world(world)
     bench.restore()
+    gc.collect()
+    gc.freeze()  # as a worker does: what a full collection costs is not the datagram's
     return bench
 
 

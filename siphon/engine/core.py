@@ -281,8 +281,8 @@ class Core:
             shrink(step.record)
             return self._commit(event, step, expected, shrunk=True)
         self.reporter.count(Counter.FULL)
-        self.reporter.error("no_room", event.key, why=why)
-        if isinstance(event, RequestOutcomeEvent | FailureOutcomeEvent) and event.give_in():
+        (self.reporter.note if why == "large" else self.reporter.error)("no_room", event.key, why=why)
+        if isinstance(event, RequestOutcomeEvent | FailureOutcomeEvent) and event.give_in(why):
             self.process(event)
         elif isinstance(event, TimerEvent):
             self.arm(self.clock() + ROOM_AGAIN_SECS, event.key, expected)

@@ -42,6 +42,8 @@ from siphon.state.record import Branch, ClaimKind, Record
 from siphon.state.store import Send
 from siphon.transaction.step import Step
 
+NO_ROOM = {"full": (503, "Service Unavailable"), "large": (513, "Message Too Large")}
+
 
 @dataclass(slots=True)
 class NeedNames:
@@ -216,12 +218,15 @@ class RequestOutcomeEvent:
     asked: bool = False
     too_late: int = 0
     """Status of a final that the handlers armed when another had left."""
+    gave_in: bool = False
 
-    def give_in(self) -> bool:
-        """What the handlers armed does not fit into a record: as if they had raised. False when that is so already."""
-        if self.outcome is None or self.outcome.error is not None:
+    def give_in(self, why: str) -> bool:
+        """What the handlers armed finds no room: 513 where a record cannot hold it, 503 where the table is full. False
+        when that was tried before."""
+        if self.outcome is None or self.gave_in:
             return False
-        self.outcome = Outcome(error=RuntimeError("the outcome does not fit into shared.record_bytes"))
+        self.gave_in = True
+        self.outcome = Outcome(Answer(*NO_ROOM[why]))
         return True
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
@@ -248,8 +253,8 @@ class FailureOutcomeEvent:
     too_late: int = 0
     """Status of a final that the handlers armed when another had left."""
 
-    def give_in(self) -> bool:
-        """What the handlers armed does not fit into a record: the failure is forwarded. False when it is already."""
+    def give_in(self, why: str) -> bool:
+        """What the handlers armed finds no room: the failure is forwarded. False when it is already."""
         if self.outcome is None or self.outcome.request is None:
             return False
         self.outcome = FailureOutcome()

@@ -110,6 +110,27 @@ def test_shared_37_a_fork_of_ten_with_a_rewritten_body_fits_into_a_record(make_w
     assert caller.statuses == [100]
 
 
+GROW = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.set_header("X-Added", "z" * int(request.get_header("X-Grow")))
+    request.relay("sip:127.0.0.2:5090")
+"""
+
+
+def test_shared_37_a_request_that_fits_but_for_what_the_handlers_add_gets_513(make_world: Make) -> None:
+    world = make_world(GROW)
+    caller, callee = parties(world)
+    filler = "X: " + "y" * 7000 + "\nX: " + "y" * 6000
+    for branch, grow in (("one", 3000), ("two", 500)):
+        text = caller.request("INVITE", "sip:bob@example.com", branch=f"z9hG4bK-{branch}", headers=filler)
+        caller.send(text.replace("X: y", f"X-Grow: {grow}\nX: y", 1))
+    assert caller.statuses == [513, 100] and callee.requests == ["INVITE"]
+    assert not [error for worker in world.workers for error in worker.errors]
+
+
 def test_parse_14_limits_that_were_raised_hold_for_the_whole_transaction(world: World) -> None:
     for worker in world.workers:
         worker.ingest.limits = ParseLimits(headers=500, line_bytes=12000)
