@@ -22,6 +22,7 @@ from siphon.engine.requests import (
     acknowledged,
     begin,
     cancelled,
+    is_ack_of_other,
     is_other_dialog,
     is_over,
     repeated,
@@ -100,7 +101,7 @@ class AckEvent:
     done: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
-        if record is None or not record.invite:
+        if record is None or not record.invite or is_ack_of_other(record, self.arrival.message):
             self._pass_on()
             return None
         if 200 <= record.final_status < 300 and not record.local_2xx:

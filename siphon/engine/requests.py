@@ -10,7 +10,7 @@ from siphon.engine.environment import Environment
 from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules
 from siphon.forwarding.next_hop import refused_address
 from siphon.forwarding.validate import Refusal, check_request
-from siphon.sip.message import SipMessage
+from siphon.sip.message import SipMessage, parse
 from siphon.state.record import CancelCause, ClaimKind, Record
 from siphon.transaction import invite_server, non_invite_server
 from siphon.transaction.step import Step
@@ -103,6 +103,13 @@ def was_cancelled(record: Record, now: float, timing: Timing) -> bool:
 def is_other_dialog(record: Record, message: SipMessage) -> bool:
     """Under the rules of RFC 2543 the To tag is not part of the id and is compared here (TXN-16)."""
     return matched_by_2543_rules(message) and (message.to_tag or b"") != record.to_tag
+
+
+def is_ack_of_other(record: Record, message: SipMessage) -> bool:
+    """Under the rules of RFC 2543 an ACK is that of our failure only when it has its To tag (RFC 3261 §17.2.3)."""
+    if not matched_by_2543_rules(message) or record.final_status < 300 or not record.last_response:
+        return False
+    return (message.to_tag or b"").lower() != (parse(record.last_response).to_tag or b"").lower()
 
 
 def repeated(step: Step) -> Step | None:

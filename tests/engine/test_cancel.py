@@ -1,8 +1,41 @@
 """CANCEL: RFC 3261 §9 and §16.10, on any worker."""
 
+from collections.abc import Callable
+
+import pytest
+
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
+
+Make = Callable[..., World]
+NAMED = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.relay("sip:pbx.example")
+"""
+FORK_OF_TWO = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.fork(["sip:127.0.0.2:5091", "sip:127.0.0.2:5092"])
+"""
+SLOW_FAILURE = """
+import asyncio
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.relay("sip:127.0.0.2:5090")
+
+@proxy.on_failure
+async def failed(request, reply):
+    await asyncio.sleep(2.0)
+    request.relay("sip:127.0.0.2:5090")
+"""
 
 
 def ringing(world: World, *statuses: int) -> tuple[Agent, Agent, SipMessage]:
@@ -95,3 +128,101 @@ def test_sec_14_a_cancel_from_another_address_gets_481(world: World) -> None:
     thief.send(cancel(caller).replace("192.0.2.1:5060;rport", "192.0.2.1:5060;rport"))
     assert thief.statuses == [481] and callee.requests == ["INVITE"]
     assert caller.statuses == [100, 180]
+
+
+def test_can_01_the_200_has_the_to_tag_of_the_487_made_here(make_world: Make) -> None:
+    world = make_world(NAMED)
+    world.resolver.unknown.add("pbx.example")
+    caller = world.agent("192.0.2.1")
+    caller.send(caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    world.advance(0.3)
+    caller.send(cancel(caller))
+    assert sorted(caller.statuses[1:]) == [200, 487]
+    assert caller.inbox[1].to_tag == caller.inbox[2].to_tag and caller.inbox[1].to_tag
+
+
+def test_can_02_the_cancel_goes_where_the_invite_went_and_is_repeated_until_it_is_answered(world: World) -> None:
+    caller, callee, _ = ringing(world, 180)
+    caller.send(cancel(caller))
+    began = world.clock()
+    world.advance(4)
+    cancels = [(round(t - began, 3), m.raw) for t, m in zip(callee.times, callee.inbox, strict=True)][1:]
+    assert [when for when, _ in cancels] == [0, 0.5, 1.5, 3.5] and len({raw for _, raw in cancels}) == 1
+    callee.answer(callee.last, 200)
+    world.advance(10)
+    assert callee.requests.count("CANCEL") == 4 and not world.lost
+
+
+@pytest.mark.parametrize("status", [486, 200])
+def test_can_04_the_final_of_the_branch_answers_the_invite(world: World, status: int) -> None:
+    caller, callee, seen = ringing(world, 180)
+    caller.send(cancel(caller))
+    callee.answer(seen, status)
+    world.advance(40)
+    assert set(caller.statuses[3:]) == {status}
+
+
+@pytest.mark.parametrize("status", [200, 486, 603])
+def test_can_05_after_any_final_a_cancel_gets_200_and_nothing_goes_down(world: World, status: int) -> None:
+    caller, callee, _ = ringing(world, 180, status)
+    heard = list(callee.requests)
+    for worker in (0, 1):
+        caller.send(cancel(caller), worker)
+    assert caller.statuses == [100, 180, status, 200, 200] and callee.requests == heard
+
+
+def test_can_07_a_cancel_while_a_name_is_looked_up_ends_the_call_before_any_invite_leaves(make_world: Make) -> None:
+    world = make_world(NAMED)
+    world.resolver.unknown.add("pbx.example")
+    world.resolver.names["pbx.example"] = ["127.0.0.2"]
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2")
+    caller.send(caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    world.advance(0.3)
+    caller.send(cancel(caller))
+    assert caller.statuses[0] == 100 and sorted(caller.statuses[1:]) == [200, 487]
+    world.resolver.answer()
+    world.settle()
+    world.advance(40)
+    assert not callee.inbox and not world.lost and set(caller.statuses[3:]) <= {487}
+
+
+def test_can_07_a_cancel_while_on_failure_awaits_ends_the_call(make_world: Make) -> None:
+    world = make_world(SLOW_FAILURE)
+    caller, callee, _ = ringing(world, 180, 404)
+    world.advance(1)
+    caller.send(cancel(caller))
+    assert caller.statuses[:2] == [100, 180] and sorted(caller.statuses[2:]) == [200, 487]
+    world.advance(40)
+    assert callee.requests == ["INVITE", "ACK"]
+
+
+def test_can_09_repeats_of_a_cancel_make_no_second_one_at_any_phone(make_world: Make) -> None:
+    world = make_world(FORK_OF_TWO)
+    caller, one, two = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    one.answer(one.last, 180)
+    for worker in (0, 1):
+        caller.send(cancel(caller), worker)
+    two.answer(two.last, 180)
+    caller.send(cancel(caller))
+    assert one.requests == two.requests == ["INVITE", "CANCEL"]
+    assert [m.via.branch for m in (one.last, two.last)] == [m.inbox[0].via.branch for m in (one, two)]
+
+
+def test_can_10_a_reason_is_copied_also_when_the_cancel_had_to_wait_and_a_lost_branch_hears_cause_200(
+    make_world: Make,
+) -> None:
+    world = make_world(FORK_OF_TWO)
+    one, two = world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)
+    for number, answered in enumerate((False, True)):
+        caller = world.agent("192.0.2.1", 6000 + number)
+        caller.send(caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+        at_one, at_two = one.last, two.last
+        if answered:
+            one.answer(at_one, 200)
+        else:
+            caller.send(cancel(caller, "Reason: Q.850;cause=16\nReason: SIP;cause=600"))
+        assert two.last.method == "INVITE"
+        two.answer(at_two, 180)
+        reasons = [b"SIP;cause=200"] if answered else [b"Q.850;cause=16", b"SIP;cause=600"]
+        assert two.last.method == "CANCEL" and two.last.all_lines("Reason") == reasons

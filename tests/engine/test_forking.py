@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
@@ -177,3 +179,122 @@ def test_prx_51_one_dead_target_does_not_hold_up_the_other(make_world: Make) -> 
     caller.send(caller.request("INVITE", "sip:bob@example.com"))
     two.answer(two.inbox[0], 200)
     assert caller.statuses == [100, 200]
+
+
+BY_Q = """
+from siphon import proxy, registrar
+
+@proxy.on_request
+def route(request):
+    if request.method == "REGISTER":
+        registrar.save(request)
+    else:
+        request.fork(registrar.lookup(request.ruri), strategy="q")
+"""
+EDITING = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.set_header("X-Kept", "yes")
+    request.record_route()
+    request.fork(["sip:127.0.0.2:5091"%s])
+
+@proxy.on_failure
+def failed(request, reply):
+    if request.get_header("X-Try"):
+        return
+    number = int(request.vars.get("n", 0)) + 1
+    request.vars["n"] = number
+    if number < 3:
+        request.set_header(f"X-Left-{number}", "over")
+        request.record_route()
+        request.fork(["sip:127.0.0.2:5092"])
+"""
+BOB = "sip:bob@example.com"
+ONE = {"branch": "z9hG4bK-one", "call_id": "c1"}
+
+
+def test_fork_01_equal_q_rings_together_and_the_next_when_all_before_have_ended(make_world: Make) -> None:
+    world = make_world(BY_Q)
+    caller, *phones = (world.agent("127.0.0.2", port) for port in (5060, 5091, 5092, 5093, 5094))
+    for phone, q in zip(phones, ("0.5", "1.0", "1", "0.25"), strict=True):
+        contact = f"Contact: <sip:127.0.0.2:{phone.port}>"
+        text = phone.request("REGISTER", "sip:example.com", call_id=f"r{phone.port}", to=BOB)
+        phone.send(text.replace(contact, f"{contact};q={q}"))
+        phone.take()
+    caller.send(caller.request("INVITE", BOB, **ONE))
+    ringing = [[phone.port for phone in phones if phone.requests]]
+    for phone in (phones[1], phones[2], phones[0]):
+        phone.answer(first(phone), 480)
+        ringing.append([phone.port for phone in phones if phone.requests])
+    assert ringing == [[5092, 5093], [5092, 5093], [5091, 5092, 5093], [5091, 5092, 5093, 5094]]
+    assert all(phone.requests.count("INVITE") == 1 for phone in phones)
+
+
+def test_fork_02_a_branch_without_1xx_is_given_up_in_silence_and_cancelled_when_it_rings(make_world: Make) -> None:
+    world, caller, one, two = forked(make_world, "sequential", "5")
+    world.advance(5.1)
+    assert set(one.requests) == {"INVITE"} and two.requests == ["INVITE"]
+    count = len(one.requests)
+    world.advance(3)
+    assert len(one.requests) == count, "a branch that was given up is not repeated"
+    one.answer(first(one), 180, tag="a")
+    assert one.requests[-1] == "CANCEL" and caller.statuses == [100]
+    one.answer(first(one), 200, tag="a")
+    assert caller.statuses == [100, 200]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_fork_06_each_try_is_made_of_the_request_as_on_request_left_it(make_world: Make, others: bool) -> None:
+    world = make_world(EDITING % (', "sip:127.0.0.2:5093"' if others else ""))
+    caller, one, two, three = (world.agent("127.0.0.2", port) for port in (5060, 5091, 5092, 5093))
+    caller.send(caller.request("INVITE", BOB, **ONE))
+    one.answer(first(one), 486)
+    if others:
+        three.answer(first(three), 404)
+    assert caller.statuses == [100], "the best failure is withheld"
+    two.answer(first(two), 480)
+    assert caller.statuses == [100]
+    second = [m for m in two.inbox if m.method == "INVITE"][1]
+    for seen, left in ((first(two), "X-Left-1"), (second, "X-Left-2")):
+        assert seen.first("X-Kept") == b"yes" and seen.max_forwards == 69 and seen.via_count == 2
+        assert len(seen.values("Record-Route")) == 1
+        assert [name for name in ("X-Left-1", "X-Left-2") if seen.has(name)] == [left]
+    two.answer(second, 500)
+    assert caller.statuses == [100, 486], "none added: the best of all tries"
+
+
+@pytest.mark.parametrize("what", ["CANCEL", "200", "603"])
+def test_fork_06_after_a_cancel_a_2xx_or_a_6xx_no_further_target_is_tried(make_world: Make, what: str) -> None:
+    world = make_world(EDITING % ', "sip:127.0.0.2:5093"')
+    caller, one, two, three = (world.agent("127.0.0.2", port) for port in (5060, 5091, 5092, 5093))
+    caller.send(caller.request("INVITE", BOB, **ONE))
+    three.answer(first(three), 180)
+    if what == "CANCEL":
+        caller.send(caller.request("CANCEL", BOB, **ONE))
+        one.answer(first(one), 486)
+        three.answer(first(three), 487)
+    else:
+        one.answer(first(one), int(what))
+        three.answer(first(three), 486)
+    world.advance(5)
+    assert not two.inbox
+    assert caller.statuses[-1] == {"CANCEL": 486, "200": 200, "603": 603}[what]
+
+
+def test_fork_05_a_200_after_the_cancel_of_the_caller_can_be_acknowledged_and_ended(make_world: Make) -> None:
+    world = make_world()
+    caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request("INVITE", BOB, **ONE))
+    phone.answer(first(phone), 180)
+    caller.send(caller.request("CANCEL", BOB, **ONE))
+    world.advance(33)
+    assert caller.statuses[3] == 487
+    phone.answer(first(phone), 200)
+    assert caller.last.status == 200
+    route = f"Route: {caller.last.values('Record-Route')[0].decode() if caller.last.has('Record-Route') else ''}"
+    route = route if len(route) > 7 else f"Route: {first(phone).values('Record-Route')[0].decode()}"
+    for cseq, method in ((1, "ACK"), (2, "BYE")):
+        caller.send(caller.request(method, "sip:127.0.0.2:5090", call_id="c1", cseq=cseq, to_tag="t1", headers=route))
+        assert phone.last.method == method
