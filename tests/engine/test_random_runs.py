@@ -1,4 +1,4 @@
-"""Random runs of the simulator: several calls, bad networks, dying workers. More: python -m siphon.testing.sim"""
+"""Random runs of the simulator: several calls, bad networks, dying workers. More: ./dev sim"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from siphon.testing.run import run
 
-BATCHES, SEEDS = 16, 40
+BATCHES, SEEDS = 25, 100
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
