@@ -1,7 +1,8 @@
 """URIs and addresses as values: parsed by the compiled grammar, printed back exactly as they were written.
 
-`Uri.parse` and `NameAddr.parse` take bytes or str and raise ValueError for what breaks the grammar. Text is UTF-8;
-bytes that are none survive as surrogate escapes. Attributes may be assigned; printing refuses CR, LF and NUL
+`Uri.parse` and `NameAddr.parse` take bytes or str and raise ValueError for what breaks the grammar, and for a URI that
+is not UTF-8: it may become the Request-URI of what we send, and nobody would take that. In display names and header
+parameters such bytes survive as surrogate escapes. Attributes may be assigned; printing refuses CR, LF and NUL
 (ValueError). Escapes stay as they are: nothing is decoded but for comparing, and then once only (RFC 3261 §19.1.2).
 """
 
@@ -18,6 +19,7 @@ from cython.cimports.siphon.sip._grammar_cy import (
     scan_address,
     scan_param,
     scan_uri,
+    utf8,
 )
 
 from siphon.sip.hosts import bracketed, canonical_host
@@ -113,9 +115,8 @@ class Uri:
         data: bytes = as_data(text)
         span: UriSpan
         size: cython.int = PyBytes_GET_SIZE(data)
-        if PyBytes_GET_SIZE(data) > 65535 or not scan_uri(
-            cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data)), 0, size, cython.address(span)
-        ):
+        p: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data))
+        if PyBytes_GET_SIZE(data) > 65535 or not scan_uri(p, 0, size, cython.address(span)) or not utf8(p, 0, size):
             raise ValueError(f"not a URI: {text!r}")
         return uri_from(data, 0, size, cython.address(span))
 
@@ -232,7 +233,11 @@ class NameAddr:
         u: UriSpan
         size: cython.int = PyBytes_GET_SIZE(data)
         p: cython.p_const_uchar = cython.cast(cython.p_const_uchar, PyBytes_AS_STRING(data))
-        if PyBytes_GET_SIZE(data) > 65535 or not scan_address(p, 0, size, cython.address(a), cython.address(u), False):
+        if (
+            PyBytes_GET_SIZE(data) > 65535
+            or not scan_address(p, 0, size, cython.address(a), cython.address(u), False)
+            or not utf8(p, a.uri_start, a.uri_end)
+        ):
             raise ValueError(f"not an address: {value!r}")
         found: NameAddr = NameAddr("", uri_from(data, a.uri_start, a.uri_end, cython.address(u)))
         found.bracketed = a.bracketed

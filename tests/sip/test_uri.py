@@ -104,6 +104,17 @@ def test_uri_02_escapes_are_decoded_once_and_only_to_compare() -> None:
     assert str(Uri.parse("sip:%2541%00@example.com")) == "sip:%2541%00@example.com"
 
 
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80"])
+def test_parse_09_a_uri_that_is_not_utf8_is_none(bad: bytes) -> None:
+    for uri in (b"sip:%b@a.b", b"sip:a@a.b;x=%b", b"tel:%b", b"urn:%b"):
+        with pytest.raises(ValueError, match="not a URI"):
+            Uri.parse(uri % bad)
+        with pytest.raises(ValueError, match="not an address"):
+            NameAddr.parse(b"<" + uri % bad + b">")
+    address = NameAddr.parse(b'"%b" <sip:a@b>;x=%b' % (bad, bad))
+    assert address.to_bytes() == b'"%b" <sip:a@b>;x=%b' % (bad, bad)
+
+
 @pytest.mark.parametrize("text", ["sip:a@b%61c", "sip:%41", "sip:a@[fe80::1%25eth0]"])
 def test_uri_03_no_escapes_in_the_host(text: str) -> None:
     with pytest.raises(ValueError, match="not a URI"):
