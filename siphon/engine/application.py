@@ -23,7 +23,7 @@ from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, identity_of, timing_of
 from siphon.engine.handlers import ScriptHandlers
-from siphon.engine.ingest import Ingest
+from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keys import Keys
 from siphon.engine.memory import MemoryUse
 from siphon.engine.script_timers import Place, ScriptTimers
@@ -41,7 +41,6 @@ from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.limits import LiveTransactions
 from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
-from siphon.sip.message import ParseLimits
 from siphon.state.shm_store import ShmStore
 from siphon.state.store import Send, Wait
 from workers.application import WorkerContext
@@ -132,7 +131,7 @@ class Engine:
             lambda: self.runtime.version,
             context.draining,
             lambda: self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity,
-            self._limits(),
+            limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
         self.shared.recover(context.slot)
@@ -246,7 +245,7 @@ class Engine:
         fresh = self._environment(keys)
         for name in Environment.__slots__:
             setattr(self.env, name, getattr(fresh, name))
-        self.ingest.limits = self._limits()
+        self.ingest.limits = limits_of(self.settings)
         self.log.info("script.loaded", version=version)
 
     def stopping(self) -> None:
@@ -324,12 +323,6 @@ class Engine:
     def _keep_events(self) -> None:
         """What happens to bindings is stored only for a script that wants to be told."""
         self.services.location.tell = self.shared.changes.tell if self.runtime.handlers(ON_CHANGE) else None
-
-    def _limits(self) -> ParseLimits:
-        limits = self.settings.limits
-        return ParseLimits(
-            header_bytes=limits.header_bytes, line_bytes=limits.line_bytes, headers=limits.headers, vias=limits.vias
-        )
 
     def _refuse(self, event: object, step: object, why: str) -> None:
         self.ingest.refuse(event, step, why)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from siphon.config.settings import Settings
 from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -56,6 +57,14 @@ def without_own_maddr(message: SipMessage, identity: Identity, listener: int) ->
     draft = Draft(message)
     draft.set_uri(stripped)
     return parse(draft.to_bytes())
+
+
+def limits_of(settings: Settings) -> ParseLimits:
+    """What a request may bring (`limits.*`)."""
+    limits = settings.limits
+    return ParseLimits(
+        header_bytes=limits.header_bytes, line_bytes=limits.line_bytes, headers=limits.headers, vias=limits.vias
+    )
 
 
 @lru_cache(maxsize=4)

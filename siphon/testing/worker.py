@@ -19,7 +19,7 @@ from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, timing_of
 from siphon.engine.handlers import ScriptHandlers
-from siphon.engine.ingest import Ingest
+from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keys import Keys
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
@@ -202,7 +202,8 @@ class VirtualWorker:
             lambda: self.runtime.version,
             lambda: self.draining,
             lambda: self.runtime.pending >= settings.script.executor_queue_capacity,
-            sources=LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
+            limits_of(settings),
+            LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
         self.script_timers.load()
 

@@ -204,3 +204,12 @@ def test_uri_09_an_ipv6_binding_is_one_however_it_is_written(world: World) -> No
 def test_uri_10_an_underscore_and_a_final_dot_are_accepted_and_the_dot_is_ignored(world: World) -> None:
     assert answers(world, "OPTIONS", "sip:EXAMPLE.com.") == [200]
     assert contacts(world, "<sip:a@my_host.net.>", "<sip:a@my_host.net>") == [b"<sip:a@my_host.net>;expires=3600"]
+
+
+def test_parse_04_a_comma_in_quotes_or_brackets_makes_no_second_value(world: World) -> None:
+    found = contacts(world, '"a, \\"b" <sip:c,d@e.net>;x="q,r", <sip:f@e.net>', "<sip:g@e.net>\nm: <sip:h@e.net>")
+    assert sorted(value.partition(b">")[0][5:] for value in found) == [b"c,d@e.net", b"f@e.net", b"g@e.net", b"h@e.net"]
+    caller, callee = parties(world)
+    route = '"x, <y>" <sip:a,b@127.0.0.2:5090;lr>, <sip:c@198.51.100.1;lr>'
+    caller.send(caller.request("MESSAGE", "sip:x@y.net", headers=f"Route: {route}"))
+    assert callee.last.values("Route") == [b'"x, <y>" <sip:a,b@127.0.0.2:5090;lr>', b"<sip:c@198.51.100.1;lr>"]
