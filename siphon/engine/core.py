@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Protocol
 
 from siphon.engine.counters import Counter
-from siphon.engine.dialogs import awaited, closed, opened
+from siphon.engine.dialogs import awaited, closed, in_known_dialog, opened
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
     AckEvent,
@@ -56,6 +56,11 @@ _OF_A_CALL = (RequestEvent, AckEvent, CancelEvent)
 
 ROOM_AGAIN_SECS = 0.5
 """A deadline that found no room for its commit is tried again after this long: others have ended meanwhile."""
+
+
+def is_new(event: Event) -> bool:
+    """Whether the step of the event makes a record."""
+    return isinstance(event, SendEvent) or (isinstance(event, RequestEvent) and event.new)
 
 
 class Handlers(Protocol):
@@ -217,7 +222,7 @@ class Core:
 
     def _commit(self, event: Event, step: Step, expected: int, shrunk: bool = False) -> bool:
         commit = self.commit_of(step, expected)
-        commit.new_work = isinstance(event, SendEvent) or (isinstance(event, RequestEvent) and event.new)
+        commit.new_work = is_new(event) and not (isinstance(event, RequestEvent) and event.vouched)
         if commit.value is not None and len(commit.value) > self.env.settings.shared.record_bytes:
             return self._no_room(event, step, expected, shrunk, "large")
         opened(step, self.env)
@@ -268,8 +273,12 @@ class Core:
             self.process(event)
 
     def _no_room(self, event: Event, step: Step, expected: int, shrunk: bool, why: str) -> bool:
-        """New work is refused; a running call is committed in a lean form."""
+        """New work is refused, unless it belongs to a running call and the reserve will do; a running call is
+        committed in a lean form."""
         if isinstance(event, RequestEvent) and event.new:
+            if why == "full" and not event.vouched and in_known_dialog(self.env, event.arrival.message):
+                event.vouched = True
+                return self._commit(event, step, expected)
             self.reporter.count(Counter.FULL if why == "full" else Counter.TOO_LARGE)
             self.refuse(event, step, why)
             return True
@@ -289,7 +298,7 @@ class Core:
         return True
 
     def _committed(self, event: Event, step: Step, commit: Commit, version: int) -> None:
-        if commit.new_work:
+        if is_new(event):
             self.reporter.count(Counter.TRANSACTIONS)
         if step.sends:
             self.reporter.count(Counter.SENT, len(step.sends))

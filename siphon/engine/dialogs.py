@@ -7,6 +7,7 @@ decisions as a fact, as names are. Removed once the BYE's final has been committ
 from __future__ import annotations
 
 from siphon.engine.environment import Environment
+from siphon.forwarding.routes import RouteFacts, loose_route
 from siphon.services.dialogs import Place
 from siphon.sip.message import SipMessage
 from siphon.state.record import Branch, Record
@@ -56,6 +57,16 @@ def caller_place(record: Record) -> Place:
 def callee_place(branch: Branch) -> Place:
     """Where the branch that answered was sent to."""
     return Place(branch.ip, branch.port, branch.listener, branch.local_ip)
+
+
+def in_known_dialog(env: Environment, message: SipMessage) -> bool:
+    """Whether a Route that we signed for this Call-ID, or a dialog record, vouches for an in-dialog request. A Route
+    that merely names us does not: anybody can write that."""
+    if not message.to_tag:
+        return False
+    if env.signer is not None and loose_route(RouteFacts.of(message), env.identity, env.signer).accepted:
+        return True
+    return peer(env, message.call_id, message.from_tag or b"", message.to_tag) is not None
 
 
 def peer(env: Environment, call_id: bytes, from_tag: bytes, to_tag: bytes) -> Place | None:

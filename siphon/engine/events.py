@@ -74,12 +74,14 @@ class Event(Protocol):
 @dataclass(slots=True)
 class RequestEvent:
     """A request that arrived, ACK and CANCEL apart. `new` says that the last decision made a record, `repeat` that
-    it found one; who has counted the repeat takes it back."""
+    it found one; who has counted the repeat takes it back. `vouched`: it belongs to a dialog that we know and may use
+    the reserve of a full table."""
 
     key: bytes
     arrival: Arrival
     new: bool = False
     repeat: bool = False
+    vouched: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         self.new = record is None or is_over(record, now)
