@@ -14,6 +14,7 @@ from sim_calls import die_at, phone, scenario, unchanged
 
 from siphon.engine.counters import Counter
 from siphon.forwarding.branch import transaction_id
+from siphon.sip.build import response
 from siphon.sip.message import SipMessage, parse
 from siphon.testing.agent import Agent
 from siphon.testing.faults import Faults
@@ -89,8 +90,18 @@ def test_shared_01_a_repeat_on_another_worker_gets_the_last_provisional(world: W
     callee.answer(first(callee), 180, worker=0)
     caller.send(text, 1)
     assert caller.statuses == [100, 180, 180] and caller.inbox[1].raw == caller.inbox[2].raw
-    assert {send.listener for send in world.sent} == {0}
     assert len(callee.inbox) == 1 and world.count(Counter.SCRIPT_RUNS) == 1
+
+
+def test_shared_01_a_repeat_is_answered_from_the_socket_that_received_the_request(make_world: Make) -> None:
+    world = make_world(listen={"udp": ["127.0.0.1:5060", "127.0.0.1:5070"]})
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    text = caller.request("INVITE", "sip:bob@example.com")
+    caller.send(text, 0, listener=1)
+    callee.answer(first(callee), 180, worker=0)
+    caller.send(text, 1, listener=1)
+    assert caller.statuses == [100, 180, 180]
+    assert [send.listener for send in world.sent if send.to == ("192.0.2.1", 5060)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
@@ -132,6 +143,50 @@ def test_shared_04_two_finals_of_a_forked_non_invite_on_two_workers_give_one(mak
     one.answer(first(one), 200, worker=0)
     two.answer(first(two), 200, worker=1)
     assert caller.statuses == [200]
+
+
+def at_once(world: World, *answers: tuple[Agent, int]) -> None:
+    """Each answer reaches another worker before any of them has got anything from the store."""
+    for worker, (agent, status) in zip(world.workers, answers, strict=False):
+        lines = [("Contact", f"<sip:{agent.ip}:{agent.port}>")]
+        data = response(first(agent), status, "Answer", b"t%d" % agent.port, lines)
+        worker.turn(worker.ingest.datagram, data, (agent.ip, agent.port), 0, "", world.clock())
+    world.settle()
+
+
+@pytest.mark.parametrize(
+    ("method", "statuses", "finals"),
+    [
+        ("INVITE", (500, 404), [404]),
+        ("INVITE", (404, 603), [603]),
+        ("MESSAGE", (404, 500), [404]),
+        ("MESSAGE", (200, 200), [200]),
+        ("MESSAGE", (200, 603), [200]),
+        ("INVITE", (200, 603), [200]),
+        ("INVITE", (200, 200), [200, 200]),
+    ],
+)
+def test_shared_04_shared_05_two_finals_at_two_workers_at_the_same_moment(
+    make_world: Make, method: str, statuses: tuple[int, int], finals: list[int]
+) -> None:
+    for seed in range(8):
+        world = make_world(FORK % (2, "parallel"), late=Random(seed))
+        one, two = world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)
+        caller, _, _ = called(world, method)
+        at_once(world, (one, statuses[0]), (two, statuses[1]))
+        assert [status for status in caller.statuses if status > 100] == finals
+        assert "CANCEL" not in one.requests + two.requests
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shared_05_losers_of_two_200s_at_the_same_moment_are_cancelled_once(make_world: Make, seed: int) -> None:
+    world = make_world(FORK % (3, "parallel"), late=Random(seed))
+    phones = [world.agent("127.0.0.2", port) for port in (5091, 5092, 5093)]
+    caller, _, _ = called(world)
+    phones[2].answer(first(phones[2]), 180, tag="t5093")
+    at_once(world, (phones[0], 200), (phones[1], 200))
+    assert caller.statuses == [100, 180, 200, 200]
+    assert [agent.requests for agent in phones] == [["INVITE"], ["INVITE"], ["INVITE", "CANCEL"]]
 
 
 def test_shared_05_two_200_on_two_workers_both_go_up_and_each_loser_is_cancelled_once(make_world: Make) -> None:
