@@ -311,8 +311,31 @@ def test_shared_14_a_calling_branch_goes_on_and_ends_in_408(world: World) -> Non
     world.kill(0)
     world.advance(31.0 + T_TAKE)
     assert callee.requests == ["INVITE"] * 7 and len(branches(callee)) == 1
-    assert max(b - a for a, b in zip(callee.times, callee.times[1:], strict=False)) <= 16 + T_TAKE
+    due = [callee.times[0] + secs for secs in (0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5)]
+    assert all(when <= seen <= when + T_TAKE for when, seen in zip(due, callee.times, strict=True))
     assert 408 in caller.statuses
+
+
+@pytest.mark.parametrize("after", [0.0, 0.7, 10.0])
+def test_shared_14_a_callee_that_answers_late_is_heard_by_another_worker(world: World, after: float) -> None:
+    caller, callee, _ = called(world)
+    world.kill(0)
+    world.advance(after)
+    for status in (180, 200):
+        callee.answer(first(callee), status, worker=1)
+    sent = len(callee.inbox)
+    world.advance(40)
+    assert caller.statuses == [100, 180, 200] and len(callee.inbox) == sent and len(branches(callee)) == 1
+
+
+def test_shared_15_a_caller_cancels_a_ringing_call_through_another_worker(world: World) -> None:
+    caller, callee, _ = called(world)
+    callee.answer(first(callee), 180, worker=0)
+    world.kill(0)
+    caller.send(again(caller, "CANCEL"), 1)
+    assert callee.requests == ["INVITE", "CANCEL"] and len(branches(callee)) == 1
+    callee.answer(first(callee), 487, worker=1)
+    assert caller.statuses == [100, 180, 200, 487]
 
 
 @pytest.mark.parametrize("status", [200, 486])
@@ -410,6 +433,16 @@ def test_shared_19_timer_g_goes_on_until_the_ack(world: World) -> None:
     assert len(caller.inbox) == before
 
 
+def test_shared_19_without_an_ack_timer_h_ends_it_on_another_worker(world: World) -> None:
+    caller, callee, _ = called(world)
+    callee.answer(first(callee), 486, worker=0)
+    world.advance(1)
+    world.kill(0)
+    world.advance(80)
+    assert caller.statuses == [100] + [486] * 11 and not list(world.records())
+    assert caller.times[-1] - caller.times[1] <= 32 + T_TAKE
+
+
 def test_shared_19_accepted_absorbs_invites_and_passes_2xx_and_ack(world: World) -> None:
     caller, callee, text = called(world)
     callee.answer(first(callee), 200, worker=0)
@@ -441,6 +474,21 @@ def test_shared_20_a_non_invite_is_repeated_and_its_final_kept(world: World) -> 
     world.kill(1)
     caller.send(text, 0)
     assert caller.statuses == [200, 200] and caller.inbox[0].raw == caller.inbox[1].raw
+
+
+@pytest.mark.parametrize("provisional", [(), (100,)])
+def test_shared_20_timer_e_goes_on_at_its_own_pace_and_timer_f_ends_it(world: World, provisional: tuple[int]) -> None:
+    _, callee, _ = called(world, "MESSAGE")
+    for status in provisional:
+        callee.answer(first(callee), status, worker=0)
+    world.kill(0)
+    world.advance(40)
+    due = (
+        [0.5, 4.5, 8.5, 12.5, 16.5, 20.5, 24.5, 28.5]
+        if provisional
+        else [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
+    )
+    assert [round(seen - callee.times[0], 2) for seen in callee.times[1:]] == due and len(branches(callee)) == 1
 
 
 @pytest.mark.parametrize("point", ["switched", "sent"])
@@ -504,6 +552,26 @@ def test_shared_23_a_bye_waits_for_the_ack_of_its_call_that_waits_for_a_lock(mak
     world.transactions.busy.clear()
     core.retry_parked()
     assert callee.requests == ["INVITE", "ACK", "BYE"]
+
+
+def test_shared_26_a_drain_refuses_what_is_new_and_serves_what_runs(world: World) -> None:
+    caller, callee, text = called(world)
+    for worker in world.workers:
+        worker.draining = True
+    for method in ("INVITE", "MESSAGE", "OPTIONS", "REGISTER", "SUBSCRIBE"):
+        caller.send(caller.request(method, "sip:bob@example.com"))
+        assert caller.last.status == 503 and caller.last.has("Retry-After")
+    assert len(list(world.records())) == 1 and callee.requests == ["INVITE"]
+    caller.take()
+    caller.send(text)
+    callee.answer(first(callee), 200)
+    route = f"Route: {(first(callee).first('Record-Route') or b'').decode()}"
+    for cseq, method in enumerate(("ACK", "INFO", "INVITE", "BYE"), 1):
+        uri = "sip:127.0.0.2:5090"
+        caller.send(caller.request(method, uri, call_id="c1", cseq=cseq, to_tag="t1", headers=route))
+    assert callee.requests == ["INVITE", "ACK", "INFO", "INVITE", "BYE"]
+    caller.send(caller.request("CANCEL", uri, branch=caller.inbox[-1].via.branch.decode(), call_id="c1"))
+    assert caller.statuses == [100, 200, 100, 200]
 
 
 # -- a death at every point of a call ---------------------------------------------------------------------------------
