@@ -102,7 +102,7 @@ def was_cancelled(record: Record, now: float, timing: Timing) -> bool:
 
 def is_other_dialog(record: Record, message: SipMessage) -> bool:
     """Under the rules of RFC 2543 the To tag is not part of the id and is compared here (TXN-16)."""
-    return matched_by_2543_rules(message) and (message.to_tag or b"") != record.to_tag
+    return matched_by_2543_rules(message) and (message.to_tag or b"").lower() != record.to_tag.lower()
 
 
 def is_ack_of_other(record: Record, message: SipMessage) -> bool:

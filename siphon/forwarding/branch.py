@@ -101,7 +101,7 @@ def _facts_of_2543(message: SipMessage, method: str) -> bytes:
     """Request-URI, From tag, Call-ID, CSeq number and the whole top Via less what the receiver wrote there (RFC 3261
     §17.2.3).
     """
-    sender = message.from_tag if message.from_tag is not None else message.from_value
+    sender = message.from_tag.lower() if message.from_tag is not None else message.from_value
     fields = (message.uri, sender, message.call_id, b"%d" % message.cseq, _as_sent(message))
     return b"2543\0" + method.encode() + b"".join(b"\0%d:%b" % (len(field), field) for field in fields)
 

@@ -33,9 +33,8 @@ class MergedRequests:
         without a From tag (RFC 2543) is never merged."""
         if not from_tag or len(transaction) != ID_BYTES:
             return False
-        key = record_key(
-            self._hash_key, b"m", b"%b %d %d:%b%b" % (method.encode(), cseq, len(from_tag), from_tag, call_id)
-        )
+        tag = from_tag.lower()  # a token (RFC 3261 §7.3.1)
+        key = record_key(self._hash_key, b"m", b"%b %d %d:%b%b" % (method.encode(), cseq, len(tag), tag, call_id))
         for _ in range(2):
             found = self._table.get(key)
             if isinstance(found, tuple):

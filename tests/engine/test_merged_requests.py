@@ -156,3 +156,11 @@ def test_txn_27_a_request_of_rfc_2543_without_a_from_tag_is_never_merged(make_wo
     for agent in (one, other):
         agent.send(agent.request("OPTIONS", HERE, call_id="c1").replace(";tag=f1", ""))
     assert one.statuses == other.statuses == [200]
+
+
+def test_parse_02_the_from_tag_of_a_merged_request_is_compared_without_case(make_world: Make) -> None:
+    _, one, other = paths(make_world)
+    one.send(one.request("OPTIONS", HERE, call_id="c1", from_tag="TaG"))
+    other.send(other.request("OPTIONS", HERE, call_id="c1", from_tag="tAg"))
+    other.send(other.request("OPTIONS", HERE, call_id="C1", from_tag="TaG"))
+    assert one.statuses == [200] and other.statuses == [482, 200]

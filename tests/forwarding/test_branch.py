@@ -121,6 +121,14 @@ def test_txn_16_a_from_without_a_tag_is_compared_whole():
     assert transaction_id(alice, KEY) != transaction_id(carol, KEY)
 
 
+def test_parse_02_a_from_tag_of_2543_is_compared_without_case_and_a_call_id_with_it():
+    ids = [
+        transaction_id(request(vias=[OLD_VIA], sender=f"<sip:alice@example.com>;tag={tag}", call_id=call_id), KEY)
+        for tag, call_id in (("From1", "call"), ("fROM1", "call"), ("From1", "CALL"))
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_txn_16_fields_cannot_be_shifted_into_each_other():
     one = request(vias=[OLD_VIA], call_id="a", cseq=11)
     other = request(vias=[OLD_VIA], call_id="a1", cseq=1)

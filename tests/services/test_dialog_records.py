@@ -76,3 +76,12 @@ def test_answers_let_the_oldest_go_when_the_table_is_full() -> None:
     for number in range(200):
         known.remember_answer(b"%d" % number, b"a", b"b", bytes(16), 1000.0 + number, 1000.0)
     assert known.answered(b"199", b"a", b"b") == bytes(16)
+
+
+def test_parse_02_tags_are_compared_without_case_and_the_call_id_with_it() -> None:
+    known, table = dialogs()
+    known.remember(b"Call", b"Aa", b"bB", CALLER, CALLEE, 0.0)
+    assert known.peer(b"Call", b"aA", b"Bb") == CALLEE and known.peer(b"Call", b"bb", b"aa") == CALLER
+    assert known.peer(b"call", b"Aa", b"bB") is None
+    known.forget(b"Call", b"BB", b"AA")
+    assert table.stats().records == 0

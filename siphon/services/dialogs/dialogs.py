@@ -4,7 +4,8 @@ Written before the commit that sends the 2xx, removed by the final answer to the
 oldest first when the table is full. A record is a fallback and never the truth: a call whose record is lost goes on by
 its signed Record-Route. So nothing here raises: a table that does not answer is a dialog that is not known.
 
-The key is the same for both directions: a keyed hash of the Call-ID and the two tags in order. Times are wall time.
+The key is the same for both directions: a keyed hash of the Call-ID and the two tags in order, their case ignored
+(they are tokens, RFC 3261 §7.3.1). Times are wall time.
 
 Beside them lie INVITEs that a script has answered under a To tag that does not tell their record: `remember_answer`.
 """
@@ -87,7 +88,7 @@ class Dialogs:
         except (BadRecord, StoreError):
             return None
         caller, callee = Place(*fields[2:6]), Place(*fields[6:10])
-        return callee if from_tag == fields[1] else caller
+        return callee if from_tag.lower() == fields[1].lower() else caller
 
     def forget(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> None:
         """The dialog has ended."""
@@ -95,7 +96,7 @@ class Dialogs:
             self._table.delete(self._key(call_id, from_tag, to_tag), 0)
 
     def _key(self, call_id: bytes, one: bytes, other: bytes) -> bytes:
-        first, second = sorted((one, other))
+        first, second = sorted((one.lower(), other.lower()))
         return record_key(self._hash_key, b"d", b"%d:%b%d:%b%b" % (len(first), first, len(second), second, call_id))
 
     def _answer_key(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bytes:
