@@ -13,7 +13,7 @@ from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
 from siphon.engine.results import fail_branch
 from siphon.forwarding.branch import branch_token, loop_value
 from siphon.forwarding.copy import Outgoing, forward_copy, outgoing_routes, own_copy, via_value
-from siphon.forwarding.next_hop import LOOP_DETECTED, Hop, LocalFailure, next_hop, refused_address
+from siphon.forwarding.next_hop import LOOP_DETECTED, UNSUPPORTED_SCHEME, Hop, LocalFailure, next_hop, refused_address
 from siphon.forwarding.own_routes import record_routes
 from siphon.forwarding.targets import MAX_BREADTH_EXCEEDED, received_breadth, share_breadth
 from siphon.script.flow import split_address
@@ -153,6 +153,8 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
     """Address and socket of a branch, or why it has none. Raises Missing."""
     if not plan.valid or plan.transport not in ("", "udp"):
         return UNREACHABLE
+    if outgoing.uri[:5].lower() == b"sips:":  # whatever names the place: never over UDP
+        return UNSUPPORTED_SCHEME
     found = plan.addresses or ((plan.place,) if plan.place is not None else _resolve(env, plan, outgoing))
     if not isinstance(found, LocalFailure):
         found = _others_than_us(env, found)
@@ -225,9 +227,12 @@ def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]
 
 
 def _listener(env: Environment, record: Record, plan: Plan, ipv6: bool) -> Listener | None:
-    """The socket that sends: the one named, else that of the other side where the dialog has two, else the one the
-    request came in on, else the first of the family."""
+    """The socket that sends: with a flow its own or none. Else the one named, else that of the other side where the
+    dialog has two, else the one the request came in on, else the first of the family."""
     listeners = env.identity.listeners
+    if plan.local_addr and plan.listener == NO_LISTENER:
+        captured = env.identity.listener_at(*split_address(plan.local_addr))
+        return None if captured is None or (":" in listeners[captured].ip) != ipv6 else listeners[captured]
     wished = [plan.listener, _named(listeners, record.send_socket), _other_side(env, record), record.listener]
     order = [listeners[i] for i in wished if NO_LISTENER < i < len(listeners)] + list(listeners)
     return next((listener for listener in order if (":" in listener.ip) == ipv6), None)

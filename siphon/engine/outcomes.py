@@ -14,7 +14,7 @@ from siphon.engine.variables import merge_vars
 from siphon.forwarding.next_hop import UNROUTED_IN_DIALOG, unrouted_in_dialog
 from siphon.script.outcome import Answer, FailureOutcome, Fork, Outcome, Relay
 from siphon.sip.build import response
-from siphon.sip.message import parse
+from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import diff_splices, pack_splices
 from siphon.sip.uri import Uri
 from siphon.state.record import ClaimKind, Record
@@ -129,7 +129,7 @@ def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay 
     if isinstance(action, Fork):
         _fork(step, env, action)
     else:
-        _relay(step, env, action, outcome, message.uri, message.has("Route"))
+        _relay(step, env, action, outcome, message)
 
 
 def _fork(step: Step, env: Environment, action: Fork) -> None:
@@ -140,29 +140,41 @@ def _fork(step: Step, env: Environment, action: Fork) -> None:
         settle(step, env)
 
 
-def _relay(step: Step, env: Environment, action: Relay, outcome: Outcome, uri: bytes, routed: bool) -> None:
-    r = step.record
-    refused = env.settings.proxy.unrouted_in_dialog == "refuse" and unrouted_in_dialog(
-        to_tag=bool(r.to_tag),
-        consumed=bool(outcome.consumed_routes),
-        dialog_known=peer(env, r.call_id, r.from_tag, r.to_tag) is not None,
-        explicit=action.next_hop is not None or action.flow is not None,
-        routed=routed,
-        uri_set=outcome.uri_set,
-        uri_local=_is_local(env, uri),
-    )
-    if refused:
+def _relay(step: Step, env: Environment, action: Relay, outcome: Outcome, message: SipMessage) -> None:
+    if _unrouted(step, env, action, outcome, message):
         answer(step, env, *UNROUTED_IN_DIALOG)
         return
-    r.targets = pack_plans(plan_relay(action, uri))
+    step.record.targets = pack_plans(plan_relay(action, message.uri))
     settle(step, env)
 
 
-def _is_local(env: Environment, uri: bytes) -> bool:
-    try:
-        return env.identity.is_local(Uri.parse(uri).host)
-    except ValueError:
+def _unrouted(step: Step, env: Environment, action: Relay, outcome: Outcome, message: SipMessage) -> bool:
+    """Whether nothing vouches for a request in a dialog whose client would choose its next hop (API 7.2)."""
+    r = step.record
+    if not r.to_tag or env.settings.proxy.unrouted_in_dialog != "refuse":
         return False
+    received, top = step.request(), message.values("Route")[:1]
+    sent_along = bool(top) and top[0] in received.values("Route")
+    place = _place(message.uri)
+    return unrouted_in_dialog(
+        to_tag=True,
+        consumed=bool(outcome.consumed_routes),
+        dialog_known=peer(env, r.call_id, r.from_tag, r.to_tag) is not None,
+        explicit=action.next_hop is not None or action.flow is not None or (bool(top) and not sent_along),
+        routed=sent_along,
+        uri_set=outcome.uri_set or place != _place(received.uri),
+        uri_local=bool(place) and env.identity.is_local(place),
+    )
+
+
+def _place(uri: bytes) -> str:
+    """Where a URI leads, in lower case: maddr or host, "" for none. Handlers that changed it chose where the request
+    goes, for every later attempt too; a new user or port leaves the choice with the client."""
+    try:
+        parsed = Uri.parse(uri)
+    except ValueError:
+        return ""
+    return (parsed.param("maddr") or parsed.host).lower()
 
 
 def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step:

@@ -42,11 +42,11 @@ class Plan:
 
 def plan_relay(relay: Relay, uri: bytes) -> list[list[Plan]]:
     """The one group of a relay; `uri` is the Request-URI as the handlers left it."""
-    plan = Plan(uri, next_hop=relay.next_hop or "")
+    plan = Plan(uri, next_hop=relay.next_hop or "", valid=relay.next_hop != "")
     if relay.address:
         plan.place = split_address(relay.address)
     if relay.flow is not None:
-        plan.place = split_address(relay.flow.remote_addr)
+        plan.place, plan.valid = split_address(relay.flow.remote_addr), True
         plan.local_addr, plan.transport = relay.flow.local_addr, relay.flow.transport
     elif relay.via_override is not None:
         plan.transport, plan.sent_by = relay.via_override.transport, relay.via_override.sent_by

@@ -52,7 +52,7 @@ def unrouted_in_dialog(
 
     So it is when the request has a To tag that nothing vouches for (no route of ours `consumed`, no dialog record)
     and its next hop would come from the client: a received Route (`routed`), or a Request-URI that the script did not
-    set (`uri_set`) and whose host is not local. An `explicit` next hop or flow is the script's own choice.
+    set (`uri_set`) and whose host is not local. An `explicit` next hop, flow or top Route is the script's own choice.
     """
     if not to_tag or consumed or dialog_known or explicit:
         return False

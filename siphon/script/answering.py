@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from siphon.script import log, text
@@ -70,6 +71,7 @@ def socket_name(value: object) -> str | None:
     given = text.one_line(value, "send_socket")
     transport, colon, rest = given.partition(":")
     ip, port = split_address(rest)
+    ip_address(ip)
     if not colon or transport.lower() not in TRANSPORTS or not 0 < port < 65536 or (":" in ip) != rest.startswith("["):
         raise ValueError(f"send_socket is 'transport:ip:port', not {given!r}")
     return given

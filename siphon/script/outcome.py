@@ -108,6 +108,7 @@ class Outcome:
 
     `action` None: nothing armed (silent drop). `message` is the request as the handlers left it (`parsed` too, if
     edited), `splices` turn the one received into it. `vars_bytes` is `vars` packed, b"" when empty.
+    `uri_set`: the whole Request-URI was assigned; a part of it does not count.
     `answer_to_source`: fix_nated_register() was called.
     `route_unsigned`: loose_route() met a Route that names us without a valid token. `auth_failures`: credentials that
     failed. `error`: a handler raised; nothing else counts then.

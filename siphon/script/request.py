@@ -105,6 +105,7 @@ class Request(Answering):
             raise TypeError(f"a URI is a str or SipUri, not {type(uri).__name__}")
         self._ruri = None
         self._put_uri(str(SipUri(str(uri))))
+        self._uri_set = True
 
     def set_ruri_user(self, user: str | None) -> None:
         """Replace the user part only; None removes it."""
@@ -116,7 +117,6 @@ class Request(Answering):
 
     def _put_uri(self, uri: str) -> None:
         self._uri = text.encode(uri)
-        self._uri_set = True
         self._edit().set_uri(self._uri)
 
     # -- From, To, Call-ID, CSeq

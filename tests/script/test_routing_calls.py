@@ -64,7 +64,9 @@ def test_send_socket_names_a_listener(tmp_path, socket):
 
 
 @pytest.mark.parametrize(
-    "socket", ["", "udp", "udp:127.0.0.1", "foo:127.0.0.1:5060", "udp:h:99999", "udp:::1:5060", "udp:h:x"]
+    "socket",
+    ["", "udp", "udp:127.0.0.1", "foo:127.0.0.1:5060", "udp:127.0.0.1:99999", "udp:::1:5060", "udp:127.0.0.1:x"]
+    + ["udp:host:5060", "udp:300.1.1.1:5060", "udp:[127.0.0.1]:5060", "udp:127.0.0.1:0"],
 )
 def test_a_malformed_send_socket_is_a_value_error(tmp_path, socket):
     assert isinstance(run(tmp_path, f"request.relay(send_socket={socket!r})").error, ValueError)

@@ -140,7 +140,6 @@ def test_the_request_uri_is_live(tmp_path):
     uri.params["x"] = "2"
     assert request.ruri is uri
     assert request._draft.to_bytes().startswith(b"INVITE sip:carol@example.com;x=2 SIP/2.0\r\n")
-    assert request._uri_set
 
 
 def test_from_and_to_uris_are_not_live_but_know_is_local(tmp_path):

@@ -1,0 +1,159 @@
+"""What relay() may be talked into, and what `flow` and `send_socket` decide (API 7.1, 7.2, 7.5)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from siphon.testing.agent import Agent
+from siphon.testing.world import World
+
+Make = Callable[..., World]
+
+HEAD = "from siphon import Destination, Flow, SipUri, proxy\n\n@proxy.on_request\ndef route(request):\n"
+TWO = {"listen": {"udp": ["127.0.0.1:5060", "127.0.0.1:5070"]}}
+PHONE = "sip:x@127.0.0.2:5090"
+
+
+def asked(world: World, uri: str = "sip:bob@example.com", to_tag: str = "") -> tuple[Agent, Agent]:
+    """A caller has sent an INVITE; the phone at 127.0.0.2:5090."""
+    caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request("INVITE", uri, call_id="c1", to_tag=to_tag, to="sip:bob@example.com"))
+    return caller, phone
+
+
+@pytest.mark.parametrize("next_hop", ["", "  ", "sip:", "no host !", "http://127.0.0.2"])
+@pytest.mark.parametrize("to_tag", ["", "forged"])
+def test_an_unparsable_next_hop_is_a_failed_branch_and_never_the_request_uri(
+    make_world: Make, next_hop: str, to_tag: str
+) -> None:
+    caller, phone = asked(make_world(HEAD + f"    request.relay({next_hop!r})\n"), PHONE, to_tag)
+    assert (caller.statuses, phone.inbox) == ([100, 500], [])
+
+
+@pytest.mark.parametrize("given", ["'127.0.0.2:5090'", "'<sip:127.0.0.2:5090>'", "SipUri('sip:127.0.0.2:5090')"])
+def test_a_next_hop_leaves_the_request_uri_alone(make_world: Make, given: str) -> None:
+    _, phone = asked(make_world(HEAD + f"    request.relay({given})\n"))
+    assert phone.last.uri == b"sip:bob@example.com"
+
+
+@pytest.mark.parametrize(
+    ("edit", "status"),
+    [
+        ("pass", 481),
+        ("request.ruri.user = 'y'", 481),
+        ("request.ruri.params['z'] = '1'", 481),
+        ("request.set_ruri_user('y')", 481),
+        ("request.set_ruri('sip:y@127.0.0.2:5090')", 100),
+        ("request.ruri.host = '127.0.0.2'", 100),
+        ("request.prepend_route('sip:127.0.0.2:5090')", 100),
+    ],
+)
+def test_only_the_script_chooses_where_a_request_with_a_forged_to_tag_goes(
+    make_world: Make, edit: str, status: int
+) -> None:
+    uri = PHONE if status == 481 else "sip:x@127.0.0.9:5090"
+    caller, phone = asked(make_world(HEAD + f"    {edit}\n    request.relay()\n"), uri, "forged")
+    assert caller.statuses[-1] == status and bool(phone.inbox) == (status == 100)
+
+
+def test_the_maddr_of_a_client_does_not_open_the_relay_behind_a_local_host(make_world: Make) -> None:
+    world = make_world(HEAD + "    request.relay()\n", domain={"local": ["example.com"]})
+    caller, phone = asked(world, "sip:bob@example.com:5090;maddr=127.0.0.2", "forged")
+    assert (caller.statuses, phone.inbox) == ([100, 481], [])
+
+
+def test_a_received_route_behind_one_that_the_script_took_off_is_still_the_clients(make_world: Make) -> None:
+    script = HEAD + "    request.remove_from_header_list('Route', '<sip:192.0.2.77;lr>')\n    request.relay()\n"
+    world = make_world(script)
+    caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    routes = "Route: <sip:192.0.2.77;lr>, <sip:127.0.0.2:5090;lr>"
+    caller.send(caller.request("INVITE", "sip:bob@example.com", to_tag="forged", headers=routes))
+    assert caller.last.status == 481 and not phone.inbox
+
+
+def test_a_request_uri_that_on_request_set_serves_later_attempts_too(make_world: Make) -> None:
+    script = (
+        HEAD
+        + f"    request.set_ruri({PHONE!r})\n    request.relay()\n\n"
+        + "@proxy.on_failure\ndef failed(request, reply):\n    request.relay()\n"
+    )
+    caller, phone = asked(make_world(script), "sip:x@127.0.0.9", "forged")
+    phone.answer(phone.last, 486)
+    assert phone.requests == ["INVITE", "ACK", "INVITE"] and caller.statuses == [100]
+
+
+@pytest.mark.parametrize("more", ["", ", send_socket='udp:127.0.0.1:5060'", ", next_hop='sip:192.0.2.99'"])
+def test_a_flow_is_exactly_its_socket_and_its_peer(make_world: Make, more: str) -> None:
+    flow = "Flow('udp', '127.0.0.2:5090', '127.0.0.1:5070')"
+    world = make_world(HEAD + f"    request.record_route()\n    request.relay(flow={flow}{more})\n", **TWO)
+    _, phone = asked(world)
+    assert world.sent[-1].listener == 1 and phone.last.via.port == 5070
+    assert b"127.0.0.1:5070" in phone.last.values("Record-Route")[0]
+
+
+def test_the_flow_of_a_request_leads_back_over_the_socket_it_came_in_on(make_world: Make) -> None:
+    world = make_world(HEAD + "    request.relay(flow=request.flow)\n", **TWO)
+    caller = world.agent("192.0.2.1")
+    caller.send(caller.request("MESSAGE", "sip:bob@example.com"), listener=1)
+    assert caller.last.method == "MESSAGE" and world.sent[-1].listener == 1
+
+
+@pytest.mark.parametrize(("transport", "local"), [("tcp", "127.0.0.1:5060"), ("udp", "127.0.0.1:5999")])
+def test_a_flow_that_is_not_here_is_a_failed_branch(make_world: Make, transport: str, local: str) -> None:
+    caller, phone = asked(
+        make_world(HEAD + f"    request.relay(flow=Flow({transport!r}, '127.0.0.2:5090', {local!r}))\n")
+    )
+    assert (caller.statuses, phone.inbox) == ([100, 500], [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "'sip:127.0.0.2:5090'",
+        "flow=Flow('udp', '127.0.0.2:5090', '127.0.0.1:5060')",
+        "Destination('sip:gw.example.com', '127.0.0.2:5090')",
+    ],
+)
+def test_sips_is_never_sent_over_udp_whatever_names_the_place(make_world: Make, given: str) -> None:
+    caller, phone = asked(make_world(HEAD + f"    request.relay({given})\n"), "sips:bob@127.0.0.2:5090")
+    assert (caller.statuses, phone.inbox) == ([100, 416], [])
+
+
+@pytest.mark.parametrize(("given", "status"), [("", 416), ("'sip:127.0.0.2:5090'", 100)])
+def test_a_tel_uri_goes_where_the_script_says_and_nowhere_else(make_world: Make, given: str, status: int) -> None:
+    caller, phone = asked(make_world(HEAD + f"    request.relay({given})\n"), "tel:+15550100")
+    assert caller.statuses[-1] == status and [m.uri for m in phone.inbox] == [b"tel:+15550100"] * (status == 100)
+
+
+@pytest.mark.parametrize("call", ["relay('sip:x@127.0.0.2:5090', ", "fork(['sip:x@127.0.0.2:5090'], "])
+def test_send_socket_sends_and_is_named_in_via_and_record_route(make_world: Make, call: str) -> None:
+    script = HEAD + f"    request.record_route()\n    request.{call}send_socket='udp:127.0.0.1:5070')\n"
+    world = make_world(script, **TWO)
+    _, phone = asked(world)
+    assert world.sent[-1].listener == 1 and phone.last.via.port == 5070
+    assert [b"127.0.0.1:5070" in phone.last.values("Record-Route")[0], len(phone.last.values("Record-Route"))] == [
+        True,
+        2,
+    ]
+
+
+@pytest.mark.parametrize("place", ["224.0.0.1", "255.255.255.255", "0.0.0.0", "127.0.0.2:0"])
+def test_nothing_is_sent_to_an_address_that_is_nobodys(make_world: Make, place: str) -> None:
+    world = make_world(HEAD + f"    request.relay('sip:{place}')\n")
+    caller, _ = asked(world)
+    assert caller.statuses == [100, 500] and all(send.to == ("192.0.2.1", 5060) for send in world.sent)
+
+
+@pytest.mark.parametrize(("place", "status"), [("127.0.0.1", 482), ("127.0.0.1:5060", 482), ("nowhere.example", 500)])
+def test_a_next_hop_that_is_us_or_unknown_reaches_on_failure(make_world: Make, place: str, status: int) -> None:
+    script = (
+        HEAD
+        + f"    request.relay('sip:{place}')\n\n@proxy.on_failure\ndef failed(request, reply):\n"
+        + "    reply.set_header('X-Seen', f'{reply.status_code} {reply.source_ip}')\n    reply.relay()\n"
+    )
+    caller, _ = asked(make_world(script))
+    assert (caller.statuses, caller.last.first("X-Seen")) == (
+        [100, status],
+        b"482 None" if status == 482 else b"503 None",
+    )
