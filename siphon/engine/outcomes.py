@@ -14,6 +14,7 @@ from siphon.engine.variables import merge_vars
 from siphon.forwarding.next_hop import UNROUTED_IN_DIALOG, unrouted_in_dialog
 from siphon.script.outcome import Answer, FailureOutcome, Fork, Outcome, Relay
 from siphon.sip.build import response
+from siphon.sip.draft import canonical
 from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import diff_splices, pack_splices
 from siphon.sip.uri import Uri
@@ -99,12 +100,10 @@ def build(step: Step, env: Environment, outcome: Outcome, action: Answer, rseq: 
     body = action.body
     for operation, name, value in outcome.reply_edits:
         if operation == "set":
-            headers = [h for h in headers if h[0].lower() != name.lower()]
+            headers = [h for h in headers if canonical(h[0]) != canonical(name)]
         headers.append((name, value))
     if outcome.reply_body is not None:
-        body = outcome.reply_body[0]
-        headers = [h for h in headers if h[0].lower() != "content-type"]
-        headers.append(("Content-Type", outcome.reply_body[1]))
+        body = outcome.reply_body
     if rseq:
         headers = reliable_headers(headers, rseq)
     tag = None if action.status == 100 else tag_of(r, env)
@@ -184,6 +183,8 @@ def failure_done(step: Step, env: Environment, outcome: FailureOutcome) -> Step:
     merge_vars(r, outcome.vars_written, outcome.vars_deleted)
     if outcome.request is not None:
         _take_over(step, outcome.request)
+        for provisional in outcome.request.provisionals:
+            send_answer(step, env, outcome.request, provisional)
     action = outcome.action if outcome.error is None else None
     if isinstance(action, Answer) and outcome.request is not None:
         send_answer(step, env, outcome.request, action)

@@ -57,7 +57,7 @@ def needs_reply_handlers(record: Record, branch: Branch, response: SipMessage, e
     if not env.script.has_reply(record) or response.via_count < 2:
         return False
     if not record.invite:
-        return status >= 200 and not record.final_status and _open(branch)
+        return not record.final_status and _open(branch)
     if status < 200:
         return not record.cancelled and not record.final_status and not branch.cancel_by and _open(branch)
     return invite_client.State(branch.state) != invite_client.State.TERMINATED
@@ -138,11 +138,11 @@ def _provisional(
     if branch.cancel_by or branch.result:
         send_cancel_late(step, branch)
         return
-    if status == 100 or not r.invite or r.cancelled or r.final_status:
+    if status == 100 or r.cancelled or r.final_status:
         return
     if outcome is not None and outcome.reject is not None:
         reject(step, env, *outcome.reject)
-    elif passed:
+    elif passed and r.invite:  # not to others (RFC 4320 §4.1)
         respond(step, status, data)
 
 

@@ -43,9 +43,10 @@ def finish_attempt(step: Step, env: Environment) -> None:
     """All branches have failed: on_failure decides where there is one, else the best failure goes up."""
     r = step.record
     best = best_branch(r)
-    if best is None:
-        dropped = any(b.dropped for b in r.branches)
-        answer(step, env, 487 if r.cancelled else 500, "Response Dropped" if dropped and not r.cancelled else None)
+    if not r.cancelled and any(b.dropped for b in r.branches):
+        answer(step, env, 500, "Response Dropped")
+    elif best is None:
+        answer(step, env, 487 if r.cancelled else 500)
     elif r.cancelled or best.result == 487 or not env.script.has_failure(r):
         send_best(step, env)
     else:

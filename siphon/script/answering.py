@@ -125,7 +125,7 @@ class Answering(Addressed):
     _copied: set[str] | None
     _phase: Phase
     _record_route: bool
-    _reply_body: tuple[bytes, str] | None
+    _reply_body: bytes | None
     _reply_edits: list[Edit] | None
     _reply_to_tag: str | None
     _via: ViaOverride | None
@@ -144,6 +144,11 @@ class Answering(Addressed):
         self._action = action
         self._context.armed += 1
         self._armed_at = self._context.armed
+
+    def _decides(self) -> bool:
+        """Whether what is armed ends the transaction or goes on with it: a provisional does neither."""
+        action = self._action
+        return action is not None and not (isinstance(action, Answer) and action.status < 200)
 
     # -- answers
 
@@ -187,8 +192,10 @@ class Answering(Addressed):
         self._reply_edits.append(edit)
 
     def set_reply_body(self, body: str | bytes, content_type: str) -> None:
-        """The body of whatever response will be armed."""
-        self._reply_body = (text.body_bytes(body), text.one_line(content_type, "content type"))
+        """The body of whatever response will be armed, and its Content-Type."""
+        new = text.body_bytes(body)
+        self._queue(("set", "Content-Type", text.header_value(text.one_line(content_type, "content type"))))
+        self._reply_body = new
 
     def set_reply_to_tag(self, tag: str) -> None:
         """The To tag of the response; ignored when the request has one."""

@@ -106,7 +106,7 @@ class Dispatch:
                 self._report(error, function)
             elif copy._action is not None:
                 armed = copy
-        handlers = script.handlers("proxy.on_failure") if armed is None else ()
+        handlers = () if armed is not None and armed._decides() else script.handlers("proxy.on_failure")
         for handler in handlers:
             copy = request._copy(Phase.OPEN)
             error = yield handler.function, (copy, reply)
@@ -120,8 +120,8 @@ class Dispatch:
                 armed = copy
         self._put_failure(outcome, reply, armed)
         self._put_changes(outcome, request._context)
-        if (handlers or function) and outcome.error is None and outcome.request is None and not outcome.relay_reply:
-            warn_unhandled(reply)
+        if (handlers or function) and outcome.error is None and outcome.action is None and not outcome.relay_reply:
+            warn_unhandled(reply, provisional=outcome.request is not None)
         return outcome
 
     def _put_failure(self, outcome: FailureOutcome, reply: Reply, armed: Request | None) -> None:

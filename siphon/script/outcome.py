@@ -117,7 +117,7 @@ class Outcome:
     action: Action | None = None
     provisionals: list[Answer] = field(default_factory=list)
     reply_edits: list[Edit] = field(default_factory=list)
-    reply_body: tuple[bytes, str] | None = None
+    reply_body: bytes | None = None
     reply_to_tag: str | None = None
     message: bytes = b""
     edited: bool = False

@@ -107,6 +107,7 @@ class Reply(Addressed):
         return f"<Reply {self.status_code} {self.reason}>"
 
 
-def warn_unhandled(reply: Reply) -> None:
-    """on_failure handlers ran and did nothing: the failure goes up by itself."""
-    log.warn(f"on_failure did nothing with {reply.status_code}: forwarded")
+def warn_unhandled(reply: Reply, *, provisional: bool) -> None:
+    """on_failure handlers ran and armed nothing final: the failure goes up by itself."""
+    armed = "armed only a provisional for" if provisional else "did nothing with"
+    log.warn(f"on_failure {armed} {reply.status_code}: forwarded")

@@ -165,3 +165,42 @@ def test_a_method_without_handler_gets_405_with_allow(make_world: Make) -> None:
     caller = world.agent("192.0.2.1")
     caller.send(caller.request("MESSAGE", "sip:bob@example.com"))
     assert caller.statuses == [405] and caller.last.first("Allow") == b"INVITE, ACK, CANCEL, BYE"
+
+
+def test_a_dropped_2xx_leaves_500_whatever_failed_before_and_on_failure_does_not_run(make_world: Make) -> None:
+    script = HEAD + (
+        "    request.fork(['sip:127.0.0.2:5090', 'sip:127.0.0.2:5091', 'sip:127.0.0.2:5092'])\n"
+        "@proxy.on_reply\ndef back(request, reply):\n    if reply.status_code != 200:\n        reply.relay()\n"
+        "@proxy.on_failure\ndef failed(request, reply):\n    request.reply(480, 'Later')\n"
+    )
+    world = make_world(script)
+    caller = world.agent("192.0.2.1")
+    phones = [world.agent("127.0.0.2", port) for port in (5090, 5091, 5092)]
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    asked = [phone.last for phone in phones]
+    phones[2].answer(asked[2], 180)
+    phones[0].answer(asked[0], 486)
+    phones[1].answer(asked[1], 200)
+    assert phones[2].requests == ["INVITE", "CANCEL"] and caller.statuses == [100, 180]
+    phones[2].answer(asked[2], 487)
+    assert caller.statuses == [100, 180, 500] and caller.last.reason == b"Response Dropped"
+
+
+def test_on_reply_sees_a_provisional_to_a_non_invite_which_goes_no_further(make_world: Make) -> None:
+    script = RELAY + (
+        "@proxy.on_reply\ndef back(request, reply):\n"
+        "    request.vars['seen'] = request.vars.get('seen', '') + f'{reply.status_code} '\n"
+        "    reply.set_header('X-Seen', request.vars['seen'])\n    reply.relay()\n"
+    )
+    _, caller, callee, seen = called(make_world, script, "MESSAGE")
+    for status in (100, 183, 200):
+        callee.answer(seen, status)
+    assert caller.statuses == [200] and caller.last.first("X-Seen") == b"183 200"
+
+
+def test_reject_on_a_provisional_to_a_non_invite_answers_it_and_absorbs_its_final(make_world: Make) -> None:
+    script = RELAY + "@proxy.on_reply\ndef back(request, reply):\n    reply.reject(480)\n    reply.relay()\n"
+    _, caller, callee, seen = called(make_world, script, "MESSAGE")
+    for status in (183, 200):
+        callee.answer(seen, status)
+    assert caller.statuses == [480] and callee.requests == ["MESSAGE"]

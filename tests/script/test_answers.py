@@ -74,7 +74,8 @@ def test_reply_edits_are_queued_before_or_after_arming_in_order(tmp_path):
 def test_reply_body_and_to_tag(tmp_path):
     code = "request.reply(200, 'OK')\nrequest.set_reply_body('hi', 'text/plain')\nrequest.set_reply_to_tag('mine')"
     outcome = run(tmp_path, code)
-    assert (outcome.reply_body, outcome.reply_to_tag) == ((b"hi", "text/plain"), "mine")
+    assert (outcome.reply_body, outcome.reply_to_tag) == (b"hi", "mine")
+    assert outcome.reply_edits == [("set", "Content-Type", "text/plain")]
     assert run(tmp_path, code, sip("BYE", to="<sip:b@h>;tag=b1")).reply_to_tag is None
 
 
