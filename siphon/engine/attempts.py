@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from siphon.engine.answers import answer
-from siphon.engine.cancelling import attempt_bytes, forwarded
+from siphon.engine.cancelling import attempt_bytes, forwarded, is_live
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.plan import NO_LISTENER, Plan, pack_plans, unpack_plans
@@ -60,12 +60,29 @@ def start_next(step: Step, env: Environment) -> None:
     base = attempt_base(step)
     group = groups.pop(0)
     shares = share_breadth(received_breadth(base, env.settings.limits.breadth), len(group))
-    now, later = group[: len(shares)], group[len(shares) :]
+    now, later = group[: len(shares)], [replace(plan, breadth=1) for plan in group[len(shares) :]]
     r.targets = pack_plans([later, *groups] if later and shares else groups if shares else [])
     if not shares:
         answer(step, env, *MAX_BREADTH_EXCEEDED)
     for plan, share in zip(now, shares, strict=True):
         start_branch(step, env, base, plan, share)
+
+
+def start_waiting(step: Step, env: Environment) -> bool:
+    """Start targets beyond Max-Breadth for the shares that ended branches have given back; False when there are none.
+    As long as one waits each branch has a share of one."""
+    r = step.record
+    groups = unpack_plans(r.targets)
+    if r.cancelled or not groups or not groups[0][0].breadth:
+        return False
+    base = attempt_base(step)
+    running = [b for b in r.branches if b.index >= r.attempt_first and (not b.result or (r.invite and is_live(b)))]
+    free = received_breadth(base, env.settings.limits.breadth) - len(running)
+    now, later = groups[0][: max(free, 0)], groups[0][max(free, 0) :]
+    r.targets = pack_plans([later, *groups[1:]] if later else groups[1:])
+    for plan in now:
+        start_branch(step, env, base, plan, plan.breadth)
+    return bool(now)
 
 
 def attempt_base(step: Step) -> SipMessage:

@@ -23,7 +23,8 @@ class Plan:
 
     `next_hop` is the script's own choice ("" = Route or Request-URI), `place` a numeric address that needs no look-up,
     `sent_by` the script's text for our Via. `valid` False: a target that cannot be reached at all, a failed branch.
-    `addresses` is what is left of those its name resolved to once one has failed, `breadth` its share of Max-Breadth.
+    `addresses` is what is left of those its name resolved to once one has failed, `breadth` its share of Max-Breadth;
+    one that waits for a share in the group it belongs to has 1, all others 0 until they start.
     """
 
     uri: bytes

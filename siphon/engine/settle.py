@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from siphon.engine.answers import answer
-from siphon.engine.attempts import start_next
+from siphon.engine.attempts import start_next, start_waiting
 from siphon.engine.cancelling import cancel_branches
 from siphon.engine.environment import Environment
 from siphon.engine.own import finish
@@ -23,11 +23,13 @@ def settle(step: Step, env: Environment) -> None:
             cancel_branches(step, CancelCause.DECLINED)
             r.targets = b""
         if any(not b.result or b.judging for b in _attempt(r)):
-            return
-        if not r.targets or r.cancelled:
+            if not start_waiting(step, env):
+                return
+        elif not r.targets or r.cancelled:
             finish_attempt(step, env)
             return
-        start_next(step, env)
+        else:
+            start_next(step, env)
 
 
 def _decided(record: Record) -> bool:

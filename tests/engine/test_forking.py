@@ -298,3 +298,54 @@ def test_fork_05_a_200_after_the_cancel_of_the_caller_can_be_acknowledged_and_en
     for cseq, method in ((1, "ACK"), (2, "BYE")):
         caller.send(caller.request(method, "sip:127.0.0.2:5090", call_id="c1", cseq=cseq, to_tag="t1", headers=route))
         assert phone.last.method == method
+
+
+WIDE = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.fork(["sip:127.0.0.2:5091", "sip:127.0.0.2:5092", "sip:127.0.0.2:5093", "sip:127.0.0.2:5094"], timeout=%s)
+"""
+
+
+def test_prx_13_a_surplus_target_starts_when_a_branch_has_given_its_share_back(make_world: Make) -> None:
+    world = make_world(WIDE % None)
+    caller, phones = world.agent("192.0.2.1"), [world.agent("127.0.0.2", port) for port in range(5091, 5095)]
+    caller.send(caller.request("INVITE", "sip:bob@example.com", headers="Max-Breadth: 2"))
+    assert [len(phone.inbox) for phone in phones] == [1, 1, 0, 0]
+    phones[0].answer(first(phones[0]), 180)
+    phones[1].answer(first(phones[1]), 486)
+    assert [phone.requests.count("INVITE") for phone in phones] == [1, 1, 1, 0]
+    phones[2].answer(first(phones[2]), 404)
+    assert [phone.requests.count("INVITE") for phone in phones] == [1, 1, 1, 1]
+    assert {first(phone).first("Max-Breadth") for phone in phones} == {b"1"}
+    phones[0].answer(first(phones[0]), 200)
+    assert caller.statuses == [100, 180, 200]
+
+
+def test_prx_13_a_branch_that_rang_too_long_keeps_its_share_until_it_has_ended(make_world: Make) -> None:
+    world = make_world(WIDE % 5)
+    caller, phones = world.agent("192.0.2.1"), [world.agent("127.0.0.2", port) for port in range(5091, 5095)]
+    caller.send(caller.request("INVITE", "sip:bob@example.com", headers="Max-Breadth: 2"))
+    phones[0].answer(first(phones[0]), 180)
+    world.advance(3)
+    phones[1].answer(first(phones[1]), 486)
+    world.advance(2.1)
+    assert phones[0].requests == ["INVITE", "CANCEL"] and [len(phone.inbox) > 0 for phone in phones[2:]] == [
+        True,
+        False,
+    ]
+    phones[0].answer(first(phones[0]), 487)
+    assert phones[3].requests == ["INVITE"] and caller.statuses == [100, 180]
+
+
+def test_prx_13_a_cancel_or_a_6xx_starts_no_surplus_target(make_world: Make) -> None:
+    world = make_world(WIDE % None)
+    caller, phones = world.agent("192.0.2.1"), [world.agent("127.0.0.2", port) for port in range(5091, 5095)]
+    caller.send(caller.request("INVITE", "sip:bob@example.com", headers="Max-Breadth: 2"))
+    phones[0].answer(first(phones[0]), 180)
+    phones[1].answer(first(phones[1]), 603)
+    assert phones[0].requests == ["INVITE", "CANCEL"] and not phones[2].inbox
+    phones[0].answer(first(phones[0]), 487)
+    assert caller.statuses == [100, 180, 603] and not phones[2].inbox
