@@ -40,7 +40,7 @@ COPIED_IF_SET = {
 """Headers that answers copy from the request only when the script itself set them there."""
 
 _OF_THE_TRANSACTION = frozenset(("via", "from", "to", "call-id", "cseq", "content-length"))
-_SENT_BY = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
+_SENT_BY = re.compile(r"(?:[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?\Z")
 
 
 def standard_reason(code: int) -> str:
@@ -79,20 +79,26 @@ def socket_name(value: object) -> str | None:
 
 def target(value: object) -> TargetSpec:
     """One entry of a fork; TypeError for anything but str, SipUri, Contact and Destination."""
-    if isinstance(value, (Contact, Destination)):
+    if isinstance(value, Contact):
         return value.target()
-    if isinstance(value, SipUri):
-        return TargetSpec(str(value))
-    if not isinstance(value, str):
+    if not isinstance(value, (str, SipUri, Destination)):
         raise TypeError(f"a target is a str, SipUri, Contact or Destination, not {type(value).__name__}")
-    given = text.one_line(value, "target").strip()
+    given = text.one_line(str(value), "target").strip()
     if given.startswith("<") and given.endswith(">"):
         given = given[1:-1]
+    spec = TargetSpec(given, address=numeric_address(value) if isinstance(value, Destination) else None)
     try:
         Uri.parse(given)
     except ValueError:
-        return TargetSpec(given, valid=False)
-    return TargetSpec(given)
+        spec.valid = False
+    return spec
+
+
+def numeric_address(destination: Destination) -> str | None:
+    """Where a destination is sent to; None: to its URI. ValueError when it is not "ip:port"."""
+    if destination.address:
+        split_address(text.one_line(destination.address, "address"))
+    return destination.address or None
 
 
 def reply_header_name(name: str) -> str:
@@ -228,7 +234,7 @@ class Answering(Addressed):
             self._callback(on_reply, "on_reply"),
             self._callback(on_failure, "on_failure"),
             seconds(timeout),
-            next_hop.address if isinstance(next_hop, Destination) else None,
+            numeric_address(next_hop) if isinstance(next_hop, Destination) else None,
         )
         if self._may_arm("relay()"):
             self._arm(action)
@@ -294,6 +300,7 @@ class Answering(Addressed):
         kind = text.one_line(transport, "transport").lower()
         if kind not in TRANSPORTS:
             raise ValueError(f"not a transport: {transport!r}")
-        if not _SENT_BY.match(text.one_line(target, "target")):
+        found = _SENT_BY.match(text.one_line(target, "target"))
+        if found is None or not 0 < int(found[1] or 5060) < 65536:
             raise ValueError(f"not a host[:port]: {target!r}")
         self._via = ViaOverride(kind, target)

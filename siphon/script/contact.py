@@ -144,10 +144,6 @@ class Destination:
     priority: int = 1
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
-    def target(self) -> TargetSpec:
-        """This destination as one entry of a fork: its URI, sent to its configured address."""
-        return TargetSpec(uri=self.uri, address=self.address or None)
-
     def __str__(self) -> str:
         return self.uri
 

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 
 from siphon.forwarding.routes import LooseRoute, RouteFacts, loose_route
+from siphon.forwarding.trim import clean_target
 from siphon.script import log, text
 from siphon.script.address import first_address, parameter, uri_span
 from siphon.script.addresses import route_value
@@ -116,7 +117,7 @@ class Request(Answering):
         self.ruri.host = host
 
     def _put_uri(self, uri: str) -> None:
-        self._uri = text.encode(uri)
+        self._uri = clean_target(text.encode(uri))
         self._edit().set_uri(self._uri)
 
     # -- From, To, Call-ID, CSeq
@@ -323,9 +324,12 @@ class Request(Answering):
         return next((user for route in self.consumed_routes if (user := SipUri.of(route).user) is not None), None)
 
     def loose_route(self) -> bool:
-        """Consume the Route values that are ours; True when the top one was. A second call returns the first result."""
+        """Consume the Route values that are ours; True when the top one was. A second call returns the first result, in
+        reply-time handlers too."""
         if self._loose is None:
             context = self._context
+            if context.consumed_routes:
+                return True
             message = self._message if self._draft is None else parse(self._draft.to_bytes())
             found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
             if found.consumed:

@@ -157,3 +157,65 @@ def test_a_next_hop_that_is_us_or_unknown_reaches_on_failure(make_world: Make, p
         [100, status],
         b"482 None" if status == 482 else b"503 None",
     )
+
+
+@pytest.mark.parametrize("given", ["'sip:a\\r\\nX: 1\\r\\n@h'", "'sip:a@h\\n'", "'sip:\\0@h'"])
+@pytest.mark.parametrize(
+    "call", ["fork([Destination({}, '127.0.0.2:5090')])", "relay(Destination({}, ''))", "fork([{}])"]
+)
+def test_sec_07_no_destination_brings_a_line_of_its_own(make_world: Make, call: str, given: str) -> None:
+    caller, phone = asked(make_world(HEAD + f"    request.{call.format(given)}\n"))
+    assert (caller.statuses, caller.last.reason, phone.inbox) == ([500], b"Script Error", [])
+
+
+@pytest.mark.parametrize("call", ["fork([Destination('sip:gw', 'nonsense')])", "relay(Destination('sip:gw', 'h'))"])
+def test_a_destination_whose_address_is_none_is_a_value_error(make_world: Make, call: str) -> None:
+    caller, _ = asked(make_world(HEAD + f"    request.{call}\n"))
+    assert (caller.statuses, caller.last.reason) == ([500], b"Script Error")
+
+
+def test_a_destination_that_is_no_uri_is_a_failed_branch_beside_others(make_world: Make) -> None:
+    targets = "Destination('rubbish', '127.0.0.2:5090'), Destination('sip:gw', '127.0.0.2:5090')"
+    caller, phone = asked(make_world(HEAD + f"    request.fork([{targets}])\n"))
+    assert [m.uri for m in phone.inbox] == [b"sip:gw"] and caller.statuses == [100]
+    caller, _ = asked(make_world(HEAD + "    request.fork([Destination('rubbish', '127.0.0.2:5090')])\n"))
+    assert caller.last.reason == b"No Valid Targets"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "request.fork(['sip:a@127.0.0.2:5090;method=BYE;x=1?Subject=s&Route=%3Csip:h%3E'])",
+        "request.set_ruri('sip:a@127.0.0.2:5090;method=BYE;x=1?Subject=s')\n    request.relay()",
+        "request.ruri = SipUri('sip:a@127.0.0.2:5090;method=BYE;x=1?Subject=s')\n    request.relay()",
+    ],
+)
+def test_prx_23_headers_and_method_of_a_target_are_taken_off_and_never_become_headers(
+    make_world: Make, route: str
+) -> None:
+    _, phone = asked(make_world(HEAD + f"    {route}\n"))
+    assert (phone.last.method, phone.last.uri) == ("INVITE", b"sip:a@127.0.0.2:5090;x=1")
+    assert not phone.last.has("Subject") and not phone.last.has("Route")
+
+
+@pytest.mark.parametrize("sent_by", ["proxy.example:65536", "proxy.example:0", "a b", "", "h:", "h:99999"])
+def test_force_send_via_takes_a_host_and_a_port_only(make_world: Make, sent_by: str) -> None:
+    script = HEAD + f"    request.force_send_via('udp', {sent_by!r})\n    request.relay('sip:127.0.0.2:5090')\n"
+    caller, _ = asked(make_world(script))
+    assert (caller.statuses, caller.last.reason) == ([500], b"Script Error")
+
+
+def test_loose_route_has_the_same_result_in_later_handlers(make_world: Make) -> None:
+    script = HEAD + (
+        "    request.vars['first'] = [request.loose_route(), request.loose_route()]\n"
+        "    request.relay('sip:127.0.0.2:5090')\n\n"
+        "@proxy.on_failure\ndef failed(request, reply):\n"
+        "    first = request.vars['first'] + [request.loose_route()]\n"
+        "    reply.set_header('X-Seen', f'{first} {len(request.consumed_routes)}')\n    reply.relay()\n"
+    )
+    for route, result in (("sip:127.0.0.1:5060;lr", True), ("sip:192.0.2.77;lr", False)):
+        world = make_world(script, proxy={"sign_record_route": False})
+        caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+        caller.send(caller.request("BYE", "sip:bob@192.0.2.8", to_tag="t", headers=f"Route: <{route}>"))
+        phone.answer(phone.last, 404)
+        assert caller.last.first("X-Seen") == f"{[result] * 3} {int(result)}".encode()
