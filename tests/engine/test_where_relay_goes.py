@@ -219,3 +219,70 @@ def test_loose_route_has_the_same_result_in_later_handlers(make_world: Make) -> 
         caller.send(caller.request("BYE", "sip:bob@192.0.2.8", to_tag="t", headers=f"Route: <{route}>"))
         phone.answer(phone.last, 404)
         assert caller.last.first("X-Seen") == f"{[result] * 3} {int(result)}".encode()
+
+
+def test_the_guard_of_unrouted_requests_may_be_switched_off(make_world: Make) -> None:
+    world = make_world(HEAD + "    request.relay()\n", proxy={"unrouted_in_dialog": "relay"})
+    caller, phone = asked(world, PHONE, "any")
+    assert caller.statuses == [100] and phone.requests == ["INVITE"]
+
+
+@pytest.mark.parametrize("call", ["relay()", "fork(['sip:x@127.0.0.2:5090'])", "relay('sip:127.0.0.2:5090')"])
+def test_preset_routes_naming_us_are_taken_off_though_the_script_never_looks(make_world: Make, call: str) -> None:
+    world = make_world(HEAD + f"    request.{call}\n")
+    caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    routes = "Route: <sip:127.0.0.1;lr>, <sip:127.0.0.1:5060>"
+    caller.send(caller.request("INVITE", PHONE, headers=routes))
+    assert phone.requests == ["INVITE"] and not phone.last.has("Route")
+    caller.send(caller.request("INVITE", "sip:x@192.0.2.88", headers=routes + "\nRoute: <sip:127.0.0.2:5090;lr>"))
+    assert phone.requests == ["INVITE"] * 2 and phone.last.values("Route") == [b"<sip:127.0.0.2:5090;lr>"]
+
+
+@pytest.mark.parametrize("call", ["fork(['sip:x@127.0.0.2:5090'])", "relay('sip:127.0.0.2:5090')"])
+def test_a_foreign_route_stays_and_does_not_steer_where_the_script_names_the_place(make_world: Make, call: str) -> None:
+    world = make_world(HEAD + f"    request.{call}\n")
+    caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", headers="Route: <sip:192.0.2.77;lr>"))
+    assert phone.last.all_lines("Route") == [b"<sip:192.0.2.77;lr>"]
+
+
+def test_a_top_route_without_lr_becomes_the_request_uri(make_world: Make) -> None:
+    world = make_world(HEAD + "    request.relay()\n")
+    caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    routes = "Route: <sip:127.0.0.2:5090>, <sip:192.0.2.77;lr>"
+    caller.send(caller.request("INVITE", "sip:bob@example.com", headers=routes))
+    assert phone.last.uri == b"sip:127.0.0.2:5090"
+    assert phone.last.values("Route") == [b"<sip:192.0.2.77;lr>", b"<sip:bob@example.com>"]
+
+
+REGISTERED = """
+from siphon import proxy, registrar
+
+@proxy.on_request("REGISTER")
+def register(request):
+    registrar.save(request)
+
+@proxy.on_request("INVITE")
+def invite(request):
+    request.fork(registrar.lookup("sip:bob@example.com"), "q")
+"""
+
+
+def test_a_binding_with_a_path_is_called_along_it_and_no_received_route_stays(make_world: Make) -> None:
+    world = make_world(REGISTERED, domain={"local": ["example.com"]})
+    phone, edge, caller = world.agent("192.0.2.50", 5060), world.agent("127.0.0.2", 5090), world.agent("192.0.2.1")
+    path = "Path: <sip:127.0.0.2:5090;lr>\nPath: <sip:tok@192.0.2.99;lr>"
+    phone.send(phone.request("REGISTER", "sip:example.com", headers=path, to="sip:bob@example.com"))
+    caller.send(caller.request("INVITE", "sip:bob@example.com", headers="Route: <sip:192.0.2.77;lr>"))
+    assert phone.statuses == [200] and edge.last.uri == b"sip:192.0.2.50:5060"
+    assert edge.last.values("Route") == [b"<sip:127.0.0.2:5090;lr>", b"<sip:tok@192.0.2.99;lr>"]
+
+
+@pytest.mark.parametrize(("contact", "status"), [("tel:+15550100", 500), ("sips:bob@192.0.2.50", 416)])
+def test_a_binding_that_udp_does_not_reach_is_a_failed_branch(make_world: Make, contact: str, status: int) -> None:
+    world = make_world(REGISTERED, domain={"local": ["example.com"]})
+    phone, caller = world.agent("192.0.2.50", 5070), world.agent("192.0.2.1")
+    text = phone.request("REGISTER", "sip:example.com", to="sip:bob@example.com")
+    phone.send(text.replace("<sip:192.0.2.50:5070>", f"<{contact}>"))
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    assert phone.statuses == [200] and caller.statuses == [100, status] and not phone.requests
