@@ -36,6 +36,7 @@ from siphon.engine.events import (
 from siphon.engine.failover import rested
 from siphon.engine.own import SendEvent
 from siphon.engine.rates import PerSecond
+from siphon.engine.reliable import PrackEvent
 from siphon.engine.retention import compact, shrink
 from siphon.forwarding.next_hop import Hop
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
@@ -196,7 +197,7 @@ class Core:
             outcome = event.decide(self.env, record, self.clock())
         except Missing as need:
             outcome = NeedNames({need.hop})
-        if isinstance(event, RequestEvent | CancelEvent) and event.repeat:
+        if isinstance(event, RequestEvent | CancelEvent | PrackEvent) and event.repeat:
             event.repeat = False
             self.reporter.count(Counter.RETRANSMISSIONS)
             if outcome is not None and not self.repeats.allows(event.key, self.clock()):

@@ -73,13 +73,15 @@ def repeat(step: Step, env: Environment) -> None:
 @dataclass(slots=True)
 class PrackEvent:
     """A PRACK for the INVITE of `key`; `own` is the id of its own transaction, `otherwise` takes it when it does not
-    acknowledge a reliable response of ours."""
+    acknowledge a reliable response of ours. `repeat` says that it has come before; who has counted that takes it
+    back."""
 
     key: bytes
     arrival: Arrival
     own: bytes
     otherwise: Callable[[Arrival], None]
     done: bool = False
+    repeat: bool = False
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | None:
         """Acknowledged, and 200; the same 200 to the same PRACK again."""
@@ -87,7 +89,8 @@ class PrackEvent:
             self._pass_on()
             return None
         step = Step(record, now, env.timing)
-        if not record.prack:
+        self.repeat = bool(record.prack)
+        if not self.repeat:
             record.prack, record.prack_until = self.own, now + env.timing.long  # Timer J of the PRACK
             invite_server.apply(step, invite_server.Event.PRACK)  # discarded after the final: nothing is repeated then
         message = self.arrival.message

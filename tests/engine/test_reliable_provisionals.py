@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from sim_calls import die_at
 
+from siphon.engine.core import REPEATS_PER_SECOND
+from siphon.engine.counters import Counter
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
@@ -59,6 +61,22 @@ def test_a_reliable_provisional_says_so_and_begins_a_dialog(make_world: Make) ->
     assert (answer.status, answer.first("Require"), answer.body) == (183, b"100rel", b"v=0")
     assert 1 <= int(answer.first("RSeq")) < 2**31
     assert answer.to_tag and answer.first("Contact") == b"<sip:127.0.0.1:5060>"
+
+
+def test_sec_12_a_prack_replayed_a_thousand_times_has_a_capped_response_rate(make_world: Make) -> None:
+    world = make_world(EARLY)
+    caller, answer = called(world)
+    text = prack(caller, answer)
+    before = len(caller.inbox)
+    for _ in range(1000):
+        caller.send(text, worker=0)
+    assert 1 <= len(caller.inbox) - before <= REPEATS_PER_SECOND + 1
+    assert {m.status for m in caller.inbox[before:]} == {200}
+    assert world.count(Counter.RETRANSMISSIONS) == 999
+    world.advance(1)
+    before = len(caller.inbox)
+    caller.send(text, worker=0)
+    assert [m.status for m in caller.inbox[before:]] == [200]
 
 
 def test_rseq_differs_from_call_to_call(make_world: Make) -> None:
