@@ -1,9 +1,16 @@
+from pathlib import Path
+
 import pytest
 
 from siphon.cli import memory
 from siphon.cli.exits import Exit, Refusal
+from siphon.config.load import load
 from siphon.config.settings import MAX_WORKERS
 from siphon.config.testing import settings_for_tests
+
+CONTAINER_BYTES = 64 << 20
+SLOTS_BYTES = 256 << 10
+"""The file of the slots, with room."""
 
 
 def sizes(**shared):
@@ -33,6 +40,11 @@ def test_bindings_and_nonces_live_by_the_wall_clock_transactions_and_timers_do_n
         "hints": True,
         "limits": False,
     }
+
+
+def test_the_example_configuration_fits_into_the_shared_memory_of_a_container():
+    settings = load(Path(__file__).parents[2] / "etc/siphon.cfg")
+    assert sum(table.size for table in memory.need(settings)) < CONTAINER_BYTES - SLOTS_BYTES
 
 
 def test_every_allowed_number_of_workers_has_a_slot():
