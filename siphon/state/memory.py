@@ -154,6 +154,11 @@ class MemoryTable:
         following = cursor + limit
         return every[cursor:following], following if following < len(every) else 0
 
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no record."""
+        return not self._entries
+
     def stats(self) -> TableStats:
         """Sizes and counters; what only shared memory can count is 0."""
         return TableStats(

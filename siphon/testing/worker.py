@@ -131,7 +131,7 @@ class VirtualWorker:
         when = self.aio.next_when()
         if when is not None:
             times.append(when)
-        if not self.script_timers.idle or self.world.timers.stats().records:
+        if not self.world.timers.empty or not self.script_timers.idle:
             times.append(self.script_timers.next_at)
         return min(times, default=None)
 
