@@ -40,6 +40,8 @@ _BRANCH_PARAMETER = re.compile(rb";\s*branch\s*=\s*([^\s;,]+)", re.IGNORECASE)
 _WORD = rb"\s*[^\s/;]+\s*"
 _SENT_BY = re.compile(_WORD + rb"/" + _WORD + rb"/\s*[^\s/;]+\s+(\[[^\]]*\]|[^\s;:]+)\s*(?::\s*([0-9]{1,5}))?")
 _ROUTING_INPUT = ("Route", "Proxy-Require", "Proxy-Authorization", "Authorization")
+_HAS_MARK = re.compile(rb"\n[XxPp]-")
+_MARK = re.compile(rb"^([xp]-[^:\s]*)[ \t]*:[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 
 
 class Branch(NamedTuple):
@@ -180,8 +182,9 @@ def _mix(changed: bytes, fixed: bytes, number: bytes, key: bytes) -> bytes:
 
 def loop_value(message: SipMessage, key: bytes, extra: bytes = b"") -> bytes:
     """8 hex digits over all that routing depends on (RFC 5393 §4.2.1): Request-URI, Route, Proxy-Require,
-    credentials, From, To, Call-ID, CSeq number and `extra` (further input that the caller knows the routing to use).
-    Not over method, Via and Max-Forwards.
+    credentials, From, To, Call-ID, CSeq number, the X- and P- headers by which scripts mark what they have routed
+    (docs/decisions/loops-and-marks.md), and `extra` (further input that the caller knows the routing to use). Not over
+    method, Via and Max-Forwards.
 
     Take it from the request as received, before anything is edited.
     """
@@ -191,7 +194,15 @@ def loop_value(message: SipMessage, key: bytes, extra: bytes = b"") -> bytes:
     for name in _ROUTING_INPUT:
         if message.has(name):
             state.update(b"\0\0" + name.encode() + b"\0" + b"\0".join(message.values(name)))
+    if _HAS_MARK.search(message.raw):
+        state.update(b"\0\0".join(_marks(message)))
     return hexlify(state.digest())
+
+
+def _marks(message: SipMessage) -> list[bytes]:
+    """X- and P- headers in an order that does not depend on theirs: who passes a request on may sort them."""
+    head = message.raw.partition(b"\r\n\r\n")[0]
+    return sorted(b"\0%b\0%b" % (name.lower(), value.strip()) for name, value in _MARK.findall(head))
 
 
 def looped(message: SipMessage, loop: bytes, identity: Identity) -> bool:

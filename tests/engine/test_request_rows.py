@@ -196,6 +196,33 @@ def test_prx_11_prx_12_what_comes_back_with_another_route_is_served_again_with_a
     assert first.via.branch != second.via.branch and second.max_forwards == 68 and second.via_count == 4
 
 
+BY_WAY_OF = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    if request.get_header("X-Served"):
+        request.relay("sip:127.0.0.2:5091")
+    else:
+        request.set_header("X-Served", "yes")
+        request.relay("sip:127.0.0.2:5090")
+"""
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_prx_12_a_request_that_a_script_has_marked_may_come_back_by_a_server_but_not_twice(
+    make_world: Make, method: str
+) -> None:
+    world = make_world(BY_WAY_OF)
+    caller, server = parties(world)
+    phone = world.agent("127.0.0.2", 5091)
+    caller.send(caller.request(method, BOB))
+    server.send(back(server.last))
+    assert phone.requests == [method] and phone.last.first("X-Served") == b"yes"
+    phone.send(back(phone.last, hop="127.0.0.2:5091"))
+    assert phone.statuses == [482] and phone.requests == [method]
+
+
 @pytest.mark.parametrize(("received", "shares"), [("3", [2, 1]), ("2", [1, 1]), ("1", [1]), ("900", [30, 30])])
 def test_prx_13_targets_beyond_the_breadth_wait_until_those_before_have_ended(
     make_world: Make, received: str, shares: list[int]

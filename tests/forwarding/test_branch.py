@@ -212,6 +212,8 @@ def test_prx_11_a_spiral_is_not_a_loop():
         {"headers": ["Proxy-Require: a"]},
         {"headers": ['Proxy-Authorization: Digest username="a"']},
         {"headers": ['Authorization: Digest username="a"']},
+        {"headers": ["X-Served: yes"]},
+        {"headers": ["p-asserted-identity : <sip:alice@example.com>"]},
         {"call_id": "call-2"},
         {"cseq": 2},
         {"to": "<sip:bob@example.com>;tag=to1"},
@@ -230,6 +232,15 @@ def test_prx_12_the_loop_value_depends_on_the_callers_extra_input_and_on_the_key
 def test_prx_12_the_loop_value_does_not_depend_on_method_via_and_max_forwards():
     other = request("OPTIONS", vias=[OLD_VIA, VIA], max_forwards="12", headers=["Record-Route: <sip:192.0.2.9;lr>"])
     assert loop_value(other, KEY) == loop_value(request(), KEY)
+
+
+def test_prx_12_marks_count_by_name_and_value_whatever_their_order_and_the_body_does_not():
+    def value(*headers, body=b""):
+        return loop_value(request(headers=headers, body=body), KEY)
+
+    assert value("X-A: 1", "P-B: 2") == value("p-b:2 ", "Subject: x", "x-a : 1")
+    assert len({value("X-A: 1"), value("X-A: 2"), value("X-B: 1"), value("X-A: 1", "X-A: 1"), value()}) == 5
+    assert value(body=b"v=0\r\nX-A: 1\r\n") == value() == value("Subject: X-A: 1")
 
 
 def test_sec_02_a_forged_via_naming_us_is_a_loop_only_with_the_value_we_would_make():
