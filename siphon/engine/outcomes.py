@@ -6,12 +6,13 @@ from siphon.engine.answers import answer, reason_of, respond, tag_of, trying
 from siphon.engine.cancelling import settle_splices
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
-from siphon.engine.plan import pack_plans, plan_fork, plan_relay
+from siphon.engine.plan import Plan, pack_plans, plan_fork, plan_relay
 from siphon.engine.reliable import next_rseq, reliable_headers, send_reliably
 from siphon.engine.results import best_branch, send_best
 from siphon.engine.settle import settle
 from siphon.engine.variables import merge_vars
 from siphon.forwarding.next_hop import UNROUTED_IN_DIALOG, unrouted_in_dialog
+from siphon.forwarding.redirect import without_followed
 from siphon.script.outcome import Answer, FailureOutcome, Fork, Outcome, Relay
 from siphon.sip.build import response
 from siphon.sip.draft import canonical
@@ -135,15 +136,25 @@ def _fork(step: Step, env: Environment, action: Fork) -> None:
     if not action.targets:
         answer(step, env, 500, "No Targets")
     else:
-        step.record.targets = pack_plans(plan_fork(action))
-        settle(step, env)
+        _begin(step, env, plan_fork(action))
 
 
 def _relay(step: Step, env: Environment, action: Relay, outcome: Outcome, message: SipMessage) -> None:
     if _unrouted(step, env, action, outcome, message):
         answer(step, env, *UNROUTED_IN_DIALOG)
         return
-    step.record.targets = pack_plans(plan_relay(action, message.uri))
+    _begin(step, env, plan_relay(action, message.uri))
+
+
+def _begin(step: Step, env: Environment, groups: list[list[Plan]]) -> None:
+    """Start the first group. What earlier branches were redirected to is followed, and no longer an answer."""
+    r = step.record
+    tried = [plan.next_hop.encode() or plan.uri for group in groups for plan in group]
+    for branch in r.branches:
+        if branch.response and 300 <= branch.result < 400:
+            left = without_followed(parse(branch.response), tried)
+            branch.response, branch.moved = left or b"", left is None
+    r.targets = pack_plans(groups)
     settle(step, env)
 
 

@@ -107,7 +107,9 @@ class Branch(Client):
         self.uri = b""
         self.splices = b""
         self.others = b""  # the plan with the target's further addresses, packed; empty when there are none
-        self.moved = False  # given up for the target's next address: a later branch has the slot (RFC 3263 §4.3)
+        self.moved = (
+            False  # no candidate: given up for the target's next address (RFC 3263 §4.3), or a 3xx that is followed
+        )
         self.last_status = 0
         self.provisional = False  # has had a 1xx, 100 included: CANCEL may go (RFC 3261 §9.1)
         self.result = 0

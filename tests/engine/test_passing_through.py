@@ -34,6 +34,21 @@ def failed(request, reply):
 """
 
 
+FOLLOW_ONE = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.fork(["sip:127.0.0.2:5090", "sip:127.0.0.2:5091"], strategy="sequential")
+
+@proxy.on_failure
+def failed(request, reply):
+    if reply.status_code == 302 and "followed" not in request.vars:
+        request.vars["followed"] = True
+        request.fork(["sip:bob@127.0.0.2:5092"])
+"""
+
+
 def parties(world: World) -> tuple[Agent, Agent]:
     return world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
 
@@ -74,6 +89,28 @@ def test_prx_56_a_script_that_follows_asks_each_address_once(make_world: Make) -
     assert third.requests == ["INVITE"] and third.last.uri == b"sip:127.0.0.2:5092"
     third.answer(third.last, 200)
     assert caller.statuses == [100, 200]
+
+
+@pytest.mark.parametrize(
+    ("contacts", "up", "left"),
+    [
+        ("<sip:%62ob@127.0.0.2:5092>;q=0.1, <sip:127.0.0.9>", 302, b"<sip:127.0.0.9>"),
+        ("<sip:bob@127.0.0.2:5092;method=INVITE?Subject=s>", 404, b"<sip:127.0.0.2:5090>"),
+    ],
+)
+def test_prx_56_what_was_followed_is_in_no_3xx_that_goes_up(
+    make_world: Make, contacts: str, up: int, left: bytes
+) -> None:
+    world = make_world(FOLLOW_ONE)
+    caller, callee = parties(world)
+    second, third = world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    callee.answer(callee.last, 404)
+    second.send(_with_contact(second, 302, contacts))
+    assert third.requests == ["INVITE"] and caller.statuses == [100]
+    third.answer(third.last, 486)
+    assert caller.statuses == [100, up] and caller.last.first("Contact") == left
+    assert third.requests == ["INVITE", "ACK"]
 
 
 def _with_contact(callee: Agent, status: int, value: str) -> bytes:
