@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from siphon.engine.counters import Counter
 from siphon.sip.build import response
 from siphon.sip.message import SipMessage, parse, strip_top_via
 from siphon.testing.agent import Agent
@@ -71,6 +72,34 @@ def test_prx_42_the_vias_below_ours_go_up_as_they_came(world: World) -> None:
     callee.answer(callee.last, 183)
     assert caller.last.all_lines("Via") == callee.last.all_lines("Via")[1:]
     assert b"received=" not in caller.last.values("Via")[0] or b"rport=7000" in caller.last.values("Via")[0]
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+@pytest.mark.parametrize("names", [1, 2])
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_prx_51_an_icmp_error_that_another_worker_reads_ends_the_branch_as_a_503(
+    make_world: Make, method: str, names: int, worker: int
+) -> None:
+    script = "from siphon import proxy\n@proxy.on_request\ndef route(request):\n    request.relay('sip:pbx.example')\n"
+    world = make_world(script)
+    world.resolver.names["pbx.example"] = ["127.0.0.2", "127.0.0.3"][:names]
+    caller, one, two = (world.agent(ip) for ip in ("192.0.2.1", "127.0.0.2", "127.0.0.3"))
+    caller.send(caller.request(method, BOB), 0)
+    reader = world.workers[worker]
+    reader.turn(reader.ingest.unreachable, one.last.raw[:180])
+    world.settle()
+    assert caller.statuses == [100] * (method == "INVITE") + [500] * (names == 1)
+    assert two.requests == [method] * (names - 1) and one.requests == [method]
+    assert names == 2 or not caller.last.has("Retry-After")
+
+
+def test_prx_44_a_call_with_several_2xx_counts_once(make_world: Make) -> None:
+    world, caller, (one, two) = forked(make_world)
+    for phone, tag in ((one, "a"), (one, "a"), (one, "b"), (two, "c")):
+        phone.answer(phone.inbox[0], 200, tag=tag)
+    assert [m.to_tag for m in caller.inbox[1:]] == [b"a", b"a", b"b", b"c"]
+    assert world.count(Counter.TRANSACTIONS) == 1
+    assert "ACK" not in one.requests + two.requests
 
 
 @pytest.mark.parametrize("strategy", ["parallel", "sequential"])

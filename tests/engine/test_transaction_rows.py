@@ -252,6 +252,19 @@ def test_txn_25_after_a_cancel_the_record_stays_for_timer_j_and_no_longer(world:
     assert not list(world.records())
 
 
+def test_txn_25_a_cancel_that_comes_late_keeps_the_record_for_its_own_timer_j(world: World) -> None:
+    caller, callee, _, seen = called(world)
+    callee.answer(seen, 200)
+    world.advance(30)
+    cancel = caller.request("CANCEL", BOB, **SAME)  # type: ignore[arg-type]
+    caller.send(cancel)
+    world.advance(31.9)
+    caller.send(cancel)
+    assert caller.statuses == [100, 200, 200, 200] and caller.inbox[2].raw == caller.inbox[3].raw
+    world.advance(0.1 + 5.1)
+    assert not list(world.records()) and callee.requests == ["INVITE"]
+
+
 @pytest.mark.parametrize("rings", [False, True])
 def test_txn_25_a_call_that_nobody_ends_is_ended_here(world: World, rings: bool) -> None:
     caller, callee, _, seen = called(world)

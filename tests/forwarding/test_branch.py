@@ -146,6 +146,14 @@ def test_prx_28_a_branch_says_what_it_was_made_of(transaction, salt, index, loop
     assert parse_branch(token.upper()) == parse_branch(token)
 
 
+def test_prx_28_who_has_not_the_key_can_guess_no_bit_of_the_64_and_more_that_the_key_makes():
+    keys = [bytes([number]) * 32 for number in range(64)]
+    made = [int.from_bytes(transaction_id(request(), key)) for key in keys]
+    seen = [sum(value >> bit & 1 for value in made) for bit in range(128)]
+    assert all(10 < ones < 54 for ones in seen), "each bit is a coin"
+    assert all(branch_token(value.to_bytes(16), 1, 0, b"0" * 8)[7:39] == b"%032x" % value for value in made)
+
+
 @given(st.binary(max_size=70))
 def test_parse_branch_survives_anything(text):
     assert parse_branch(text) is None or len(text) == 59
