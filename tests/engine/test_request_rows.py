@@ -239,6 +239,43 @@ def test_prx_13_targets_beyond_the_breadth_wait_until_those_before_have_ended(
     assert caller.statuses == [100, 486]
 
 
+def test_prx_13_a_target_that_waits_starts_when_the_first_share_is_free_and_no_sooner(make_world: Make) -> None:
+    world = make_world(TARGETS % ", ".join(f'"sip:127.0.0.2:{port}"' for port in range(5091, 5096)))
+    caller = world.agent("192.0.2.1")
+    phones = [world.agent("127.0.0.2", port) for port in range(5091, 5096)]
+    caller.send(caller.request("INVITE", BOB, headers="Max-Breadth: 2"))
+    started = [[phone.port for phone in phones if phone.requests]]
+    phones[0].answer(phones[0].inbox[0], 180)
+    for number in (1, 0, 2):
+        phones[number].answer(phones[number].inbox[0], 486, worker=number % 2)
+        started.append([phone.port for phone in phones if phone.requests])
+    assert started == [list(range(5091, end)) for end in (5093, 5094, 5095, 5096)]
+    assert all(phone.inbox[0].first("Max-Breadth") == b"1" for phone in phones)
+    phones[3].answer(phones[3].inbox[0], 200)
+    phones[4].answer(phones[4].inbox[0], 180)
+    assert caller.statuses == [100, 180, 200] and phones[4].requests == ["INVITE", "CANCEL"]
+
+
+@pytest.mark.parametrize("what", ["CANCEL", "603", "200"])
+def test_prx_13_prx_46_a_target_that_waits_never_starts_after_a_cancel_a_6xx_or_a_2xx(
+    make_world: Make, what: str
+) -> None:
+    world = make_world(TARGETS % ", ".join(f'"sip:127.0.0.2:{port}"' for port in range(5091, 5094)))
+    caller = world.agent("192.0.2.1")
+    phones = [world.agent("127.0.0.2", port) for port in range(5091, 5094)]
+    same = {"branch": "z9hG4bK-one", "call_id": "c1"}
+    caller.send(caller.request("INVITE", BOB, **same, headers="Max-Breadth: 2"))  # type: ignore[arg-type]
+    for phone in phones[:2]:
+        phone.answer(phone.inbox[0], 180)
+    if what == "CANCEL":
+        caller.send(caller.request("CANCEL", BOB, **same))  # type: ignore[arg-type]
+    else:
+        phones[0].answer(phones[0].inbox[0], int(what))
+    phones[1].answer(phones[1].inbox[0], 486)
+    world.advance(40)
+    assert not phones[2].inbox
+
+
 def test_prx_13_without_any_breadth_the_answer_is_440(make_world: Make) -> None:
     world = make_world(TARGETS % '"sip:127.0.0.2:5091"')
     caller, phone = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5091)
