@@ -6,7 +6,8 @@ the scanner has already made sure that a CR or LF inside a header is a fold.
 
 Stricter than the grammar: ports are 1..65535, IPv6 references must be addresses without zone ids. Laxer: user parts and
 URI parameters may hold any visible character but the separators (phones send "#"), hosts may hold "_", unquoted display
-names may hold more than tokens. Repeated parameters are noticed among the first 32 of a value.
+names may hold more than tokens. Repeated parameters are noticed among the first 32 of a value; those that we read (tag;
+branch, received, rport, maddr) wherever they stand.
 """
 
 # cython: initializedcheck=False
@@ -444,11 +445,12 @@ def scan_address(p, s, e, out, uri, strict):
         i = scan_param(p, i + 1, e, cython.address(param))
         if i < 0 or (not first_time(cython.address(seen), p, param.start, param.name_end) and strict):
             return False
-        if same_text(p, param.start, param.name_end, b"tag", 3) and out.tag_start < 0:
-            if param.value_start < 0:
+        if same_text(p, param.start, param.name_end, b"tag", 3):
+            if param.value_start < 0 or (out.tag_start >= 0 and strict):
                 return False
-            out.tag_start = param.value_start
-            out.tag_end = param.value_end
+            if out.tag_start < 0:
+                out.tag_start = param.value_start
+                out.tag_end = param.value_end
     out.end = i
     return i >= e
 
@@ -502,18 +504,26 @@ def via_param(p: cython.p_const_uchar, param: cython.pointer(Param), out: cython
     s: cython.int = param.start
     e: cython.int = param.name_end
     if same_text(p, s, e, b"branch", 6):
+        if out.branch_start >= 0:
+            return False
         out.branch_start = param.value_start
         out.branch_end = param.value_end
         return param.value_start >= 0
     if same_text(p, s, e, b"received", 8):
+        if out.received_start >= 0:
+            return False
         out.received_start = param.value_start
         out.received_end = param.value_end
         return param.value_start >= 0
     if same_text(p, s, e, b"maddr", 5):
+        if out.maddr_start >= 0:
+            return False
         out.maddr_start = param.value_start
         out.maddr_end = param.value_end
         return param.value_start >= 0 and skip_host(p, param.value_start, param.value_end) == param.value_end
     if same_text(p, s, e, b"rport", 5):
+        if out.rport != -2:
+            return False
         if param.value_start >= 0 and (
             number(p, param.value_start, param.value_end, 5, cython.address(value)) != 1 or value > 65535
         ):

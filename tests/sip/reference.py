@@ -47,6 +47,7 @@ PARAM = re.compile(
 )
 OPAQUE = re.compile(rb"[\x21\x23-\x3b\x3d\x3f\x41-\x7e\x80-\xff]*\Z")
 NAME = re.compile(rb"(?!\.)(?:[A-Za-z0-9\-_]|\.(?!\.))+\Z")
+VIA_READ = ("branch", "received", "rport", "maddr")
 DISPLAY = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~ \t\r\n()/\[\]=?{}&#$^|\x80-\xff]*(?=<)")
 
 
@@ -146,13 +147,13 @@ def check_uri(data: bytes, *, request_uri: bool = False) -> None:
         raise Fault("Repeated Parameter In Request-URI")
 
 
-def repeated(names: list[bytes]) -> bool:
-    """Is a name there twice? Only the first 32 different ones are remembered."""
+def repeated(names: list[bytes], always: tuple[str, ...] = ()) -> bool:
+    """Is a name there twice? Only the first 32 different ones are remembered, and those of `always`."""
     seen: list[str] = []
     for name in names:
         if lower_ascii(name) in seen:
             return True
-        if len(seen) < 32:
+        if len(seen) < 32 or lower_ascii(name) in always:
             seen.append(lower_ascii(name))
     return False
 
@@ -201,7 +202,7 @@ def read_address(value: bytes) -> dict[str, Any]:
     at += len(value[at:]) - len(value[at:].lstrip(WS))
     params, _ = read_params(value, at, stop_at_comma=False)
     tag = None
-    if repeated([value[a:b] for a, b, _, _ in params]):
+    if repeated([value[a:b] for a, b, _, _ in params], ("tag",)):
         raise Fault
     for a, b, c, d in params:
         if value[a:b].lower() == b"tag":
@@ -244,7 +245,7 @@ def read_via(value: bytes) -> tuple[dict[str, Any], int, bool]:
         if not param:
             return via, at, True
         names.append(param["name"])
-        if repeated(names) or not via_param(via, lower_ascii(param["name"]), param["value"]):
+        if repeated(names, VIA_READ) or not via_param(via, lower_ascii(param["name"]), param["value"]):
             return via, at, True
         via["value"] = value[start : param.end("value") if param["value"] is not None else param.end("name")]
         at = param.end()

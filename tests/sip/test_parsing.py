@@ -4,6 +4,8 @@ import gc
 import time
 
 import pytest
+from compiled_facts import compiled
+from reference import reference
 
 from siphon.sip.message import (
     BadResponse,
@@ -222,6 +224,18 @@ def test_parse_12_a_repeated_parameter_is_refused() -> None:
     assert verdict(raw(Via="SIP/2.0/UDP c;branch=z9hG4bKx;BRANCH=z9hG4bKy")) == 400
     assert verdict(raw("Via: SIP/2.0/UDP d;x;x")) == 400
     assert verdict(raw(To="<sip:b@c>;tag=1;Tag=2")) == 400
+    assert verdict(raw(From="<sip:b@c>;tag=1;x;X=2")) == 400
+
+
+@pytest.mark.parametrize("name", ["branch", "received", "rport", "maddr", "tag"])
+def test_parse_12_what_we_read_is_not_repeated_behind_any_number_of_others(name: str) -> None:
+    many = "".join(f";p{number}" for number in range(40))
+    value = f"<sip:a@b>{many};tag=1" if name == "tag" else f"SIP/2.0/UDP c{many};{name}=1"
+    header = "To" if name == "tag" else "Via"
+    assert reference(data := raw(**{header: value}), ParseLimits()) == compiled(data)
+    assert not message(**{header: value}).faulty
+    assert verdict(data := raw(**{header: f"{value};{name.upper()}=2"})) == 400
+    assert reference(data, ParseLimits()) == compiled(data)
 
 
 @pytest.mark.parametrize("value", ["+5", "0x5", "five", "-1", "", "5 5", "5,5", "1e3", "99999999999999999999"])
