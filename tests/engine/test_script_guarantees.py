@@ -202,6 +202,41 @@ def test_shared_27_a_transaction_runs_in_its_version_while_it_is_one_of_the_last
     assert versions(make_world, reloads)[1] == [version, version]
 
 
+FAILOVER = """
+@proxy.on_request
+def route(request):
+    request.relay("sip:127.0.0.2:5090")
+
+@proxy.on_failure
+def failed(request, reply):
+    request.reply(600 + {0}, "Version {0}")
+"""
+BARE = """
+@proxy.on_request
+def route(request):
+    request.reply(200, "Current")
+"""
+
+
+@pytest.mark.parametrize(
+    ("scripts", "final"),
+    [([], 601), ([FAILOVER.format(2)], 601), ([BARE], 601), ([BARE, FAILOVER.format(3)], 603), ([BARE, BARE], 486)],
+)
+def test_shared_27_on_failure_is_that_of_the_version_or_of_the_current_one_or_none(
+    make_world: Make, scripts: list[str], final: int
+) -> None:
+    world = make_world(HEAD + FAILOVER.format(1))
+    caller, callee, other = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090), world.agent("192.0.2.2")
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    for text in scripts:
+        world.reload(HEAD + text)
+    callee.answer(callee.last, 486)
+    assert caller.statuses == [100, final]
+    if scripts and scripts[-1] == BARE:
+        other.send(other.request("MESSAGE", "sip:bob@example.com"))
+        assert other.last.reason == b"Current"  # new requests run in the new code at once
+
+
 def test_shared_27_after_its_worker_was_restarted_a_transaction_runs_in_the_current_version(make_world: Make) -> None:
     world = make_world(HEAD + VERSION.format(1), workers=1)
     caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
