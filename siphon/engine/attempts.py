@@ -176,7 +176,7 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
     if not isinstance(found, LocalFailure):
         found = _others_than_us(env, found)
     if isinstance(found, LocalFailure):
-        return _recorded_peer(env, record) or found
+        return found if found == UNSUPPORTED_SCHEME else _recorded_peer(env, record) or found
     for number, address in enumerate(found, 1):
         place = _place(env, record, plan, *address)
         if place is not None:

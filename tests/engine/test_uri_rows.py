@@ -19,6 +19,9 @@ def route(request):
         request.reply(200, "OK")
     elif request.ruri.is_local and (contacts := registrar.lookup(request.ruri)):
         request.fork(contacts)
+    elif request.get_header("X-Flow"):
+        request.ruri = "sips:bob@10.0.0.7"
+        request.relay(flow=registrar.lookup("sip:bob@example.com")[0].flow)
     elif request.get_header("X-Fork"):
         request.fork(request.get_header("X-Fork").split(" "))
     else:
@@ -40,6 +43,13 @@ def route(request):
         request.relay()
     else:
         request.reply(484, "Address Incomplete")
+"""
+IN_DIALOG = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.relay(None if request.in_dialog else "sip:127.0.0.2:5090")
 """
 HOP = "X-Hop: sip:127.0.0.2:5090"
 
@@ -194,6 +204,32 @@ def test_uri_08_nothing_with_sips_leaves_over_udp(world: World, method: str) -> 
         assert answers(world, method, uri, headers) == [416], (uri, headers)
     assert not callee.inbox
     assert len(contacts(world, "<sip:a@127.0.0.2:5090>", "<sips:a@127.0.0.2:5090>")) == 2
+
+
+@pytest.mark.parametrize("scheme", ["sips", "sip"])
+@pytest.mark.parametrize("flow", [False, True])
+def test_uri_08_sips_stays_here_also_where_the_address_of_the_phone_is_known(
+    world: World, scheme: str, flow: bool
+) -> None:
+    caller, phone = parties(world)
+    text = phone.request("REGISTER", "sip:example.com", to="sip:bob@example.com")
+    behind_nat = text.replace("UDP 127.0.0.2", "UDP 10.0.0.7").replace("<sip:127.0.0.2", f"<{scheme}:b@10.0.0.7")
+    phone.send(behind_nat)
+    uri, headers = ("sip:x@y.net", "X-Flow: y") if flow else ("sip:bob@example.com", "X: y")
+    caller.send(caller.request("MESSAGE", uri, headers=headers))
+    allowed = scheme == "sip" and not flow
+    assert phone.requests == ["MESSAGE"] * allowed and caller.statuses == [416] * (not allowed)
+
+
+@pytest.mark.parametrize("target", ["sips:127.0.0.2:5090", "tel:+1201"])
+def test_uri_08_sips_goes_to_no_recorded_peer_either(make_world: Make, target: str) -> None:
+    world = make_world(IN_DIALOG)
+    caller, callee = parties(world)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", call_id="c1"))
+    callee.answer(callee.last, 200)
+    for cseq, method in enumerate(("ACK", "BYE"), 1):
+        caller.send(caller.request(method, target, call_id="c1", cseq=cseq, to_tag="t1", to="sip:bob@example.com"))
+    assert callee.requests == ["INVITE"] and caller.statuses == [100, 200, 416]
 
 
 def test_uri_09_an_ipv6_binding_is_one_however_it_is_written(world: World) -> None:
