@@ -8,7 +8,8 @@ from siphon.sip.message import SipMessage, parse
 
 def checked(data: bytes, before: SipMessage) -> SipMessage:
     """The edited message, parsed. ValueError when it cannot be, or when an edit changed what names its transaction:
-    Call-ID, From tag, CSeq (RFC 3261 §17.1.3). Answers to it would belong to nobody."""
+    Call-ID, From tag, CSeq (RFC 3261 §17.1.3). Answers to it would belong to nobody. The To tag of a response names
+    its dialog: a proxy never changes it."""
     try:
         after = parse(data)
     except (PeerError, BadResponse, NotSip) as error:
@@ -17,7 +18,8 @@ def checked(data: bytes, before: SipMessage) -> SipMessage:
         ("Call-ID", before.call_id, after.call_id),
         ("From tag", before.from_tag, after.from_tag),
         ("CSeq", (before.cseq, before.cseq_method), (after.cseq, after.cseq_method)),
+        ("To tag", before.is_request or before.to_tag, before.is_request or after.to_tag),
     ):
         if old != new:
-            raise ValueError(f"the {name} names the transaction and cannot be changed")
+            raise ValueError(f"the {name} names the transaction or dialog and cannot be changed")
     return after

@@ -127,6 +127,26 @@ def test_after_a_cancel_on_failure_does_not_run(make_world: Make) -> None:
     assert caller.statuses == [100, 180, 200, 486]
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "reply.set_header('To', '<sip:b@h>;tag=evil')",
+        "reply.set_header('t', '<sip:b@h>')",
+        "reply.set_header('From', '<sip:a@h>')",
+        "reply.set_header('Call-ID', 'evil')",
+        "reply.remove_header('CSeq')",
+        "reply.remove_header('Via')",
+    ],
+)
+@pytest.mark.parametrize("status", [180, 200, 486])
+def test_prx_53_edits_that_change_whose_response_it_is_are_dropped(make_world: Make, edit: str, status: int) -> None:
+    body = f"    {edit}\n    reply.relay()\n\n"
+    caller, one, _ = called(make_world(RELAY.format("") + ON_REPLY + body))
+    one.answer(invite(one), status, tag="T1")
+    assert (caller.last.status, caller.last.to_tag, caller.last.from_tag) == (status, b"T1", b"f1")
+    assert (caller.last.call_id, caller.last.via_count) == (b"c1", 1)
+
+
 # -- callbacks -------------------------------------------------------------------------------------------------------
 
 CALLBACKS = (
