@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from siphon.script import variables
+from siphon.script import text, variables
 from siphon.script.answering import COPIED_IF_SET
 from siphon.script.checking import checked
 from siphon.script.context import RequestContext
@@ -10,6 +10,9 @@ from siphon.script.outcome import Answer, Outcome, Relay
 from siphon.script.request import Request
 from siphon.sip.message import COMPACT
 from siphon.sip.splices import apply_splices
+
+LARGEST_ANSWER = 65000
+"""A datagram over UDP, less what an answer gets by itself: To tag, Server, Content-Length."""
 
 
 def outcome_of(request: Request, allow: list[str]) -> Outcome:
@@ -34,11 +37,21 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
     action = outcome.action
     if isinstance(action, Answer):
         _complete(action, request, allow)
+        _check_size(action, outcome, request)
         if action.status < 200:
             outcome.action, outcome.provisionals = None, [action]
     elif isinstance(action, Relay) and action.flow is None:
         action.via_override = request._via
     return outcome
+
+
+def _check_size(answer: Answer, outcome: Outcome, request: Request) -> None:
+    """ValueError for an answer that no datagram carries. What it copies from the request is at most all its headers."""
+    headers = answer.headers + [(name, value) for _, name, value in outcome.reply_edits]
+    written = sum(len(name) + len(text.encode(value)) + 4 for name, value in headers)
+    body = answer.body if outcome.reply_body is None else outcome.reply_body
+    if request._message.body_start + written + len(body) + len(text.encode(answer.reason)) > LARGEST_ANSWER:
+        raise ValueError("the answer is longer than a datagram")
 
 
 def _put_vars(outcome: Outcome, context: RequestContext) -> None:

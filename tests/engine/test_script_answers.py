@@ -111,6 +111,20 @@ def test_a_provisional_leaves_the_call_pending_until_timer_c_then_500(make_world
     assert caller.statuses[:2] == [180, 500] and len(tags) == 1 and None not in tags
 
 
+@pytest.mark.parametrize("size", [60_000, 70_000])
+@pytest.mark.parametrize("edit", ["set_reply_body('x' * {}, 'a/b')", "set_reply_header('X', 'x' * {})"])
+def test_an_answer_longer_than_a_datagram_is_a_script_error(make_world: Make, edit: str, size: int) -> None:
+    script = HEAD + f"    request.{edit.format(size)}\n    request.reply(200, 'OK')\n"
+    answer = answered(make_world(script), "MESSAGE")
+    assert answer.reason == (b"OK" if size < 65_000 else b"Script Error")
+
+
+def test_an_answer_of_on_failure_longer_than_a_datagram_leaves_the_failure(make_world: Make) -> None:
+    body = "    request.set_reply_body('x' * 70000, 'a/b')\n    request.reply(480, 'Later')\n"
+    caller, _ = failing(make_world(RELAY + FAILED + body))
+    assert caller.statuses == [100, 486]
+
+
 # -- on_failure ----------------------------------------------------------------------------------------------------
 
 
