@@ -104,9 +104,8 @@ class Request(Answering):
         """Replace the whole Request-URI; ValueError when it is not a URI."""
         if not isinstance(uri, (str, SipUri)):
             raise TypeError(f"a URI is a str or SipUri, not {type(uri).__name__}")
-        self._ruri = None
         self._put_uri(str(SipUri(str(uri))))
-        self._uri_set = True
+        self._ruri, self._uri_set = None, True
 
     def set_ruri_user(self, user: str | None) -> None:
         """Replace the user part only; None removes it."""
@@ -251,9 +250,7 @@ class Request(Answering):
         """One line replaces all of that name, at the first one's place; appended when absent."""
         super().set_header(name, value)
         if name.lower() in COPIED_IF_SET:
-            if self._copied is None:
-                self._copied = set()
-            self._copied.add(name.lower())
+            self._copied = (self._copied or set()) | {name.lower()}
 
     def ensure_header(self, name: str, value: str) -> None:
         """Set a header only when it is absent."""
@@ -324,12 +321,11 @@ class Request(Answering):
         return next((user for route in self.consumed_routes if (user := SipUri.of(route).user) is not None), None)
 
     def loose_route(self) -> bool:
-        """Consume the Route values that are ours; True when the top one was. A second call returns the first result, in
-        reply-time handlers too."""
+        """Consume the Route values that are ours; True when the top one was. Later calls return the first result."""
+        context = self._context
+        if context.consumed_routes:  # by an earlier handler of this transaction
+            return True
         if self._loose is None:
-            context = self._context
-            if context.consumed_routes:
-                return True
             message = self._message if self._draft is None else parse(self._draft.to_bytes())
             found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
             if found.consumed:
