@@ -10,27 +10,28 @@ import gc
 import math
 import os
 import random
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from siphon.config.log import INFO, WARN, Log
+from siphon.config.log import WARN, Log
 from siphon.config.settings import Auth, Settings
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
-from siphon.engine.facts import ScriptFacts, identity_of, timing_of
+from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keys import Keys
+from siphon.engine.local_ips import LocalIps
 from siphon.engine.memory import MemoryUse
+from siphon.engine.random_bits import RandomBits
+from siphon.engine.reports import Reports
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
 from siphon.engine.services import services_of
 from siphon.engine.shared import Shared
-from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
@@ -40,7 +41,6 @@ from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.limits import LiveTransactions
 from siphon.services.timers import Timers
-from siphon.sip.identity import Identity
 from siphon.state.shm_store import ShmStore
 from siphon.state.store import Send, Wait
 from workers.application import WorkerContext
@@ -76,7 +76,7 @@ class Engine:
         self.script_version = script_version
         self.sources = sources
         """Of the script, as they were when it was proved; read from disk where absent."""
-        self.routes: dict[tuple[int, str], str] = {}
+        self.local_ips = LocalIps(boottime)
         self.own_requests: OwnRequests | None = None
         self.next_expiry = 0.0
         self.next_look = 0.0
@@ -92,6 +92,7 @@ class Engine:
     def started(self, context: WorkerContext) -> None:
         """Build this process's engine and take up what a former generation of its slot has left."""
         self.context = context
+        self.reports = Reports(context, self.log)
         self.shared.attach(context.slot)
         self.identity = identity_of(self.settings)
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
@@ -113,10 +114,10 @@ class Engine:
             Answers(self.shared.hints, keys.table, time.time),
         )
         self.store = ShmStore(self.shared.transactions, context.outbox)
-        self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self, boottime)
+        self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self.reports, boottime)
         self.env = self.handlers.env = self._environment(keys)
         self.core = Core(
-            self.store, self.env, self.handlers, self.resolver, self, boottime, context.timers.arm, self._refuse
+            self.store, self.env, self.handlers, self.resolver, self.reports, boottime, context.timers.arm, self._refuse
         )
         random_bits = RandomBits()
         self.own_requests = OwnRequests(
@@ -175,7 +176,7 @@ class Engine:
                 self.left.add((key, version))
                 self.context.timers.arm(now + HAND_OVER_SECS, key, version)
                 continue
-            self.count(Counter.TIMERS)
+            self.reports.count(Counter.TIMERS)
             if self.context.is_helper:
                 self.env.owner = head[1]  # a helper acts for the owner: its claims are the owner's to find
             self.core.process(TimerEvent(key, self.alive))
@@ -349,79 +350,9 @@ class Engine:
         outbox.flush()
 
     def local_ip(self, listener: int, ip: str) -> str:
-        """The address that the route to `ip` uses, for a wildcard listener; '' for others (NAT-06)."""
-        if not self.identity.listeners[listener].wildcard:
-            return ""
-        known = self.routes.get((listener, ip))
-        if known is None:
-            known = self.routes[(listener, ip)] = route_source(ip)
-            if len(self.routes) > 10_000:
-                self.routes.clear()
-        return known
+        """The address that a datagram to `ip` leaves from (NAT-06)."""
+        return self.local_ips.find(self.identity.listeners[listener], ip)
 
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot; read from shared memory."""
         return self.shared.alive(slot, generation)
-
-    # -- Reporter, Watch
-    # --------------------------------------------------------------------------------------------------
-
-    def count(self, counter: Counter, number: int = 1) -> None:
-        """Add to a counter of this slot."""
-        self.context.slots.add(self.context.slot, int(counter), number)
-
-    def error(self, event: str, record_key: bytes, **facts: object) -> None:
-        """Log a fault of ours or of the store."""
-        self.log.error(event, record=record_key.hex(), **facts)
-
-    def note(self, event: str, record_key: bytes, **facts: object) -> None:
-        """Log what peers can cause at will."""
-        self.log.often(INFO, event, 5, record=record_key.hex() or "-", **facts)
-
-    def warn(self, event: str, record_key: bytes, **facts: object) -> None:
-        """Log what works and should be looked at."""
-        self.log.often(WARN, event, 5, record=record_key.hex(), **facts)
-
-    def enter(self) -> None:
-        """A handler begins."""
-        self.context.enter_handler(boottime())
-
-    def leave(self) -> None:
-        """A handler has returned (or awaits)."""
-        self.context.leave_handler()
-
-
-class RandomBits:
-    """Unpredictable bits of the kernel, drawn 4 kB at a time: a system call a request costs more than the bits. Made
-    after fork, so that no two processes have the same."""
-
-    def __init__(self) -> None:
-        self._drawn = b""
-
-    def __call__(self, bits: int) -> int:
-        size = bits // 8
-        if len(self._drawn) < size:
-            self._drawn = os.urandom(4096)
-        taken, self._drawn = self._drawn[:size], self._drawn[size:]
-        return int.from_bytes(taken)
-
-
-def signer_of(settings: Settings, keys: Keys) -> RouteSigner | None:
-    """Signs our Record-Route; None when the configuration switches that off."""
-    return RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
-
-
-def families_of(identity: Identity) -> list[int]:
-    """The address families that we can send in, that of the first listener first."""
-    return list(dict.fromkeys(6 if ":" in listener.ip else 4 for listener in identity.listeners))
-
-
-def route_source(ip: str) -> str:
-    """The local address from which the kernel would send to `ip`; '' when there is no route."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((ip, 9))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])

@@ -15,16 +15,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from siphon.config.log import Log
+from siphon.config.log import WARN, Log
 from siphon.config.settings import Settings
 from siphon.engine.counters import Counter
 from siphon.engine.deliveries import Deliveries
-from siphon.engine.facts import identity_of
+from siphon.engine.facts import identity_of, signer_of
 from siphon.engine.keys import Keys
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.services import services_of
 from siphon.engine.shared import Shared
-from siphon.forwarding.signer import RouteSigner
 from siphon.script.contact import Contact
 from siphon.script.context import Services
 from siphon.script.runtime import Runtime
@@ -138,7 +137,7 @@ class Changes:
             done()
             return
         if change.lost:
-            self.log.warn("registrar.on_change cannot keep up", aor=change.aor, left_out=change.lost)
+            self.log.often(WARN, "registrar.on_change cannot keep up", aor=change.aor, left_out=change.lost)
         self.context.slots.add(self.context.slot, int(Counter.SCRIPT_RUNS))
         errors = self.runtime.errors
 
@@ -165,6 +164,5 @@ class Changes:
 
     def _services(self) -> Services:
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
-        identity = identity_of(self.settings)
-        signer = RouteSigner(keys.route_secrets) if self.settings.proxy.sign_record_route else None
-        return services_of(self.settings, self.shared, identity, signer, keys)
+        signer = signer_of(self.settings, keys)
+        return services_of(self.settings, self.shared, identity_of(self.settings), signer, keys)

@@ -6,6 +6,8 @@ import contextlib
 import socket
 
 from siphon.config.settings import Settings
+from siphon.engine.keys import Keys
+from siphon.forwarding.signer import RouteSigner
 from siphon.script.runtime import Runtime
 from siphon.sip.identity import Identity, Listener
 from siphon.state.record import Record
@@ -33,6 +35,16 @@ def timing_of(settings: Settings) -> Timing:
     """The timers of RFC 3261 as configured."""
     t = settings.transaction
     return Timing(t.t1, t.t2, t.t4, t.timer_c, t.linger)
+
+
+def signer_of(settings: Settings, keys: Keys) -> RouteSigner | None:
+    """Signs our Record-Route; None when the configuration switches that off."""
+    return RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
+
+
+def families_of(identity: Identity) -> list[int]:
+    """The address families that we can send in, that of the first listener first."""
+    return list(dict.fromkeys(6 if ":" in listener.ip else 4 for listener in identity.listeners))
 
 
 class ScriptFacts:

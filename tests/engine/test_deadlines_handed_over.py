@@ -23,7 +23,7 @@ def helper() -> tuple[Engine, dict[str, Any]]:
     engine.store = SimpleNamespace(head=lambda key: world["head"], failed=[])
     engine.core = SimpleNamespace(process=lambda event: world["fired"].append(event.key))
     engine.env = SimpleNamespace(owner=HELPER)
-    engine.count = lambda *_: None
+    engine.reports = SimpleNamespace(count=lambda *_: None)
     return engine, world
 
 

@@ -1,0 +1,51 @@
+"""What one process counts and logs: the core's Reporter and the handlers' Watch.
+
+Counters lie in the process's slot, where siphonctl reads them. All that the core reports may be brought about by peers
+or by one fault of many records, so of each kind a few lines a second are written and the rest is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siphon.config.log import ERROR, INFO, WARN, Log
+from siphon.engine.counters import Counter
+from workers.application import WorkerContext
+from workers.net import boottime
+
+LINES_PER_SECOND = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Of the process of `context`."""
+
+    context: WorkerContext
+    log: Log
+
+    def count(self, counter: Counter, number: int = 1) -> None:
+        """Add to a counter of this slot."""
+        self.context.slots.add(self.context.slot, int(counter), number)
+
+    def error(self, event: str, record_key: bytes, **facts: object) -> None:
+        """Log a fault of ours or of the store."""
+        self._write(ERROR, event, record_key, facts)
+
+    def warn(self, event: str, record_key: bytes, **facts: object) -> None:
+        """Log what works and should be looked at."""
+        self._write(WARN, event, record_key, facts)
+
+    def note(self, event: str, record_key: bytes, **facts: object) -> None:
+        """Log what peers can cause at will."""
+        self._write(INFO, event, record_key, facts)
+
+    def _write(self, level: int, event: str, record_key: bytes, facts: dict[str, object]) -> None:
+        self.log.often(level, event, LINES_PER_SECOND, record=record_key.hex() or "-", **facts)
+
+    def enter(self) -> None:
+        """A handler begins."""
+        self.context.enter_handler(boottime())
+
+    def leave(self) -> None:
+        """A handler has returned (or awaits)."""
+        self.context.leave_handler()
