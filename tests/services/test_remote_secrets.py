@@ -201,6 +201,18 @@ def test_a_reload_with_another_url_empties_the_cache_and_lets_open_questions_end
     assert d.get("bob") == []
 
 
+def test_a_reload_to_static_before_a_question_has_begun_leaves_nobody_waiting(desk):
+    d = desk()
+    got = []
+    d.secrets.get([b"alice"], got.append)  # its task has not run when the reload comes
+    d.secrets.configure(auth("static"))
+    d.run()
+    d.services[0].open[b"alice"].set_result(Secret.from_password("one"))
+    d.run()
+    assert got == [{b"alice": Secret.from_password("one")}] and d.secrets.pending == 0
+    assert d.services[0].closed
+
+
 def test_a_reload_that_changes_nothing_of_it_keeps_the_cache(desk):
     d = desk(cache_ttl_secs=30)
     d.get("alice")

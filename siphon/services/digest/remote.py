@@ -118,7 +118,8 @@ class RemoteSecrets:
     def _asking(self, user: bytes) -> asyncio.Task[_Answer]:
         task = self._asked.get(user)
         if task is None:
-            task = self._asked[user] = self._loop.create_task(self._one(user))
+            assert self._settings is not None and self._fetch is not None
+            task = self._asked[user] = self._loop.create_task(self._one(user, self._settings, self._fetch))
             task.add_done_callback(lambda task: self._forget(user, task))
         return task
 
@@ -126,9 +127,8 @@ class RemoteSecrets:
         if self._asked.get(user) is task:
             del self._asked[user]
 
-    async def _one(self, user: bytes) -> _Answer:
-        settings, fetch = self._settings, self._fetch
-        assert settings is not None and settings.http is not None and fetch is not None
+    async def _one(self, user: bytes, settings: Auth, fetch: Fetch) -> _Answer:
+        assert settings.http is not None
         answer: _Answer = _Fault.FAULT
         try:
             async with asyncio.timeout(settings.http.timeout_ms / 1000), self._places:
