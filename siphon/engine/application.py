@@ -133,7 +133,7 @@ class Engine:
             context.draining,
             lambda: self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity,
             limits_of(self.settings),
-            LiveTransactions(self.shared.limits, keys.table, lambda key: self.store.head(key) is not None),
+            LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),
         )
         self.shared.recover(context.slot)
         self._take_up(boottime())
@@ -324,6 +324,9 @@ class Engine:
     def _keep_events(self) -> None:
         """What happens to bindings is stored only for a script that wants to be told."""
         self.services.location.tell = self.shared.changes.tell if self.runtime.handlers(ON_CHANGE) else None
+
+    def _lives(self, key: bytes) -> bool:
+        return self.store.head(key) is not None
 
     def _refuse(self, event: object, step: object, why: str) -> None:
         self.ingest.refuse(event, step, why)  # type: ignore[arg-type]

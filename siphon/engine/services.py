@@ -32,7 +32,7 @@ def services_of(
         signer=signer,
         identity=identity,
         merged=MergedRequests(shared.hints, keys.table, timing_of(settings).long, time.time),
-        limiter=Windows(shared.limits, keys.table).admit,
+        limiter=Windows(shared.limits, keys.table, shared.evict_limits).admit,
         instance_id=epoch,
     )
 

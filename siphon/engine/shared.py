@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shm.slots import Slots
 from shm.table import SlotTaken, Table
 from siphon.engine.wakes import Wake, Wakes
+from siphon.services.limits import evict_of
 
 TRIES = 50
 PAUSE_SECS = 0.01
@@ -59,6 +60,11 @@ class Shared:
                 report = table.recover(slot)
                 if report.complete or report.alive:
                     break
+
+    @property
+    def evict_limits(self) -> int:
+        """Records of `limits` that go at a time when it is full."""
+        return evict_of(self.limits.stats().records_max)
 
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot."""

@@ -10,7 +10,7 @@ from test_services_shared import PROCESSES, together
 
 from shm.table import Table
 from siphon.services.limits import Windows
-from siphon.services.limits.windows import _unpack
+from siphon.services.limits.windows import EVICT, _unpack, evict_of
 from siphon.services.store import StoreError
 from siphon.state.memory import MemoryTable
 
@@ -171,3 +171,21 @@ def test_a_process_that_is_killed_has_recorded_its_request_or_has_not(table):
     assert sum(count for _, count in cells) in (made, made + 1)
     assert Windows(table, KEY).admit("192.0.2.1", 600.0, most, b"next", now)
     assert table.verify().sound
+
+
+def test_sec_12_a_full_table_is_swept_once_for_many_sources(table):
+    now, sweeps = 1000.0, []
+
+    class Counted:
+        def __getattr__(self, name):
+            return getattr(table, name)
+
+        def expire(self, *args):
+            sweeps.append(args)
+            return table.expire(*args)
+
+    windows = Windows(Counted(), KEY, evict=128)
+    for number in range(512 + 256):
+        assert windows.admit(f"10.0.{number >> 8}.{number & 255}", 600.0, 10, b"t", now)
+    assert len(sweeps) <= 3
+    assert evict_of(25_000) > 10 * EVICT and evict_of(250) == EVICT

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from siphon.services.limits.windows import OWNER, make_room
+from siphon.services.limits.windows import EVICT, OWNER, make_room
 from siphon.services.store import FULL, RecordTable, StoreError, read, record_key, without_waiting
 
 KEY = 16
@@ -37,10 +37,11 @@ CLEANED = 4096
 class LiveTransactions:
     """The lists of this instance. `lives(key)`: whether the table of transactions has the record of a transaction."""
 
-    def __init__(self, table: RecordTable, hash_key: bytes, lives: Callable[[bytes], bool]) -> None:
+    def __init__(self, table: RecordTable, hash_key: bytes, lives: Callable[[bytes], bool], evict: int = EVICT) -> None:
         self._table = table
         self._hash_key = hash_key
         self._lives = lives
+        self._evict = evict
         self._cleaned: dict[bytes, float] = {}
 
     def admit(self, source: str, most: int, transaction: bytes, now: float) -> bool:
@@ -89,7 +90,7 @@ class LiveTransactions:
 
         answer = int(without_waiting(commit))
         if answer == FULL:
-            make_room(self._table, now)
+            make_room(self._table, now, self._evict)
             answer = int(without_waiting(commit))
             if answer == FULL:
                 raise StoreError("the table of limits is full")

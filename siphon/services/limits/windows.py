@@ -41,6 +41,8 @@ LONGEST = 86400.0 * 7
 """The longest window, seconds."""
 OWNER = 0
 EVICT = 64
+"""Keys that are forgotten at a time, at least. It takes some sweeps over the table's headers, so of a large table it
+should be more: `evict_of`."""
 QUIET_SECS = 64.0
 """Who has been quiet for longer goes first when the table is full."""
 _VERSION = 1
@@ -52,11 +54,13 @@ Cells = list[tuple[int, int]]  # time in milliseconds, rounded up once when the 
 
 
 class Windows:
-    """Counts admitted requests. `hash_key` keys the table's keys, since peers choose their addresses."""
+    """Counts admitted requests. `hash_key` keys the table's keys, since peers choose their addresses; `evict` keys are
+    forgotten at a time."""
 
-    def __init__(self, table: RecordTable, hash_key: bytes) -> None:
+    def __init__(self, table: RecordTable, hash_key: bytes, evict: int = EVICT) -> None:
         self._table = table
         self._hash_key = hash_key
+        self._evict = evict
 
     def admit(self, source: str, window: float, most: int, transaction: bytes, now: float) -> bool:
         """Whether this request is within the limit; then it is recorded. StoreError when the table does not answer."""
@@ -84,18 +88,23 @@ class Windows:
 
         answer = without_waiting(commit)
         if answer == FULL:
-            make_room(self._table, now)
+            make_room(self._table, now, self._evict)
             answer = without_waiting(commit)
             if answer == FULL:
                 raise StoreError("the table of limits is full")
         return int(answer) > 0
 
 
-def make_room(table: RecordTable, now: float) -> None:
+def evict_of(records: int) -> int:
+    """How many keys to forget at a time in a table of that many: a sweep a key would cost more than the key."""
+    return max(EVICT, records // 32)
+
+
+def make_room(table: RecordTable, now: float, evict: int) -> None:
     """Remove what is over; when nothing is, what has been quiet for longest."""
-    if table.expire(now, EVICT):
+    if table.expire(now, evict):
         return
-    for key, version, _ in oldest(table, OWNER, now, QUIET_SECS, EVICT):
+    for key, version, _ in oldest(table, OWNER, now, QUIET_SECS, evict):
         table.delete(key, version)
 
 
