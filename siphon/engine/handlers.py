@@ -124,7 +124,7 @@ class ScriptHandlers:
 
         def finished(outcome: FailureOutcome) -> None:
             if isinstance(outcome.action, Relay | Fork) and not may_retarget(record):
-                log.warn(f"on_failure may not try further targets after {best.result}: the failure is forwarded")
+                log.advise(f"on_failure may not try further targets after {best.result}: the failure is forwarded")
             done(outcome)
 
         per_relay = record.on_failure or None

@@ -255,7 +255,8 @@ class ScriptTimers:
         function = self.runtime.script().resolve(entry.name)
         if function is None:
             if self.timers.remove(where, version):
-                self.log.warn(f"timer {entry.key}: {entry.name} is not in version {self._version} of the script")
+                text = f"{entry.name} is not in version {self._version} of the script"
+                self.log.often(WARN, "timer.without_handler", key=entry.key, text=text)
             return
         if self._is_spent(entry):
             if self.timers.remove(where, version):

@@ -111,7 +111,7 @@ class OwnRequests:
             if inline:
                 why.append(reason)
                 return
-            log.warn(f"proxy.send_request: {own.method} {own.uri.decode('utf-8', 'replace')} not sent: {reason}")
+            log.advise(f"proxy.send_request: {own.method} {own.uri.decode('utf-8', 'replace')} not sent: {reason}")
             waiter.fail(reason)
 
         event = waiter.event = SendEvent(

@@ -142,7 +142,7 @@ class Answering(Addressed):
             return True
         if self._phase is Phase.CLOSED:
             raise RuntimeError(f"{what}: the handlers of this request have returned")
-        log.warn(f"{what} has no effect in on_reply and on_cancel")
+        log.advise(f"{what} has no effect in on_reply and on_cancel")
         return False
 
     def _arm(self, action: Action) -> None:
@@ -166,7 +166,7 @@ class Answering(Addressed):
             return
         invite = self._message.method == "INVITE"
         if 100 < code < 200 and not invite:
-            log.warn(f"{code} to {self._message.method} is not sent: only 100 may precede its final (RFC 4320)")
+            log.advise(f"{code} to {self._message.method} is not sent: only 100 may precede its final (RFC 4320)")
             return
         self._arm(Answer(code, phrase, reliable=self._reliably(code, bool(reliable))))
 
@@ -176,7 +176,7 @@ class Answering(Addressed):
         if possible and self._names_100rel("Require"):
             return True
         if wanted and not (possible and self._names_100rel("Supported")):
-            log.warn(f"{code} is sent unreliably: not a 101-199 to an INVITE whose sender supports 100rel")
+            log.advise(f"{code} is sent unreliably: not a 101-199 to an INVITE whose sender supports 100rel")
             return False
         return wanted
 
@@ -259,7 +259,7 @@ class Answering(Addressed):
         if not isinstance(strategy, str):
             raise TypeError(f"strategy is a str, not {type(strategy).__name__}")
         if strategy not in STRATEGIES:
-            log.warn(f"fork: unknown strategy {strategy!r}, taken as 'parallel'")
+            log.advise(f"fork: unknown strategy {strategy!r}, taken as 'parallel'")
             strategy = "parallel"
         if not self._may_arm("fork()"):
             return
@@ -278,7 +278,7 @@ class Answering(Addressed):
         for listener in identity.listeners:
             if (str(listener.transport).lower(), address(listener.ip, listener.port)) == (transport.lower(), place):
                 return given
-        log.warn(f"send_socket {given} is none of our listeners: the normal choice is made")
+        log.advise(f"send_socket {given} is none of our listeners: the normal choice is made")
         return None
 
     def _callback(self, function: Callback | None, what: str) -> str | None:

@@ -190,5 +190,5 @@ def _callback(script: Script, name: str | None) -> Callable[..., Any] | None:
         return None
     function = script.resolve(name)
     if function is None:
-        log.warn(f"callback {name} is not in version {script.version} of the script: taken as not given")
+        log.advise(f"callback {name} is not in version {script.version} of the script: taken as not given")
     return function

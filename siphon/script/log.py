@@ -5,7 +5,7 @@ Other modules of this package warn through it too, so that a script's author fin
 
 from __future__ import annotations
 
-from siphon.config.log import Log
+from siphon.config.log import WARN, Log
 from siphon.script import binding
 
 _fallback: Log | None = None
@@ -37,11 +37,17 @@ def warn(message: object) -> None:
     target().warn(str(message))
 
 
+def advise(message: str) -> None:
+    """What the author of a script should hear of a handler. Each request may bring it about, so a few lines a second
+    are enough."""
+    target().often(WARN, "script.advice", text=message)
+
+
 def warn_of_script(message: str) -> None:
     """What the text of a script deserves. While it is loaded it is kept for whoever loads it: all processes do."""
     bound = binding.find()
     if bound is None or bound.load_warnings is None:
-        warn(message)
+        advise(message)
     elif message not in bound.load_warnings:
         bound.load_warnings.append(message)
 

@@ -110,4 +110,4 @@ class Reply(Addressed):
 def warn_unhandled(reply: Reply, *, provisional: bool) -> None:
     """on_failure handlers ran and armed nothing final: the failure goes up by itself."""
     armed = "armed only a provisional for" if provisional else "did nothing with"
-    log.warn(f"on_failure {armed} {reply.status_code}: forwarded")
+    log.advise(f"on_failure {armed} {reply.status_code}: forwarded")

@@ -211,7 +211,7 @@ class Request(Answering):
         for given in networks:
             found = network(given) if isinstance(given, str) else None
             if found is None:
-                log.warn(f"source_ip_in: not a network: {given!r}")
+                log.advise(f"source_ip_in: not a network: {given!r}")
             elif source.version == found.version and source in found:
                 return True
         return False

@@ -126,7 +126,7 @@ def test_a_header_of_the_transaction_cannot_be_set_on_an_answer(called, name):
 
 def test_a_retarget_after_a_6xx_is_refused_with_a_warning(called, monkeypatch):
     warned = []
-    monkeypatch.setattr("siphon.script.log.warn", warned.append)
+    monkeypatch.setattr("siphon.script.log.advise", warned.append)
     _, caller, callee = called(
         RELAY, "@proxy.on_failure\ndef failed(request, reply):\n    request.relay('sip:127.0.0.2:5099')\n"
     )

@@ -142,3 +142,12 @@ def test_vars_that_nobody_read_are_handed_on_packed(tmp_path):
 def test_assigning_vars_replaces_the_contents(tmp_path):
     assert run(tmp_path, "request.vars['a'] = 1\nrequest.vars = {'b': 2}").vars == {"b": 2}
     assert isinstance(run(tmp_path, "request.vars = 5").error, TypeError)
+
+
+def test_sec_13_a_warning_that_each_request_brings_about_is_a_few_lines_a_second(tmp_path):
+    bench = Bench(tmp_path, ROUTE.format("request.reply(183, 'Progress', reliable=True)"))
+    bench.log.clock = lambda: 1000.0
+    for _ in range(200):
+        bench.route(sip())
+    assert len(bench.log.written) == 5
+    assert "183 is sent unreliably" in bench.log.text
