@@ -560,18 +560,22 @@ cdef class Table:
         found.sort(key=deadline_of)
         return found
 
-    def keys(self, uint32_t limit=1000, uint32_t cursor=0):
-        """Up to `limit` keys (expired ones too), and the cursor for the next call: 0 at the end."""
+    def keys(self, uint32_t limit=1000, uint32_t cursor=0, uint32_t within=0):
+        """Up to `limit` keys (expired ones too) among the next `within` headers (0: all that are left), and the cursor for the next
+        call: 0 at the end."""
         cdef Descriptor d
         cdef uint32_t n = cursor + 1
+        cdef uint32_t last = self.region.records
         cdef list found = []
-        while n <= self.region.records:
+        if within and cursor < last and within < last - cursor:
+            last = cursor + within
+        while n <= last:
             if self.raw_descriptor(n, &d):
                 found.append(key_bytes(&self.region.headers[n]))
                 if <uint32_t>len(found) >= limit:
                     return found, (n if n < self.region.records else 0)
             n += 1
-        return found, 0
+        return found, (last if last < self.region.records else 0)
 
     def expire(self, double now, uint32_t limit):
         """Delete up to `limit` records whose expiry is not after `now`, and quarantine damaged headers met on the way: how many went."""

@@ -26,7 +26,6 @@ from siphon.config.values import (
 NOT_YET = (
     "registrar.redis",
     "security.trusted_cidrs",
-    "shared.timeout_ms",
     "tls",
     "registrar.liveness",
     "security.rate_limit",
@@ -34,7 +33,6 @@ NOT_YET = (
     "security.failed_auth_ban",
     "security.apiban",
     "security.firewall",
-    "nat.keepalive",
     "nat.crlf_keepalive",
     "cache",
     "gateway",
@@ -139,8 +137,8 @@ class Keepalive(Section):
     """OPTIONS to registered contacts."""
 
     enabled: Switch = Field(True, description="send them")
-    interval_secs: Real = Field(30.0, ge=1, le=3600, description="seconds between two")
-    failure_threshold: Whole = Field(10, ge=1, le=1000, description="failures before the binding goes")
+    interval_secs: Real = Field(30.0, ge=1, le=3600, description="seconds between two to one contact")
+    failure_threshold: Whole = Field(10, ge=1, le=1000, description="failures in a row before the binding goes")
 
 
 class CrlfKeepalive(Section):
@@ -156,7 +154,7 @@ class Nat(Section):
 
     fix_contact: Switch = Field(False, description="Contact of a 101-299 becomes the address it came from")
     force_rport: Switch = Field(False, description="treat every client as one that asks for rport (RFC 3581)")
-    keepalive: Keepalive | None = Field(None, description="off if absent")
+    keepalive: Keepalive | None = Field(None, description="OPTIONS to registered contacts; off if absent")
     crlf_keepalive: CrlfKeepalive | None = Field(None, description="off if absent")
 
 

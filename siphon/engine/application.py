@@ -23,6 +23,7 @@ from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
+from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
 from siphon.engine.local_ips import LocalIps
 from siphon.engine.memory import MemoryUse
@@ -39,7 +40,9 @@ from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
+from siphon.services.lease import Lease
 from siphon.services.limits import LiveTransactions
+from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.shm_store import ShmStore
 from siphon.state.store import Send, Wait
@@ -139,6 +142,7 @@ class Engine:
         self._take_up(boottime())
         self.script_timers = self.services.timers = self._timers(keys, chance.random)
         self.script_timers.load()
+        self.keepalive = self._keepalive(keys)
         self._keep_events()
         gc.collect()
         gc.freeze()
@@ -190,6 +194,7 @@ class Engine:
             self.shared.recover(slot)
         self._arm_owned(slot)
         self.script_timers.look(generation_dead)
+        self.keepalive.look()
 
     def release(self, slot: int) -> None:
         """The sibling is back and fires what is due of its records, unless it does not know of it (`due`)."""
@@ -205,6 +210,8 @@ class Engine:
         if now >= self.script_timers.next_at:
             self.script_timers.tick(now)
             self._note_stall(now)
+        if now >= self.keepalive.next_at:
+            self.keepalive.tick(now)
         if self.core.retry:
             self.core.retry_parked()
         if self.store.failed:  # what an answer of DNS or a handler's end has sent
@@ -219,7 +226,7 @@ class Engine:
             return now + 0.001
         if self.context.is_helper:
             return self.next_expiry
-        return min(self.next_look or math.inf, self.script_timers.next_at)
+        return min(self.next_look or math.inf, self.script_timers.next_at, self.keepalive.next_at)
 
     def reload(self, payload: bytes) -> None:
         """Switch to the script version that the supervisor names; who also has new settings overrides this."""
@@ -241,6 +248,7 @@ class Engine:
             self.script_timers.load()
             gc.freeze()
         self._keep_events()
+        self.keepalive.configure(settings, self.services)
         self.handlers.configure(settings, self.services)
         self.resolver.configure(settings.dns, families_of(self.identity))
         fresh = self._environment(keys)
@@ -292,6 +300,18 @@ class Engine:
         return ScriptTimers(
             timers, self.runtime, self.handlers.run_timer, place, self.alive, boottime, chance, self.log
         )
+
+    def _keepalive(self, keys: Keys) -> Keepalive:
+        context = self.context
+        place = record_key(keys.table, b"l", b"keepalive")
+        lease = Lease(self.shared.timers, place, context.slot, context.generation, self.alive)
+        version = lambda: self.runtime.version  # noqa: E731
+        runs = not context.is_helper
+        made = Keepalive(self.core, lease, context.draining, time.time, version, self.log, runs)
+        made.configure(self.settings, self.services)
+        assert self.own_requests is not None
+        self.own_requests.others = made.hint
+        return made
 
     def _send_request(self, own: OwnRequest) -> Sending:
         """proxy.send_request; not while the script is loaded, which each process does for itself."""

@@ -44,12 +44,14 @@ class SendEvent:
     asked: bool = False
     wanted: bool = True
     """Whoever waits for the answer still does; else it need not leave any more."""
+    plan: Plan | None = None
+    """Where it goes, in place of what `own` says."""
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | None:
         """A new record and the first copy on its way."""
         if record is not None or not self.wanted:
             return None
-        plan = Plan(self.own.outline.uri, next_hop=self.own.next_hop or "", place=self.own.place)
+        plan = self.plan or Plan(self.own.outline.uri, next_hop=self.own.next_hop or "", place=self.own.place)
         place = self._locate(env, plan)
         if isinstance(place, str):
             self.refused(place)
@@ -69,7 +71,8 @@ class SendEvent:
         base = self.own.outline
         if base.uri[:5].lower() == b"sips:":
             return WHY[416]  # an address of the script's own would let it pass
-        outgoing = outgoing_routes(base, base.uri, env.identity, steered=not plan.next_hop and plan.place is None)
+        steered = not plan.fork and not plan.next_hop and plan.place is None
+        outgoing = outgoing_routes(base, base.uri, env.identity, path=plan.path, steered=steered)
         try:
             place = locate(env, Record(self.key, self.salt), plan, outgoing)
         except Missing:
@@ -90,6 +93,28 @@ class SendEvent:
         r.from_tag, r.to_tag = m.from_tag or b"", m.to_tag or b""
         r.created, r.wall, r.script_version = now, self.wall, self.script_version
         return r
+
+
+@dataclass(slots=True)
+class EndEvent:
+    """Look at a request of our own and remove it if it has ended, or has had its time (`over`). `ended(key, answered)`
+    is called with that decision: a second time when another worker commits in between."""
+
+    key: bytes
+    over: bool
+    ended: Callable[[bytes, bool], None]
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | None:
+        """Delete the record; nothing is sent."""
+        if record is None:
+            self.ended(self.key, False)
+            return None
+        if not record.final_status and not self.over:
+            return None
+        self.ended(self.key, answer_of(record) is not None)
+        step = Step(record, now, env.timing)
+        step.remove = True
+        return step
 
 
 def answered(step: Step, env: Environment, branch: Branch, response: SipMessage) -> None:

@@ -81,6 +81,8 @@ class OwnRequests:
         self._wake = wake
         self._thread = get_ident()
         self._waiting: dict[bytes, Waiter] = {}
+        self.others: Callable[[bytes], None] = lambda key: None
+        """Given the key of a record that may have ended and that nobody waits for here."""
         core.own_ended = self.ended
 
     def __len__(self) -> int:
@@ -162,6 +164,7 @@ class OwnRequests:
     def look(self, key: bytes) -> None:
         """Look at a record that is waited for; harmless for any other."""
         if key not in self._waiting:
+            self.others(key)
             return
         loaded = self._core.store.load(key)
         if isinstance(loaded, Wait) and not isinstance(loaded, Busy):
@@ -199,6 +202,7 @@ class OwnRequests:
     def _take(self, record: Record) -> None:
         waiter = self._waiting.get(record.key)
         if waiter is None:
+            self.others(record.key)
             return
         branch = answer_of(record)
         reply = None

@@ -3,7 +3,7 @@
 The shared-memory table and the one in memory both fit `RecordTable`. A service reads a record, computes the next one
 and commits it against the version that it read; `CONFLICT` means somebody was faster, so it reads and computes again.
 `BUSY` means that the record's mutex was held for the whole millisecond that a call may wait; it is tried again up to
-BUSY_TRIES times, which is the 250 ms that `shared.timeout_ms` allows by default. What fails after that raises
+BUSY_TRIES times, 250 ms, whatever `shared.timeout_ms` says. What fails after that raises
 StoreError, a RuntimeError, as the script API promises.
 """
 
@@ -78,7 +78,7 @@ class RecordTable(Protocol):
 
     def expire(self, now: float, limit: int) -> int: ...
 
-    def keys(self, limit: int, cursor: int = 0) -> tuple[list[bytes], int]: ...
+    def keys(self, limit: int, cursor: int = 0, within: int = 0) -> tuple[list[bytes], int]: ...
 
 
 def record_key(secret: bytes, kind: bytes, name: bytes) -> bytes:

@@ -148,8 +148,9 @@ class MemoryTable:
             self._drop(key)
         return len(gone)
 
-    def keys(self, limit: int = 1000, cursor: int = 0) -> tuple[list[bytes], int]:
-        """Up to `limit` keys from `cursor` on and the cursor to go on from (0: that was all)."""
+    def keys(self, limit: int = 1000, cursor: int = 0, within: int = 0) -> tuple[list[bytes], int]:
+        """Up to `limit` keys from `cursor` on and the cursor to go on from (0: that was all). `within` bounds the work
+        on a sparse table, which this one never is."""
         every = list(self._entries)
         following = cursor + limit
         return every[cursor:following], following if following < len(every) else 0

@@ -7,6 +7,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +21,7 @@ from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, timing_of
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
+from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
@@ -33,9 +35,11 @@ from siphon.script.sources import Source
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier, RemoteSecrets
 from siphon.services.dns import Address, Enum, Rests
+from siphon.services.lease import Lease
 from siphon.services.limits import LiveTransactions, Windows
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
+from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
@@ -85,6 +89,7 @@ class VirtualWorker:
     aio: VirtualLoop = field(init=False)
     resolver: Names = field(init=False)
     own_requests: OwnRequests = field(init=False)
+    keepalive: Keepalive = field(init=False)
     log: Log = field(init=False)
 
     def turn(self, call: Callable[..., None], *args: object) -> None:
@@ -133,6 +138,8 @@ class VirtualWorker:
             times.append(when)
         if not self.world.timers.empty or not self.script_timers.idle:
             times.append(self.script_timers.next_at)
+        if self.keepalive.next_at < inf:
+            times.append(self.keepalive.next_at)
         return min(times, default=None)
 
     def run_due(self, now: float) -> None:
@@ -142,6 +149,8 @@ class VirtualWorker:
             self.turn(self.fire, key, version)
         if self.alive and now >= self.script_timers.next_at:
             self.turn(self.script_timers.tick, now)
+        if self.alive and now >= self.keepalive.next_at:
+            self.turn(self.keepalive.tick, now)
         when = self.aio.next_when()
         if self.alive and when is not None and when <= now:
             self.turn(self.aio.step)
@@ -206,6 +215,7 @@ class VirtualWorker:
             LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
         self.script_timers.load()
+        self.keepalive = self._keepalive(keys, services)
 
     def reload(self, version: int) -> None:
         """Switch to a version of the script."""
@@ -227,6 +237,22 @@ class VirtualWorker:
             chance,
             self.log,
         )
+
+    def _keepalive(self, keys: Keys, services: Services) -> Keepalive:
+        world = self.world
+        place = record_key(keys.table, b"l", b"keepalive")
+        made = Keepalive(
+            self.core,
+            Lease(world.timers, place, self.slot, self.generation, world.is_alive),
+            lambda: self.draining,
+            world.clock.wall,
+            lambda: self.runtime.version,
+            self.log,
+            not self.is_helper,
+        )
+        made.configure(world.settings, services)
+        self.own_requests.others = made.hint
+        return made
 
     def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:
         world, settings = self.world, self.world.settings

@@ -182,6 +182,7 @@ class World:
             heir.adopted.add(slot)
             heir.arm_owned(slot)
             heir.script_timers.look(dead=True)
+            heir.keepalive.look()
 
     def bury(self, slot: int) -> None:
         """The worker is gone; nobody has noticed yet."""

@@ -141,6 +141,22 @@ def test_keys_walks_the_table_by_cursor(table):
     assert set(seen) == wanted
 
 
+def test_keys_looks_at_so_many_headers_at_most(make):
+    table = make(records=1000, blocks=1000)
+    wanted = {index.to_bytes(16) for index in range(500)}
+    for key in sorted(wanted):
+        table.commit(key, 0, b"", owner=1)
+    for key in sorted(wanted)[5:495]:
+        table.delete(key, 0)
+    calls, seen, cursor = 0, [], 0
+    while calls == 0 or cursor:
+        more, cursor = table.keys(3, cursor, 64)
+        calls, seen = calls + 1, seen + more
+    assert sorted(seen) == sorted(wanted)[:5] + sorted(wanted)[495:]
+    assert calls >= -(-table.stats().records_max // 64)
+    assert table.keys(3, 0, 1 << 31)[0] == table.keys(3)[0]
+
+
 def test_the_action_runs_after_the_switch_and_only_then(table):
     seen = []
 

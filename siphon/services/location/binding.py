@@ -44,6 +44,11 @@ class Binding:
     transaction: bytes  # id of the transaction that last wrote this binding
     epoch: str  # start id of the instance that accepted it
 
+    @property
+    def stamp(self) -> tuple[str, str, int, float]:
+        """Tells this binding from the one that a later REGISTER makes of it."""
+        return self.uri, self.call_id, self.cseq, self.refreshed
+
     def is_live(self, wall: float) -> bool:
         return self.expiry > wall
 

@@ -123,7 +123,29 @@ class Location:
 
         return self._change(aor, rewrite, wall).events
 
+    def remove_binding(self, aor: str, stamp: tuple[str, str, int, float], wall: float) -> bool:
+        """Drop one binding if it is still the one with that stamp; what else there is stays."""
+
+        def rewrite(old: AddressRecord | None) -> RegisterResult:
+            live = old.live(wall) if old is not None else []
+            gone = tuple((Event.DEREGISTERED, b) for b in live if b.stamp == stamp)
+            if old is None or not gone:
+                return replace(_DONE, record=None)
+            kept = tuple(b for b in old.bindings if b.is_live(wall) and b.stamp != stamp)
+            return replace(_DONE, record=replace(old, bindings=kept, aliases=old.aliases if kept else ()), events=gone)
+
+        return bool(self._change(aor, rewrite, wall).events)
+
     # -- look-ups
+
+    def bound_keys(self, limit: int, cursor: int) -> tuple[list[bytes], int]:
+        """Keys of records with bindings among the next `limit` of the table, and where to go on (0: that was all)."""
+        return self._records.bound_keys(limit, cursor)
+
+    def bindings_at(self, key: bytes, wall: float) -> tuple[str, list[Binding]]:
+        """The address of record and the live bindings of a record."""
+        record = self._records.peek(key)
+        return ("", []) if record is None else (record.aor, record.live(wall))
 
     def lookup(self, uri: object, wall: float) -> list[Binding]:
         """Live bindings of an address of record or of an alias of one: highest q first, then the latest refreshed."""

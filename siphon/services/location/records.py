@@ -22,6 +22,7 @@ CHANGED = 2  # 1 marks the hints of siphon/services/location/index.py
 BARE = 3
 SWEEP_GRACE_SECS = 300.0
 CHANGED_SECS = 3600.0
+HEADERS = 16384  # a millisecond at most
 DECODED = 2048  # records that a process keeps decoded; then it forgets them all
 
 
@@ -68,6 +69,21 @@ class Records:
             self._decoded.clear()
         self._decoded[key] = found[0], record
         return found[0], record
+
+    def bound_keys(self, limit: int, cursor: int) -> tuple[list[bytes], int]:
+        """Which of the next `limit` records of the table have bindings, and where to go on (0: that was all). It looks
+        at HEADERS places of a sparse table at most."""
+        keys, cursor = self.table.keys(limit, cursor, HEADERS)
+        return [key for key in keys if self._may_be_bound(key)], cursor
+
+    def _may_be_bound(self, key: bytes) -> bool:
+        head = self.table.head(key)
+        return head is not None and (isinstance(head, int) or head.owner in (BOUND, CHANGED))
+
+    def peek(self, key: bytes) -> AddressRecord | None:
+        """The record; it is not kept decoded, since who goes through all of them would drive out what is used."""
+        found = read(self.table, key)
+        return None if found is None else readable(found[1])
 
     def store(self, key: bytes, version: int, record: AddressRecord, wall: float, *, use_reserve: bool) -> int:
         """The new version, 1 for a record that is gone because it was empty, CONFLICT, FULL or BUSY."""
