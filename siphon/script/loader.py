@@ -40,6 +40,7 @@ ALL_METHODS = (
     "PRACK",
     "REFER",
 )
+NEVER_SHOWN = frozenset(("ACK", "CANCEL"))
 _OURS = ("siphon", "workers", "shm")
 
 
@@ -86,6 +87,17 @@ class Script:
         """The on_request handlers that match a method."""
         found = self._by_method.get(method)
         return found if found is not None else self._by_method.get(method.upper(), self._any_method)
+
+    def doubtful_filters(self) -> list[str]:
+        """Warnings of on_request filters: an unknown method may be a slip, and some are never shown to handlers."""
+        found = []
+        for entry in self.handlers("proxy.on_request"):
+            name = getattr(entry.function, "__name__", "a handler")
+            unknown = sorted((entry.methods or frozenset()) - set(ALL_METHODS))
+            found += [f"proxy.on_request of {name}: {method} is no method of a SIP RFC" for method in unknown]
+            if entry.methods and entry.methods <= NEVER_SHOWN:
+                found.append(f"proxy.on_request of {name} is never called: ACK and CANCEL do not reach handlers")
+        return found
 
     def _methods(self) -> list[str]:
         """What Allow says: methods that have a handler, ACK and CANCEL with INVITE."""

@@ -14,6 +14,16 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+CALLED_WITH = {
+    "proxy.on_request": ("request",),
+    "proxy.on_reply": ("request", "reply"),
+    "proxy.on_failure": ("request", "reply"),
+    "proxy.on_cancel": ("request",),
+    "registrar.on_change": ("aor", "event", "contacts"),
+    "timer.every": (),
+}
+"""What the handlers of a kind are called with. Kinds that are never called are not here: nothing is asked of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handler:
@@ -81,9 +91,26 @@ def is_async_function(function: Callable[..., Any]) -> bool:
 
 
 def add(kind: str, function: Function, filter: object = None, metadata: Mapping[str, Any] | None = None) -> Function:  # noqa: A002
-    """Register `function` and return it unchanged, as every decorator does."""
+    """Register `function` and return it unchanged, as every decorator does. TypeError when it cannot be called."""
+    _require_callable_as(kind, function)
     _siphon_registry.register(kind, filter, function, is_async_function(function), metadata)
     return function
+
+
+def _require_callable_as(kind: str, function: Callable[..., Any]) -> None:
+    """A handler with other parameters would fail at the first call of a customer: TypeError while the script loads."""
+    given = CALLED_WITH.get(kind)
+    if given is None:
+        return
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function in C that does not say
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise TypeError(f"{kind} calls {name}({', '.join(given)}), which it cannot take: {error}") from None
 
 
 def decorator(kind: str, given: object = None, metadata: Mapping[str, Any] | None = None) -> Any:

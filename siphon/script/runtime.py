@@ -69,7 +69,7 @@ class Runtime:
         warnings: list[str] = []
         context.run(binding.enter, Binding(self.settings, self.services, self.log, load_warnings=warnings))
         script = context.run(load_script, where, self.settings.script.include_paths, wanted, sources)
-        self.warnings = warnings
+        self.warnings = warnings + script.doubtful_filters()
         self._keep(script)
         return wanted
 

@@ -4,6 +4,7 @@ import pytest
 from script_kit import Bench, response, sip
 
 from siphon import proxy, registrar, timer
+from siphon.script.loader import ScriptLoadError
 from siphon.script.outcome import Relay
 
 
@@ -22,6 +23,44 @@ def test_a_filter_selects_methods(tmp_path, decorator, methods):
     bench = Bench(tmp_path, f"from siphon import proxy\n{decorator}\ndef route(request): ...\n")
     for method in ("INVITE", "BYE", "MESSAGE", "FOO"):
         assert bench.runtime.handles(method) == (methods is None or method in methods)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "parameters", "call"),
+    [
+        ("@proxy.on_request", "", "f(request)"),
+        ("@proxy.on_request('INVITE')", "request, reply", "f(request)"),
+        ("@proxy.on_reply", "reply", "f(request, reply)"),
+        ("@proxy.on_failure()", "request, code, reason", "f(request, reply)"),
+        ("@proxy.on_cancel", "request, *, why", "f(request)"),
+        ("@registrar.on_change", "aor", "f(aor, event, contacts)"),
+        ("@timer.every(5)", "key", "f()"),
+    ],
+)
+def test_a_handler_that_could_not_be_called_does_not_load(tmp_path, decorator, parameters, call):
+    text = f"from siphon import proxy, registrar, timer\n{decorator}\ndef f({parameters}): ...\n"
+    with pytest.raises(ScriptLoadError) as caught:
+        Bench(tmp_path, text)
+    assert f"2: TypeError: {decorator[1:].split('(')[0]} calls {call}, which it cannot take: " in str(caught.value)
+
+
+@pytest.mark.parametrize("parameters", ["request", "request, more=None", "*all", "request, /, **named"])
+def test_a_handler_may_have_further_parameters_with_defaults(tmp_path, parameters):
+    bench = Bench(tmp_path, f"from siphon import proxy\n@proxy.on_request\nasync def f({parameters}): ...\n")
+    assert bench.runtime.handles("INVITE")
+
+
+@pytest.mark.parametrize(
+    ("methods", "warning"),
+    [
+        ("INVITE|BYE|ACK", []),
+        ("INVTE|BYE", ["proxy.on_request of f: INVTE is no method of a SIP RFC"]),
+        ("ack", ["proxy.on_request of f is never called: ACK and CANCEL do not reach handlers"]),
+    ],
+)
+def test_a_filter_that_is_probably_a_slip_is_warned_of(tmp_path, methods, warning):
+    bench = Bench(tmp_path, f"from siphon import proxy\n@proxy.on_request('{methods}')\ndef f(request): ...\n")
+    assert bench.runtime.warnings == warning
 
 
 @pytest.mark.parametrize("wrong", [5, ["INVITE"], b"INVITE"])
