@@ -13,6 +13,9 @@ Finding = tuple[Path, str]
 
 DEMO_PASSWORD = "secret"
 
+RESTS_ON: dict[Path, Path] = {("auth", "backend"): ("auth", "http")}
+"""A fault at the first is not told where the second is wrong in itself: it would only follow from that."""
+
 
 def faults(settings: Settings) -> Iterator[Finding]:
     """What no instance can be started with."""

@@ -202,7 +202,8 @@ class _Loading:
     def cross_check(self, settings: Settings, failed: list[KeyPath]) -> None:
         """What is wrong between settings, except where one of them is known to be wrong in itself."""
         for path, what in checks.faults(settings):
-            if not any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in failed):
+            places = (path, checks.RESTS_ON.get(path, path))
+            if not any(place[: len(bad)] == bad or bad[: len(place)] == place for bad in failed for place in places):
                 self.fault(path, what)
 
     def warn(self, settings: Settings, content: dict[str, Any]) -> None:

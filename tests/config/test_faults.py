@@ -104,6 +104,17 @@ def test_a_wrong_value_is_said_in_words(faults, line, what):
 
 
 @pytest.mark.parametrize(
+    ("service", "what"),
+    [
+        ("{ url = 'ftp://h/{username}' }", "auth.http.url: must be an http:// or https:// URL"),
+        ("{ timeout_ms = 100 }", "auth.http.url: is required"),
+    ],
+)
+def test_what_follows_from_a_wrong_service_of_users_is_not_said_beside_it(faults, service, what):
+    assert faults(f"auth = {{ backend = 'http', http = {service} }}") == [f"1: {what}"]
+
+
+@pytest.mark.parametrize(
     ("value", "what"),
     [
         ('["127.0.0.1"]', f'1: listen.udp[0]: {LISTEN}, not "127.0.0.1"'),
