@@ -79,7 +79,7 @@ def require_room(settings: Settings) -> None:
         raise Refusal(
             Exit.NO_SHARED_MEMORY,
             f"no shared memory: the tables need {megabytes(wanted)}, {place} has {megabytes(free)} free; "
-            f"lower {largest.key} (now {value}), or give {place} more (docker: --shm-size)",
+            f"lower {largest.key} (now {value}), or give its file system more (docker: --shm-size)",
         )
 
 

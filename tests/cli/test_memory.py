@@ -73,3 +73,12 @@ def test_tables_that_are_there_already_count_as_room(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("size", "text"), [(0, "0.0 kB"), (1536, "1.5 kB"), (3 << 20, "3.0 MB"), (5 << 30, "5.0 GB")])
 def test_sizes_are_written_for_people(size, text):
     assert memory.megabytes(size) == text
+
+
+@pytest.mark.parametrize("workers", [1, MAX_WORKERS])
+def test_the_example_configuration_fits_into_the_shared_memory_of_a_container(workers):
+    example = Path(__file__).parents[2] / "etc" / "siphon.cfg"
+    settings = load(example, {})
+    settings = settings.model_copy(update={"workers": settings.workers.model_copy(update={"count": workers})})
+    room = 64 << 20  # what docker gives /dev/shm unless told otherwise
+    assert sum(table.size for table in memory.need(settings)) + (1 << 20) < room  # the slots and the state beside them
