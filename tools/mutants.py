@@ -275,12 +275,14 @@ MUTANTS = [
 
 def main() -> int:
     """Run the mutants; 1 when one survives."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="./dev mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3000)
     parser.add_argument("--unit", action="store_true", help="run the unit tests over each mutant too")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     chosen = [m for m in MUTANTS if not options.words or any(word in m.what for word in options.words)]
+    if not chosen:
+        parser.error(f"no mutant has {' or '.join(map(repr, options.words))} in its description")
     survivors, unseen = [], []
     with Copy() as copy:
         for mutant in chosen:
@@ -315,4 +317,7 @@ def report(mutant: Mutant, run: subprocess.CompletedProcess[str], seen: bool) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nstopped")

@@ -112,4 +112,4 @@ def _one(seed: int, show: bool) -> Ended:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="./dev sim")
