@@ -10,6 +10,7 @@ import pytest
 from torture import FILES, sent_from, stored
 from torture_harness import HARNESS, PHONE, POLICY, Harness, changes, names, raw_lines, status
 
+from siphon.engine.counters import Counter
 from siphon.sip.message import SipMessage, parse
 from siphon.testing.world import World
 
@@ -251,6 +252,15 @@ def test_a_malformed_request_leaves_no_record(harness: Harness, name: str) -> No
     assert len(list(harness.world.records())) == before
 
 
+@pytest.mark.parametrize("name", ["badinv01", "clerr", "badvers", "novelsc", "zeromf"])
+def test_prx_07_a_faulty_ack_is_never_answered(harness: Harness, name: str) -> None:
+    raw = stored(name)
+    assert len(harness.send(raw)) == 1
+    assert harness.send(raw.replace(raw.partition(b" ")[0], b"ACK")) == []
+    harness.world.advance(40)
+    assert harness.world.sent == [] and harness.phone.inbox == []
+
+
 def test_tor_unksm2_a_registrar_refuses_what_a_proxy_passes_on(harness: Harness) -> None:
     raw = stored("unksm2")
     assert status(harness.answer(raw)) == 400
@@ -314,13 +324,18 @@ def test_tor_noreason_is_forwarded_as_it_is_when_it_rings(harness: Harness) -> N
     assert data.startswith(b"SIP/2.0 180 \r\n")
 
 
-@pytest.mark.parametrize("name", ["scalarlg", "bigcode"])
-def test_a_status_line_or_cseq_out_of_range_is_dropped_on_a_live_branch_too(harness: Harness, name: str) -> None:
+def test_tor_bigcode_is_dropped_on_a_live_branch_too(harness: Harness) -> None:
+    line = stored("bigcode").partition(b"\r\n")[0]
+    assert answered(harness, line) == [] and harness.phone.requests == ["INVITE"]
+    assert len(answered(harness, b"SIP/2.0 183 better not break the receiver")) == 1
+
+
+def test_tor_scalarlg_is_dropped_on_a_live_branch_too(harness: Harness) -> None:
     (ours,) = [line for line in raw_lines(ringing(harness)) if b"127.0.0.1:5060" in line]
-    start, _, rest = stored(name).partition(b"\r\n")
+    start, _, rest = stored("scalarlg").partition(b"\r\n")
     harness.world.sent.clear()
     harness.phone.send(start + b"\r\n" + ours + rest)
-    assert harness.world.sent == []
+    assert harness.world.sent == [] and harness.world.count(Counter.MALFORMED) == 1
 
 
 def test_tor_bcast_nothing_goes_to_the_broadcast_address(harness: Harness) -> None:

@@ -158,7 +158,7 @@ def test_uri_09_ipv6_only_in_brackets_and_compared_as_a_number() -> None:
     assert Uri.parse("sip:[2001:db8::10:5070]").port is None
     assert Uri.parse("sip:[2001:db8::10]:5070").port == 5070
     assert same_uri("sip:[2001:db8::1]", "sip:[2001:DB8:0:0::0001]")
-    for text in ("sip:2001:db8::10", "sip:[2001:db8:::1]", "sip:[::1", "sip:[]", "sip:[1.2.3.4]"):
+    for text in ("sip:2001:db8::10", "sip:[2001:db8:::1]", "sip:[::1", "sip:[]", "sip:[1.2.3.4]", "sip:[fe80::1%eth0]"):
         with pytest.raises(ValueError, match="not a URI"):
             Uri.parse(text)
 
