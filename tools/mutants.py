@@ -275,7 +275,9 @@ MUTANTS = [
 
 def main() -> int:
     """Run the mutants; 1 when one survives."""
-    parser = argparse.ArgumentParser(prog="./dev mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="./dev mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=3000)
     parser.add_argument("--unit", action="store_true", help="run the unit tests over each mutant too")
     parser.add_argument("words", nargs="*")
