@@ -204,24 +204,26 @@ class Log:
 
     def often(self, level: int, event: str, /, limit: int = 5, **fields: object) -> None:
         """For what a peer can cause at will: at most `limit` lines of an event in a second, then `suppressed=N`."""
-        if level < self.threshold:
-            return
+        if level >= self.threshold and self._within(level, event, limit):
+            self.write(level, event, fields)
+
+    def _within(self, level: int, event: str, limit: int) -> bool:
+        """Whether an event may be written once more in this second; what was not is told in the next."""
         second = int(self.clock())
         began, written, suppressed = self._seen.get(event, (second, 0, 0))
         if began != second:
             if suppressed:
                 self.write(level, event, {"suppressed": suppressed})
             began, written, suppressed = second, 0, 0
-        if written < limit:
-            self._seen[event] = (began, written + 1, suppressed)
-            self.write(level, event, fields)
-        else:
-            self._seen[event] = (began, written, suppressed + 1)
+        allowed = written < limit
+        self._seen[event] = (began, written + allowed, suppressed + (not allowed))
+        return allowed
 
     def exception(self, event: str, failure: BaseException, /, **fields: object) -> None:
-        """An error line with the exception and its traceback."""
-        trace = "".join(traceback.format_exception(failure))
-        self.at("error", event, error=f"{type(failure).__name__}: {failure}", **fields, traceback=trace)
+        """An error line with the exception and its traceback, as `often`: each request may make a handler fail."""
+        if self._within(ERROR, event, 5):
+            trace = "".join(traceback.format_exception(failure))
+            self.at("error", event, error=f"{type(failure).__name__}: {failure}", **fields, traceback=trace)
 
     def at(self, level: str, event: str, /, **fields: object) -> None:
         """A line of a level given by name. The text of a field `traceback` follows in lines of its own for people; for

@@ -175,6 +175,18 @@ def test_sec_13_an_event_that_peers_cause_is_written_a_few_times_a_second(tmp_pa
     assert lines[5].endswith("malformed suppressed=995")
 
 
+def test_sec_13_a_handler_that_fails_for_each_request_is_a_few_tracebacks_a_second(tmp_path):
+    now = [JANUARY]
+    log = Log(file=str(tmp_path / "log"), clock=lambda: now[0])
+    for _ in range(1000):
+        log.exception("script.error", ValueError("no"), handler="route")
+    now[0] += 1
+    log.exception("script.error", ValueError("no"), handler="route")
+    text = (tmp_path / "log").read_text()
+    assert text.count("script.error error=") == 6
+    assert "script.error suppressed=995" in text
+
+
 def test_an_exception_is_one_line_and_a_traceback_of_lines(tmp_path):
     log = log_to(tmp_path / "log")
     try:
