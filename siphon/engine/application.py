@@ -284,7 +284,7 @@ class Engine:
             script=ScriptFacts(self.runtime),
             resolve=self.resolver.cached,
             local_ip=self.local_ip,
-            dialogs=Dialogs(self.shared.dialogs, keys.table, self.settings.dialog.max_age_secs),
+            dialogs=self._dialogs(keys),
             rests=Rests(self.shared.hints, keys.table),
             slot=self.context.slot,
             owner=self.context.slot,
@@ -292,6 +292,10 @@ class Engine:
             runs_handlers=not self.context.is_helper,
             server=self.settings.server.server_header or None,
         )
+
+    def _dialogs(self, keys: Keys) -> Dialogs:
+        shared = self.shared
+        return Dialogs(shared.dialogs, keys.table, self.settings.dialog.max_age_secs, shared.evict_dialogs)
 
     def _timers(self, keys: Keys, chance: Callable[[], float]) -> ScriptTimers:
         context = self.context

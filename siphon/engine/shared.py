@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from shm.slots import Slots
 from shm.table import SlotTaken, Table
 from siphon.engine.wakes import Wake, Wakes
-from siphon.services.limits import evict_of
+from siphon.services.dialogs.dialogs import EVICT as DIALOGS
+from siphon.services.limits.windows import EVICT as SOURCES
+from siphon.services.store import evict_of
 
 TRIES = 50
 PAUSE_SECS = 0.01
@@ -64,7 +66,12 @@ class Shared:
     @property
     def evict_limits(self) -> int:
         """Records of `limits` that go at a time when it is full."""
-        return evict_of(self.limits.stats().records_max)
+        return evict_of(self.limits.stats().records_max, SOURCES)
+
+    @property
+    def evict_dialogs(self) -> int:
+        """Records of `dialogs` that go at a time when it is full."""
+        return evict_of(self.dialogs.stats().records_max, DIALOGS)
 
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot."""

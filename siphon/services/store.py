@@ -27,6 +27,7 @@ __all__ = [
     "BadRecord",
     "RecordTable",
     "StoreError",
+    "evict_of",
     "oldest",
     "pack",
     "read",
@@ -116,6 +117,12 @@ def oldest(table: RecordTable, owner: int, wall: float, span: float, limit: int)
         if found:
             return found
     return table.due(owner, wall + span, limit)
+
+
+def evict_of(records: int, least: int) -> int:
+    """How many records of a full table of so many go at a time. Finding them takes some sweeps over all headers: for a
+    few at a time that would be most of what a new record costs."""
+    return max(least, records // 32)
 
 
 def pack(fields: list[Any]) -> bytes:

@@ -1,5 +1,7 @@
 """Dialog records: written once, found from both sides, gone when told or when old."""
 
+from typing import Any, cast
+
 from siphon.services.dialogs import Dialogs, Place
 from siphon.state.memory import MemoryTable
 
@@ -85,3 +87,21 @@ def test_parse_02_tags_are_compared_without_case_and_the_call_id_with_it() -> No
     assert known.peer(b"call", b"Aa", b"bB") is None
     known.forget(b"Call", b"BB", b"AA")
     assert table.stats().records == 0
+
+
+def test_a_full_table_is_swept_once_for_many_dialogs() -> None:
+    table, sweeps = MemoryTable(512), []
+
+    class Counted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(table, name)
+
+        def expire(self, now: float, limit: int) -> int:
+            sweeps.append(now)
+            return table.expire(now, limit)
+
+    many = Dialogs(cast(Any, Counted()), KEY, 14400, evict=128)
+    for number in range(512 + 256):
+        many.remember(b"%d" % number, b"a", b"b", CALLER, CALLEE, 1000.0 + number)
+    assert len(sweeps) <= 3
+    assert many.peer(b"0", b"a", b"b") is None and many.peer(b"767", b"a", b"b") == CALLEE

@@ -10,8 +10,8 @@ from test_services_shared import PROCESSES, together
 
 from shm.table import Table
 from siphon.services.limits import Windows
-from siphon.services.limits.windows import EVICT, _unpack, evict_of
-from siphon.services.store import StoreError
+from siphon.services.limits.windows import EVICT, _unpack
+from siphon.services.store import StoreError, evict_of
 from siphon.state.memory import MemoryTable
 
 KEY = b"k" * 32
@@ -188,4 +188,4 @@ def test_sec_12_a_full_table_is_swept_once_for_many_sources(table):
     for number in range(512 + 256):
         assert windows.admit(f"10.0.{number >> 8}.{number & 255}", 600.0, 10, b"t", now)
     assert len(sweeps) <= 3
-    assert evict_of(25_000) > 10 * EVICT and evict_of(250) == EVICT
+    assert evict_of(25_000, EVICT) > 10 * EVICT and evict_of(250, EVICT) == EVICT

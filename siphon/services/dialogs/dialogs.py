@@ -34,10 +34,12 @@ class Place(NamedTuple):
 
 
 class Dialogs:
-    """The dialogs of this instance. `hash_key` keys the table's keys, `max_age` is in seconds."""
+    """The dialogs of this instance. `hash_key` keys the table's keys, `max_age` is in seconds; when the table is full
+    the `evict` oldest go."""
 
-    def __init__(self, table: RecordTable, hash_key: bytes, max_age: float) -> None:
+    def __init__(self, table: RecordTable, hash_key: bytes, max_age: float, evict: int = EVICT) -> None:
         self._table = table
+        self._evict = evict
         self._hash_key = hash_key
         self._max_age = max_age
 
@@ -106,7 +108,7 @@ class Dialogs:
         )
 
     def _make_room(self, wall: float) -> None:
-        if self._table.expire(wall, EVICT):
+        if self._table.expire(wall, self._evict):
             return
-        for key, version, _ in oldest(self._table, OWNER, wall, self._max_age, EVICT):
+        for key, version, _ in oldest(self._table, OWNER, wall, self._max_age, self._evict):
             self._table.delete(key, version)

@@ -41,8 +41,7 @@ LONGEST = 86400.0 * 7
 """The longest window, seconds."""
 OWNER = 0
 EVICT = 64
-"""Keys that are forgotten at a time, at least. It takes some sweeps over the table's headers, so of a large table it
-should be more: `evict_of`."""
+"""Keys that are forgotten at a time, at least; of a large table more (`evict_of`)."""
 QUIET_SECS = 64.0
 """Who has been quiet for longer goes first when the table is full."""
 _VERSION = 1
@@ -93,11 +92,6 @@ class Windows:
             if answer == FULL:
                 raise StoreError("the table of limits is full")
         return int(answer) > 0
-
-
-def evict_of(records: int) -> int:
-    """How many keys to forget at a time in a table of that many: a sweep a key would cost more than the key."""
-    return max(EVICT, records // 32)
 
 
 def make_room(table: RecordTable, now: float, evict: int) -> None:
