@@ -115,7 +115,7 @@ def test_a_reload_asks_the_new_service(siphond, service, agent):
     configure(proxy, "/users/", "/people/v2/")
     configure(proxy, "timeout_ms = 1500", "timeout_ms = 1500, cache_ttl_secs = 60")
     proxy.send_signal(signal.SIGHUP)
-    until(lambda: proxy.log().count("script.loaded") >= 2, 10, "the reload")
+    until(lambda: proxy.log().count("script.loaded") == 3, 10, "the reload of both workers and the helper")
     service.asked.clear()
     for _ in range(5):
         alice.send(answered(alice, "alice"))
