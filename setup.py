@@ -1,7 +1,7 @@
 """Builds the compiled modules: every `*_cy.py` and `*.pyx` of the three packages.
 
 Without a C compiler, Cython or the Python headers the build ends with a message that names what is missing; nothing
-degrades to an interpreted fallback. SIPHOND_ONLY=shm,siphon/sip builds a part (developers).
+degrades to an interpreted fallback. SIPHOND_ONLY=shm,siphon/sip/_scan_cy.py builds a part (developers).
 """
 
 import os
@@ -24,7 +24,7 @@ def sources() -> list[Path]:
     for package in PACKAGES:
         for pattern in ("*_cy.py", "*.pyx"):
             found.extend(p.relative_to(ROOT) for p in sorted((ROOT / package).rglob(pattern)))
-    return [p for p in found if not only or any(str(p).startswith(part + "/") for part in only)]
+    return [p for p in found if not only or any(f"{p}/".startswith(part + "/") for part in only)]
 
 
 def require_toolchain() -> None:

@@ -1,28 +1,37 @@
-"""Does the test of a row notice when the behaviour is broken? For rows drawn by a seed, one line of the source is
-changed in a copy, and a test that carries the row's id must fail there and pass without the change.
+"""Does the test of a row notice when the behaviour is broken? For each row of tools/broken.py one small change is made
+in a copy of the source; a test that carries the row's id must fail there and pass without the change.
 
-    python tools/broken_rows.py [--seed 3] [--rows 40] [ID ...]     the rows drawn, or those named
-    python tools/broken_rows.py --list                              the mutants that are there
+    python tools/broken_rows.py                            all rows of the list
+    python tools/broken_rows.py ID ...                     these
+    python tools/broken_rows.py --seed 4 [--rows 40]       rows drawn from today's table of conformance
+    python tools/broken_rows.py --markdown                 the table of docs/broken-rows.md, after the run
+    python tools/broken_rows.py --list                     the mutants that are there
 
-A row that is drawn and has no mutant yet is an error that names it: write one below. Exit 1 when a test did not notice.
+The list was drawn by seed 3 from the 290 rows that had tests then, and stays: a table with one row more draws others.
+A row that is drawn and has no mutant is an error that names it: write one. Tests without processes are run first, all
+in one go; those with processes one after the other, where the first ones did not notice. Errors outside of a test (a
+module that does not load) are no failures: such a mutant breaks more than its row. Exit 1 when a row was not noticed.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
+from collections.abc import Iterator, Sequence
 
 from broken import MUTANTS
 from conformance import Test, listed, shown, tests
 from mutation import Copy, Mutant
 
-TESTS_A_ROW = 12
-"""Tests of a row that are run at most, those first that see most of the proxy."""
+SLOW = ("workers", "cli", "processes")
+"""Folders of tests/ that start processes; those of the last one take longest."""
+_FAILED = re.compile(r"^FAILED (tests/\S+?::.*?)(?: - .*)?$", re.MULTILINE)
 
 
 def draw(seed: int, number: int) -> list[str]:
-    """Rows that have tests, drawn by the seed; the same everywhere."""
+    """Rows that have tests, drawn by the seed; the same everywhere, for one table."""
     rows = listed()
     by_id = shown(rows, tests())
     known = sorted(name for name in rows if by_id[name])
@@ -32,50 +41,84 @@ def draw(seed: int, number: int) -> list[str]:
 def main() -> int:
     """Break the rows; 1 when a test did not notice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("ids", nargs="*")
     options = parser.parse_args()
     if options.list:
         print(*(f"{name:<14} {mutant.what}" for name, mutant in MUTANTS.items()), sep="\n")
         return 0
-    chosen = options.ids or draw(options.seed, options.rows)
+    drawn = sorted(MUTANTS) if options.seed is None else draw(options.seed, options.rows)
+    chosen = options.ids or drawn
     by_id = shown(listed(), tests())
     with Copy() as copy:
-        unnoticed = [name for name in chosen if not noticed(name, by_id.get(name, []), copy)]
-    print(f"{len(chosen)} rows broken, {len(unnoticed)} unnoticed {unnoticed or ''}".rstrip())
+        found = {name: noticed_by(name, by_id.get(name, []), copy) for name in chosen}
+    if options.markdown:
+        print(table(found))
+    unnoticed = [name for name, test in found.items() if not test]
+    print(f"{len(chosen)} rows broken, {len(unnoticed)} unnoticed {' '.join(unnoticed)}".rstrip(), file=sys.stderr)
     return 1 if unnoticed else 0
 
 
-def noticed(name: str, row_tests: list[Test], copy: Copy) -> bool:
-    """Whether a test of the row fails with its mutant, and passes without."""
+def table(found: dict[str, str]) -> str:
+    """A Markdown table: row, what was broken and where, the test that noticed."""
+    head = ["| row | what was broken | in | noticed by |", "|---|---|---|---|"]
+    rows = (
+        f"| {name} | {MUTANTS[name].what} | `{MUTANTS[name].file}` | `{test}` |" for name, test in found.items() if test
+    )
+    return "\n".join([*head, *rows])
+
+
+def noticed_by(name: str, row_tests: Sequence[Test], copy: Copy) -> str:
+    """The test of the row that fails with its mutant and passes without; "" when there is none."""
     mutant = MUTANTS.get(name)
     if mutant is None or not row_tests:
-        print(f"NO MUTANT   {name}", flush=True)
-        return False
-    failing = first_failing(name, row_tests, copy, mutant)
-    print(f"{'noticed' if failing else 'UNNOTICED':<11} {name:<14} {mutant.what}: {failing}", flush=True)
-    return bool(failing)
-
-
-def first_failing(name: str, row_tests: list[Test], copy: Copy, mutant: Mutant) -> str:
-    """The first test of the row that fails because of the mutant; "" when none does."""
-    if not copy.change(mutant):
-        print(f"NOT THERE   {name}: {mutant.file}", flush=True)
+        print(f"NO MUTANT   {name}", file=sys.stderr, flush=True)
         return ""
-    try:
-        failing = [test for test in row_tests[:TESTS_A_ROW] if not passes(name, test, copy)]
-    finally:
-        copy.restore(mutant)
-    return next((test.name for test in failing if passes(name, test, copy)), "")
+    if not mutant.fits:
+        print(f"NOT THERE   {name}: {mutant.file}", file=sys.stderr, flush=True)
+        return ""
+    test = next(failing(name, row_tests, copy, mutant), "")
+    print(f"{'noticed' if test else 'UNNOTICED':<11} {name:<14} {mutant.what}: {test}", file=sys.stderr, flush=True)
+    return test
 
 
-def passes(name: str, test: Test, copy: Copy) -> bool:
-    """Whether a test of the copy passes; of one with rows of parameters only those of this id are run."""
-    words = f"{test.name} and {name}" if name in test.rows else test.name
-    run = copy.run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{test.path}", "-k", words)
-    return run.returncode == 0
+def failing(name: str, row_tests: Sequence[Test], copy: Copy, mutant: Mutant) -> Iterator[str]:
+    """Tests of the row that fail because of the mutant, by file and name."""
+    for together in groups(row_tests):
+        copy.change(mutant)
+        try:
+            failed = [node for node in run(together, copy) if concerns(node, name, together)]
+        finally:
+            copy.restore(mutant)
+        for node in failed[:1]:
+            if copy.run("-m", "pytest", "-q", "-p", "no:cacheprovider", node).returncode == 0:
+                yield node.partition("[")[0]
+
+
+def groups(row_tests: Sequence[Test]) -> Iterator[list[Test]]:
+    """What is run in one go: first all that start no processes, then each that does."""
+    quick = [test for test in row_tests if test.path.parts[0] not in SLOW]
+    if quick:
+        yield quick
+    slow = [test for test in row_tests if test not in quick]
+    yield from ([test] for test in sorted(slow, key=lambda test: SLOW.index(test.path.parts[0])))
+
+
+def run(together: Sequence[Test], copy: Copy) -> list[str]:
+    """The failures of these tests, as pytest names them."""
+    nodes = [f"tests/{test.path}::{test.name}" for test in together]
+    done = copy.run("-m", "pytest", "-q", "--tb=no", "-rf", "-p", "no:cacheprovider", *nodes)
+    return _FAILED.findall(done.stdout)
+
+
+def concerns(node: str, name: str, together: Sequence[Test]) -> bool:
+    """Whether a failure is one of the row: of a test with rows of parameters only those of this id are."""
+    function, _, parameters = node.partition("[")
+    of_rows = any(function == f"tests/{test.path}::{test.name}" and name in test.rows for test in together)
+    return not of_rows or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", parameters) is not None
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ class Mutant(NamedTuple):
     old: str
     new: str
 
+    @property
+    def fits(self) -> bool:
+        """Whether `old` still stands in the tree's file, and the change is one."""
+        return self.old != self.new and self.old in (ROOT / self.file).read_text()
+
 
 class Copy:
     """A copy of the tree for the time of a `with`."""
@@ -45,33 +50,43 @@ class Copy:
 
     def change(self, mutant: Mutant) -> bool:
         """Apply it; False when its line is not there."""
-        text = (ROOT / mutant.file).read_text()
-        if mutant.old not in text:
+        if not mutant.fits:
             return False
+        text = (ROOT / mutant.file).read_text()
         (self.path / mutant.file).write_text(text.replace(mutant.old, mutant.new, 1))
-        self._build(mutant.file)
+        if is_compiled(mutant.file):
+            self._build(mutant.file)
         return True
 
     def restore(self, mutant: Mutant) -> None:
-        """Take it back."""
-        shutil.copy2(ROOT / mutant.file, self.path / mutant.file)
-        self._build(mutant.file)
+        """Take it back, the tree's own modules as well where it was compiled."""
+        # Not with its old time: a later build would take the module of the mutant for up to date.
+        shutil.copyfile(ROOT / mutant.file, self.path / mutant.file)
+        if is_compiled(mutant.file):
+            folder = Path(mutant.file).parent
+            for built in (ROOT / folder).glob("*.so"):
+                _replace(built, self.path / folder / built.name)
 
     def run(self, *arguments: str, only: str = "") -> subprocess.CompletedProcess[str]:
-        """This Python with these arguments, over the copy; `only`: the folder that setup.py is to build."""
+        """This Python with these arguments, over the copy; `only`: what setup.py is to build."""
         environment = {**os.environ, "PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1", "SIPHOND_ONLY": only}
         command = [sys.executable, *arguments]
         return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=False)
 
     def _build(self, file: str) -> None:
-        """Where the file is compiled: build what was changed, or take the tree's own modules back."""
-        if not file.endswith(("_cy.py", ".pyx", ".pxd")):
-            return
-        folder = Path(file).parent
-        if (self.path / file).read_text() == (ROOT / file).read_text():
-            for built in (ROOT / folder).glob("*.so"):
-                shutil.copy2(built, self.path / folder / built.name)
-            return
-        done = self.run("-W", "ignore", "setup.py", "--quiet", "build_ext", "--inplace", only=str(folder))
+        """The one module; of declarations all modules of their folder."""
+        only = str(Path(file).parent) if file.endswith(".pxd") else file
+        done = self.run("-W", "ignore", "setup.py", "--quiet", "build_ext", "--inplace", "--force", only=only)
         if done.returncode:
             raise RuntimeError(f"{file} does not build: {done.stderr[-2000:]}")
+
+
+def is_compiled(file: str) -> bool:
+    """Whether a change of the file shows only after a build."""
+    return file.endswith(("_cy.py", ".pyx", ".pxd"))
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Under a new inode: a process that still has the old one mapped keeps it."""
+    target.unlink(missing_ok=True)
+    shutil.copy2(source, target)
