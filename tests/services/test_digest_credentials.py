@@ -28,6 +28,7 @@ def test_auth_17_the_usual_form_parses() -> None:
         b'digest username="a,b",realm="x"',
         b'DIGEST\tUserName = "a,b" , REALM="x",,',
         b'Digest ,username="a,b" ,unknown="1",stranger=2,realm=x',
+        b'Digest username="a,b",, ,realm=x',
     ],
 )
 def test_auth_17_commas_spaces_case_and_unknown_parameters_are_free(value: bytes) -> None:
