@@ -13,7 +13,7 @@ fork to its Contact would take. A pass that does not get through in time goes on
 A REGISTER is a sign of life too: it makes another binding of it (`stamp`), which has no failures, and is not what the
 compare-and-swap would remove. Failures lie in the sender's memory, so they begin at 0 when another worker takes over.
 
-A turn works for PORTION_SECS at most and then leaves PAUSE_SECS to others. Of the table of transactions it takes
+A turn works for PORTION_SECS at most, then the loop serves its sockets. Of the table of transactions it takes
 SHARE at most; what finds no place is not asked in this pass. Nothing is sent while the instance drains.
 """
 
@@ -39,7 +39,6 @@ from siphon.services.store import StoreError
 PORTION = 20
 """Records taken up in one turn."""
 PORTION_SECS = 0.003
-PAUSE_SECS = 0.002
 KEYS = 500
 """Keys of the table collected in one turn."""
 SETTLED = 50
@@ -120,7 +119,7 @@ class Keepalive:
             return
         self.probes.settle(now, SETTLED)
         due = self._go_on(self._wanted, now)
-        self.next_at = min(self._check_at, max(min(due, self.probes.next_at()), self._clock() + PAUSE_SECS))
+        self.next_at = min(self._check_at, due, self.probes.next_at())
 
     # -- who sends
 
@@ -184,13 +183,13 @@ class Keepalive:
         if len(self.probes) >= max(1, self._settings.shared.max_transactions // SHARE):
             self._log.often(WARN, "keepalive.skipped", 1, waiting=len(self.probes))
             return
-        target = Contact(binding, self._services, self._wall()).target()
         try:
+            target = Contact(binding, self._services, self._wall()).target()
             own = options(binding.uri, aor, self._patience(wanted), self._settings.server.user_agent_header)
+            ((plan,),) = plan_fork(Fork([target]))
         except ValueError as error:
             self._log.debug("keepalive.impossible", aor=aor, contact=binding.uri, reason=str(error))
             return
-        ((plan,),) = plan_fork(Fork([target]))
         self.probes.send(own, plan, Asked(aor, binding.stamp), now)
 
     # -- results
