@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shm.slots import Slots
-from shm.table import NoSpace, SharedMemoryError, Table
+from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
 from siphon.cli import directory
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
@@ -297,14 +297,19 @@ def is_response(datagram: bytes) -> bool:
 
 
 def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:
-    """Makes one table, or goes on with the one that is there."""
-    return Table.create(
-        place / size.name,
-        records=size.records,
-        blocks=size.blocks,
-        slots=SLOTS,
-        boot_id=boot,
-        fresh=fresh,
-        reserve_blocks=size.reserve_blocks,
-        wall_expiry=size.wall_expiry,
-    )
+    """Makes one table, or goes on with the one that is there. What does not fit names the setting."""
+    try:
+        return Table.create(
+            place / size.name,
+            records=size.records,
+            blocks=size.blocks,
+            slots=SLOTS,
+            boot_id=boot,
+            fresh=fresh,
+            reserve_blocks=size.reserve_blocks,
+            wall_expiry=size.wall_expiry,
+        )
+    except LayoutMismatch as error:
+        if ": records is " not in str(error):  # damaged, or of another program: no setting helps
+            raise
+        raise LayoutMismatch(f"{error}, or give {size.key} its old value") from None

@@ -59,7 +59,15 @@ def status_command(config: str | None, as_json: bool) -> None:
 @click.pass_obj
 def reload(config: str | None) -> None:
     """Read configuration and script again. What came of it stands in the log."""
-    end(lambda: signal_to(instance(config), signal.SIGHUP))
+
+    def run() -> int:
+        path = instance(config)
+        pid = directory.holder(path)
+        signal_to(path, signal.SIGHUP)
+        click.echo(f"siphond, process {pid}, reads configuration and script again; its log says what came of it")
+        return Exit.OK
+
+    end(run)
 
 
 @command.command(context_settings=SETTINGS)

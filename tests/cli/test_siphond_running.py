@@ -57,6 +57,7 @@ def test_tables_of_another_size_are_refused_until_fresh_is_said(site):
     done = site.siphond()
     assert done.returncode == 78
     assert "shared memory does not fit" in done.stderr and "siphond --fresh" in done.stderr
+    assert "or give shared.max_bindings its old value" in done.stderr
     site.start("--fresh")
     assert site.ask() == b"SIP/2.0 200 OK"
 
@@ -89,7 +90,9 @@ def test_a_reload_takes_the_new_script_and_log_level(site):
     site.start()
     site.script.write_text(site.script.read_text().replace('200, "OK"', '486, "Busy"'))
     site.configure(more='[log]\nformat = "json"\n')
-    assert site.siphonctl("reload").returncode == 0
+    told = site.siphonctl("reload")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.endswith("reads configuration and script again; its log says what came of it\n")
     site.until(lambda: site.text().count("script.loaded") == 3)
     assert site.ask() == b"SIP/2.0 486 Busy"
     loaded = [line for line in site.text().splitlines() if "script.loaded" in line]
