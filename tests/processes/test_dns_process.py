@@ -102,7 +102,7 @@ def test_dns_07_four_workers_ask_once_for_a_name_and_so_do_those_that_follow_the
     proxy.tolerated = "died"
     for pid in proxy.worker_pids():
         os.kill(pid, signal.SIGKILL)
-    until(lambda: proxy.restarts() == 4 and len(proxy.worker_pids()) == 4, 5, "a restart of all workers")
+    until(lambda: proxy.restarts() == 4 and len(proxy.worker_pids()) == 4, 20, "a restart of all workers")
     through_every_worker(proxy, found)
     assert nameserver.asked == [("pbx.test", A), ("none.test", A)]
 

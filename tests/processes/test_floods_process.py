@@ -79,7 +79,7 @@ def test_sec_12_a_source_that_fills_its_share_leaves_the_table_to_others(siphond
     with Agent(proxy.address, "mallory") as template:
         text = template.request("INVITE", "sip:bob@example.com", branch="z9hG4bKXXXX")
         flood(proxy, (text.replace(b"XXXX", b"%d" % number) for number in range(10_000)), 30)
-    assert until(lambda: proxy.status()["tables"]["transactions"]["records"] <= 201, 5, "the share")
+    assert until(lambda: proxy.status()["tables"]["transactions"]["records"] <= 201, 20, "the share")
     with Agent(proxy.address, "alice") as alice, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.2", 0))
         other.settimeout(5)

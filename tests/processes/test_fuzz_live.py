@@ -55,7 +55,7 @@ def virtual_answers(text):
             world.deliver(sent_from(source, raw), source)
             answers = [send.data.split(b" ")[1] for send in world.sent if send.to == source]
             found[name] = int(answers[0]) if answers else 0
-            world.advance(2)
+            world.advance(0.1)  # all within 64*T1, as below: some are merged requests (482)
         return found
     finally:
         world.close()
@@ -65,7 +65,7 @@ def test_a_running_siphond_answers_each_torture_message_as_the_virtual_one_does(
     with Agent(("127.0.0.1", 9), "phone") as phone:
         text = script(phone.address[1])
         expected = virtual_answers(text)
-        assert len(expected) == 61 and set(expected.values()) == {0, 100, 200, 400, 416, 420, 483, 500, 505}
+        assert len(expected) == 61 and set(expected.values()) == {0, 100, 200, 400, 416, 420, 482, 483, 505}
         proxy = siphond(workers=2, script=text).start()
         senders = {name: agent(proxy, "sender") for name in expected}
         for name, sender in senders.items():

@@ -62,7 +62,7 @@ def test_a_phone_that_answers_stays_and_one_that_does_not_goes_even_when_the_sen
     came = answer(living, 6)
     assert 4 <= len(came) <= 7
     assert bindings(caller) == [living.uri]
-    until(lambda: "changed deregistered 1" in proxy.log(), 5, "the event")
+    until(lambda: "changed deregistered 1" in proxy.log(), 20, "the event")
     assert proxy.log().count("keepalive.removed") == 1
     for pid in proxy.worker_pids():  # one of them is the sender
         os.kill(pid, signal.SIGKILL)

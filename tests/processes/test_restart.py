@@ -191,10 +191,10 @@ def test_hup_switches_all_workers_to_the_new_script_and_refuses_a_broken_one(sip
     proxy.script.write_text(script.replace("one", "two"))
     assert answers() == {"one"}, "script.reload is sighup here"
     proxy.send_signal(signal.SIGHUP)
-    until(lambda: answers() == {"two"}, 5, "the reload")
+    until(lambda: answers() == {"two"}, 20, "the reload")
     proxy.script.write_text("raise RuntimeError('broken on purpose')\n")
     proxy.send_signal(signal.SIGHUP)
-    until(lambda: "broken on purpose" in proxy.log(), 5, "the refusal")
+    until(lambda: "broken on purpose" in proxy.log(), 20, "the refusal")
     assert answers() == {"two"}
     proxy.tolerated = "."
 
@@ -210,6 +210,6 @@ def test_status_counts_workers_and_bindings_and_works_while_workers_are_dead(pro
         os.kill(pid, signal.SIGKILL)
     assert proxy.control("status").returncode == 1
     proxy.send_signal(signal.SIGCONT)
-    until(lambda: proxy.control("status").returncode == 0, 5, "the return of the workers")
+    until(lambda: proxy.control("status").returncode == 0, 20, "the return of the workers")
     proxy.stop()
     assert proxy.control("status").returncode == 3

@@ -65,7 +65,7 @@ def test_g5_periodic_runs_and_one_shot_timers_go_on_when_their_workers_are_kille
     proxy.tolerated = DEATH
     do(proxy, "for n in range(40): timer.set(f'k{n}.', 3000, ring)")
     do(proxy, "timer.set('cut', 100, slow)")
-    _, runner = until(lambda: lines(proxy, "began cut"), 5, "the slow handler")[0]
+    _, runner = until(lambda: lines(proxy, "began cut"), 20, "the slow handler")[0]
     os.kill(pids(proxy)[runner], signal.SIGKILL)
     until(lambda: lines(proxy, "ended cut"), 10, "a second run of the slow handler")
     assert len(lines(proxy, "began cut")) == 2

@@ -191,7 +191,7 @@ def test_shared_11_a_million_values_of_all_workers_before_and_after_their_death_
         if number == rounds // 2:
             for pid in proxy.worker_pids():
                 os.kill(pid, signal.SIGKILL)
-            until(lambda: len(proxy.worker_pids()) == 4, 5, "the return of all workers")
+            until(lambda: len(proxy.worker_pids()) == 4, 20, "the return of all workers")
         for _ in range(2):
             alice.send(alice.request("OPTIONS", "sip:example.com", extra=[f"X-Values: {VALUES}"]))
         for _ in range(2):

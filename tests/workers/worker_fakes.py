@@ -292,7 +292,7 @@ class Instance:
             os.waitpid(self.pid, 0)
 
 
-def until(ask: Callable[[], T | None], what: str, secs: float = 5.0) -> T:
+def until(ask: Callable[[], T | None], what: str, secs: float = 30.0) -> T:
     """Asks again until the answer is true, and returns it; fails after `secs`."""
     deadline = time.monotonic() + secs
     while True:
