@@ -298,7 +298,10 @@ class Supervisor:
         return 0
 
     def close_own(self) -> None:
-        """After fork: what only the supervisor uses."""
+        """After fork: what only the supervisor uses, the channel too of a process that has died a moment ago."""
+        for key in self.selector.get_map().values():
+            if isinstance(key.fileobj, Channel):
+                key.fileobj.close()
         self.selector.close()
         self.signal_in.close()
         self.signal_out.close()
