@@ -103,7 +103,7 @@ class Proxy:
                 raise TypeError(f"{what} must be str, not {type(value).__name__}")
         enum = binding.current().services.enum
         if enum is None:
-            raise RuntimeError("proxy.enum_lookup works in a worker (or siphon.testing) only")
+            raise RuntimeError("proxy.enum_lookup works in a worker (or siphon.testing) only; elsewhere set a timer")
         return await enum.lookup(number, suffix, service)
 
     def send_request(
@@ -125,7 +125,7 @@ class Proxy:
         agent = bound.settings.server.user_agent_header
         own = own_request(method, ruri, headers, body, next_hop, wait_for_response, timeout_ms, agent)
         if bound.services.send_request is None:
-            raise RuntimeError("proxy.send_request works in a worker (or siphon.testing) only")
+            raise RuntimeError("proxy.send_request works in a worker (or siphon.testing) only; elsewhere set a timer")
         return bound.services.send_request(own)
 
     subscribe_state = unavailable("proxy.subscribe_state")
