@@ -74,7 +74,7 @@ class ReliableChecks:
             read = {p: n for p, n in self.checks.read_requests.items() if p[2:4] == (name.encode(), "PRACK")}
             if any(self.answers[place] != number for place, number in read.items()):
                 yield f"{name}: a PRACK is not answered as often as it came"
-            if world.wire.weather == CALM and caller.reliable:
+            if world.wire.weather == CALM and not world.wire.links and caller.reliable:
                 yield from self._repeats(caller)
         patient = caller.prack is None and caller.cancel is None and caller.reliable
         if patient and world.settings.transaction.timer_c > LONG + LATE and caller.final != 504:
