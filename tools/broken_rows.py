@@ -55,10 +55,9 @@ def main() -> int:
     by_id = shown(listed(), tests())
     with Copy() as copy:
         found = {name: noticed_by(name, by_id.get(name, []), copy) for name in chosen}
-    if options.markdown:
-        print(table(found))
     unnoticed = [name for name, test in found.items() if not test]
-    print(f"{len(chosen)} rows broken, {len(unnoticed)} unnoticed {' '.join(unnoticed)}".rstrip(), file=sys.stderr)
+    summary = f"{len(chosen)} rows broken, {len(unnoticed)} unnoticed {' '.join(unnoticed)}".rstrip()
+    print(f"{table(found)}\n\n{summary}" if options.markdown else summary)
     return 1 if unnoticed else 0
 
 

@@ -184,3 +184,16 @@ def test_an_ack_without_a_route_of_ours_in_no_known_dialog_is_dropped(world: Wor
     callee.answer(seen, 200)
     caller.send(caller.request("ACK", "sip:127.0.0.2:5090", call_id="c1", cseq=1, to_tag="unknown"))
     assert callee.requests == ["INVITE"]
+
+
+def test_shared_26_a_drain_refuses_a_new_call_and_serves_the_bye_of_a_running_one(world: World) -> None:
+    caller, callee, _, seen = invite(world)
+    callee.answer(seen, 200)
+    for worker in world.workers:
+        worker.draining = True
+    caller.send(caller.request("INVITE", "sip:bob@example.com", call_id="c2"))
+    assert caller.last.status == 503 and caller.last.has("Retry-After") and callee.requests == ["INVITE"]
+    route = seen.first("Record-Route").decode()  # type: ignore[union-attr]
+    bye = caller.request("BYE", "sip:127.0.0.2:5090", call_id="c1", cseq=2, to_tag="t1", headers=f"Route: {route}\n")
+    caller.send(bye)
+    assert callee.requests == ["INVITE", "BYE"]

@@ -1,0 +1,36 @@
+"""The lists of mutants: what they change is still there, and they are about rows that are."""
+
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+
+
+def test_what_a_mutant_of_the_simulator_changes_is_still_there(tools):
+    from mutants import MUTANTS
+
+    assert [mutant.what for mutant in MUTANTS if not mutant.fits] == []
+
+
+def test_what_breaks_a_row_is_still_there(tools):
+    from broken import MUTANTS
+
+    assert [name for name, mutant in MUTANTS.items() if not mutant.fits] == []
+
+
+def test_a_row_that_is_broken_has_tests_and_its_place_on_the_page(tools):
+    from broken import MUTANTS
+    from conformance import listed, shown, tests
+
+    by_id = shown(listed(), tests())
+    assert [name for name in MUTANTS if not by_id.get(name)] == []
+    page = (TOOLS.parent / "docs" / "broken-rows.md").read_text()
+    named = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")][1:]
+    assert named == sorted(MUTANTS)
+    assert [name for name, mutant in MUTANTS.items() if f"| {name} | {mutant.what} |" not in page] == []
