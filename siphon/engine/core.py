@@ -213,6 +213,8 @@ class Core:
             return True
         if isinstance(outcome, NeedNames):
             self.resolver.look_up(outcome.names, lambda: self.process(event))
+            if isinstance(event, ResponseEvent):  # of a target whose successor has a name: it has answered all the same
+                self.process(HeardEvent(event.key, event.ours, event.response))
             return True
         if isinstance(outcome, NeedReply):
             assert isinstance(event, ResponseEvent) and record is not None

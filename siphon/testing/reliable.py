@@ -76,9 +76,19 @@ class ReliableChecks:
                 yield f"{name}: a PRACK is not answered as often as it came"
             if world.wire.weather == CALM and not world.wire.links and caller.reliable:
                 yield from self._repeats(caller)
+            if caller.prack is None and caller.cancel is None and not caller.plan.old:
+                yield from self._schedule(name)
         patient = caller.prack is None and caller.cancel is None and caller.reliable
         if patient and world.settings.transaction.timer_c > LONG + LATE and caller.final != 504:
             yield f"{name}: {caller.final} without a PRACK"
+
+    def _schedule(self, name: str) -> Iterator[str]:
+        """Whatever the network does to them, those that nobody acknowledges leave at each of their times."""
+        times = self.times.get(name.encode(), [])
+        end = min(LONG, self.checks.world.settings.transaction.timer_c)
+        missing = [at for at in TIMER_E if at < end and not any(abs(t - times[0] - at) < SOON for t in times)]
+        if times and missing:
+            yield f"{name}: no reliable provisional after {missing[0]:.1f} s"
 
     def _repeats(self, caller: Caller) -> Iterator[str]:
         """On a calm network nothing but the schedule decides."""

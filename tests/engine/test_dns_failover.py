@@ -317,3 +317,21 @@ def test_dns_07_a_later_target_is_looked_up_again_when_its_answer_has_grown_old(
     assert second.requests == ["INVITE"] and first.requests == ["INVITE", "ACK"]
     second.answer(asked(second), 200)
     assert caller.statuses == [100, 200]
+
+
+def test_txn_08_an_invite_that_has_its_failure_is_not_repeated_while_the_next_target_is_looked_up(
+    make_world: Make,
+) -> None:
+    world = make_world(
+        FORK.replace('"sip:pbx.example", "sip:127.0.0.9:5090"', '"sip:127.0.0.9:5090", "sip:b.example"') % "sequential"
+    )
+    world.resolver.names["b.example"] = ["127.0.0.2"]
+    caller, first, second = world.agent("192.0.2.1"), world.agent(*OTHER), world.agent("127.0.0.2")
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    world.resolver.unknown.add("b.example")
+    first.answer(asked(first), 486)
+    world.advance(2)
+    assert first.requests == ["INVITE"] and not second.requests
+    world.resolver.answer()
+    world.settle()
+    assert first.requests == ["INVITE", "ACK"] and second.requests == ["INVITE"]
