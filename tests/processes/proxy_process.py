@@ -144,6 +144,8 @@ class Siphond:
         return self.process
 
     def start(self, *arguments: str) -> Siphond:
+        """Returns when all workers run: the first of them answers for all while the others still start."""
+        said = len(self.log())
         process = self.launch(*arguments)
         with Agent(self.address, "probe") as agent:
             deadline = time.monotonic() + 30
@@ -151,7 +153,7 @@ class Siphond:
                 assert process.poll() is None, f"siphond exited with {process.returncode}\n{self.log()}"
                 agent.send(agent.request("OPTIONS", "sip:example.com"))
                 answer = agent.receive(0.1)
-                if answer is not None and answer.status == 200:
+                if answer is not None and answer.status == 200 and " ready workers=" in self.log()[said:]:
                     return self
         raise AssertionError(f"siphond did not answer within 30 s\n{self.log()}")
 
