@@ -121,7 +121,7 @@ PROXY = {
     ),
     "SHARED-24": Mutant(
         "a dead worker is replaced after ten seconds",
-        WORKERS + "supervisor.py",
+        WORKERS + "children.py",
         "child.respawn_at = now + back_off(child.early_deaths)",
         "child.respawn_at = now + 10.0",
     ),

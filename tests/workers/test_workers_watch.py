@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from worker_fakes import FakeSlot
 
-from workers.supervisor import back_off
+from workers.children import back_off
 from workers.watch import Verdict, Watch
 
 BUSY = FakeSlot(pid=1, heartbeat=50.0, busy=True)

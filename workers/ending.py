@@ -1,0 +1,60 @@
+"""How an instance ends: it drains until `idle()` is true or `drain_secs` are over, then its processes are told to stop,
+and who does not obey within STOP_SECS is killed. All state stays.
+"""
+
+import time
+from enum import Enum
+
+from workers.application import Flag, SlotTable
+from workers.children import Children
+from workers.control import Message
+from workers.options import Options
+
+STOP_SECS = 1.0
+IDLE_POLL_SECS = 0.1
+
+
+class State(Enum):
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+
+
+class Ending:
+    """Holds the state of the instance; followed once a tick on the supervisor's monotonic clock."""
+
+    def __init__(self, children: Children, slots: SlotTable, options: Options) -> None:
+        self.children = children
+        self.slots = slots
+        self.options = options
+        self.log = options.log
+        self.state = State.RUNNING
+        self.deadline = 0.0
+        self.next_idle_poll = 0.0
+
+    def drain(self) -> None:
+        self.state = State.DRAINING
+        self.deadline = time.monotonic() + self.options.drain_secs
+        self.slots.set_flags(self.slots.flags | Flag.DRAINING)
+        self.options.notifier.stopping()
+        self.log("info", "draining", limit_secs=self.options.drain_secs)
+
+    def stop(self) -> None:
+        if self.state is State.STOPPING:
+            return
+        self.state = State.STOPPING
+        self.children.respawning = False
+        self.deadline = time.monotonic() + STOP_SECS
+        self.slots.set_flags(self.slots.flags | Flag.DRAINING)
+        self.options.notifier.stopping()
+        self.log("info", "stopping")
+        for child in self.children:
+            child.tell(Message.STOP)
+
+    def follow(self, now: float) -> None:
+        if self.state is State.DRAINING and now >= self.next_idle_poll:
+            self.next_idle_poll = now + IDLE_POLL_SECS
+            if now >= self.deadline or self.options.idle is None or self.options.idle():
+                self.stop()
+        elif self.state is State.STOPPING and now >= self.deadline:
+            self.children.kill()

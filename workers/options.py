@@ -1,0 +1,49 @@
+"""What a supervisor is told at its start: counts, limits, and what it calls. Plain data, made before the first fork."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from workers.application import Application, Log
+from workers.notify import Notifier
+
+
+def log_to_stderr(level: str, event: str, **fields: object) -> None:
+    print(level, event, *(f"{key}={value}" for key, value in fields.items()), file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A helper with an application of its own. It is no part of the crew: it has no sockets and no deadlines, so nobody
+    serves its slot while it is down. `wanted()` is asked at the start and after each reload; once there, it stays."""
+
+    name: str
+    make_application: Callable[[], Application]
+    wanted: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last, `extras`
+    those before it, the first of them the highest.
+
+    `has_work(slot)` says whether an earlier run has left deadlines in a slot. What `validate()` gives in a scratch
+    process is given to `accepted()` here and sent to all processes.
+    """
+
+    count: int
+    slot_count: int = 64
+    drain_secs: float = 30.0
+    handler_stall_abort_secs: float = 30.0
+    helper: bool = True
+    extras: Sequence[Extra] = ()
+    batch: int = 32
+    stale_after: float = 4.0
+    keep_stale: Callable[[bytes], bool] | None = None
+    has_work: Callable[[int], bool] = lambda slot: True
+    validate: Callable[[], bytes] | None = None
+    accepted: Callable[[bytes], None] = lambda payload: None
+    idle: Callable[[], bool] | None = None
+    notifier: Notifier = field(default_factory=Notifier)
+    log: Log = log_to_stderr
+    program: str = "siphond"
