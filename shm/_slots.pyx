@@ -15,7 +15,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memset
 
 from shm._crc cimport checksum
-from shm._sync cimport add64, guard_of, load32, load64, mixed, store32, store64
+from shm._sync cimport add64, and64, guard_of, load32, load64, mixed, or64, store32, store64
 
 from shm.files import allocate, open_draft, open_private, private_directory, remove
 from shm.values import LayoutMismatch, SlotCondition, SlotState
@@ -247,8 +247,13 @@ cdef class Slots:
     def flags(self):
         return load64(&self.head.flags)
 
-    def set_flags(self, uint64_t flags):
-        store64(&self.head.flags, flags)
+    def raise_flags(self, uint64_t flags):
+        """Set these bits. Several processes may set and clear bits of their own at the same time."""
+        or64(&self.head.flags, flags)
+
+    def lower_flags(self, uint64_t flags):
+        """Clear these bits."""
+        and64(&self.head.flags, ~flags)
 
     @property
     def script_version(self):

@@ -27,6 +27,8 @@ cdef extern from * nogil:
     #define SHM_STORE(p, v) do { __atomic_signal_fence(__ATOMIC_SEQ_CST); __atomic_store_n((p), (v), __ATOMIC_RELEASE); \\
                                  __atomic_signal_fence(__ATOMIC_SEQ_CST); } while (0)
     #define SHM_ADD(p, v) __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
+    #define SHM_OR(p, v) __atomic_or_fetch((p), (v), __ATOMIC_RELEASE)
+    #define SHM_AND(p, v) __atomic_and_fetch((p), (v), __ATOMIC_RELEASE)
     #define SHM_FENCE() __atomic_thread_fence(__ATOMIC_ACQ_REL)
 
     #ifdef SHM_TEST_POINTS
@@ -105,6 +107,8 @@ cdef extern from * nogil:
     uint32_t add32 "SHM_ADD"(uint32_t *, uint32_t)
     uint64_t add64 "SHM_ADD"(uint64_t *, uint64_t)
     int64_t addi64 "SHM_ADD"(int64_t *, int64_t)
+    uint64_t or64 "SHM_OR"(uint64_t *, uint64_t)
+    uint64_t and64 "SHM_AND"(uint64_t *, uint64_t)
     void fence "SHM_FENCE"()
     void prefetch "__builtin_prefetch"(const void *)
     const int shm_points_built

@@ -13,9 +13,18 @@ from workers.timers import TimerRings
 
 
 class Flag(IntFlag):
-    """Bits of `SlotTable.flags`, seen by all processes."""
+    """Bits of `SlotTable.flags`, seen by all processes: why the instance is not ready. Who raises one lowers it."""
 
     DRAINING = 1
+    STARTING = 2
+    """Not every process has been ready yet; those that are serve."""
+    STATE_AWAY = 4
+    """State that is shared with other machines cannot be reached, and new work needs it."""
+
+
+DRAINING = int(Flag.DRAINING)
+REFUSING = int(Flag.DRAINING | Flag.STATE_AWAY)
+"""While one of these is up new work is refused."""
 
 
 class Counter(IntEnum):
@@ -61,7 +70,8 @@ class SlotTable(Protocol):
     def add(self, index: int, counter: int, n: int = 1) -> None: ...
     @property
     def flags(self) -> int: ...
-    def set_flags(self, flags: int) -> None: ...
+    def raise_flags(self, flags: int) -> None: ...
+    def lower_flags(self, flags: int) -> None: ...
 
 
 class Log(Protocol):
@@ -117,7 +127,12 @@ class WorkerContext:
             self.slots.set_handler(self.slot, 0.0)
 
     def draining(self) -> bool:
-        return bool(self.slots.flags & Flag.DRAINING)
+        """The instance is about to stop: nothing is begun any more that nobody has asked for."""
+        return self.slots.flags & DRAINING != 0
+
+    def refuses(self) -> bool:
+        """New work is not taken. Asked for each request: one load of a word in shared memory."""
+        return self.slots.flags & REFUSING != 0
 
 
 class Application(Protocol):

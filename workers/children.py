@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from workers.adoption import crew_of
-from workers.application import Application, Counter, SlotTable, WorkerContext
+from workers.application import Application, Counter, Flag, SlotTable, WorkerContext
 from workers.control import Channel, Closed, Message
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
 from workers.options import Options
@@ -184,6 +184,7 @@ class Children:
         if self.announced or not all(child.ready for child in self.all):
             return
         self.announced = True
+        self.slots.lower_flags(Flag.STARTING)
         self.log("info", "ready", workers=self.options.count)
         self.options.notifier.ready()
 

@@ -1,5 +1,5 @@
-"""How an instance ends: it drains until `idle()` is true or `drain_secs` are over, then its processes are told to stop,
-and who does not obey within STOP_SECS is killed. All state stays.
+"""How an instance ends: it drains until `idle()` has been true for SETTLE_SECS or `drain_secs` are over, then its
+processes are told to stop, and who does not obey within STOP_SECS is killed. All state stays.
 """
 
 import time
@@ -12,6 +12,8 @@ from workers.options import Options
 
 STOP_SECS = 1.0
 IDLE_POLL_SECS = 0.1
+SETTLE_SECS = 0.5
+"""What was answered last may need one more datagram of its peer passed on (the ACK to a 200)."""
 
 
 class State(Enum):
@@ -31,11 +33,13 @@ class Ending:
         self.state = State.RUNNING
         self.deadline = 0.0
         self.next_idle_poll = 0.0
+        self.busy_at = 0.0
 
     def drain(self) -> None:
         self.state = State.DRAINING
-        self.deadline = time.monotonic() + self.options.drain_secs
-        self.slots.set_flags(self.slots.flags | Flag.DRAINING)
+        self.busy_at = time.monotonic()
+        self.deadline = self.busy_at + self.options.drain_secs
+        self.slots.raise_flags(Flag.DRAINING)
         self.options.notifier.stopping()
         self.log("info", "draining", limit_secs=self.options.drain_secs)
 
@@ -45,7 +49,7 @@ class Ending:
         self.state = State.STOPPING
         self.children.respawning = False
         self.deadline = time.monotonic() + STOP_SECS
-        self.slots.set_flags(self.slots.flags | Flag.DRAINING)
+        self.slots.raise_flags(Flag.DRAINING)
         self.options.notifier.stopping()
         self.log("info", "stopping")
         for child in self.children:
@@ -54,7 +58,14 @@ class Ending:
     def follow(self, now: float) -> None:
         if self.state is State.DRAINING and now >= self.next_idle_poll:
             self.next_idle_poll = now + IDLE_POLL_SECS
-            if now >= self.deadline or self.options.idle is None or self.options.idle():
+            if now >= self.deadline or self.is_settled(now):
                 self.stop()
         elif self.state is State.STOPPING and now >= self.deadline:
             self.children.kill()
+
+    def is_settled(self, now: float) -> bool:
+        if self.options.idle is None:
+            return True
+        if not self.options.idle():
+            self.busy_at = now
+        return now - self.busy_at >= SETTLE_SECS

@@ -34,6 +34,7 @@ QUIET_TICK = 2 * TICK
 """Not above BEAT_LIMIT: a worker that is found busy after it cannot have been silent for longer than allowed."""
 QUIET_SECS = 0.25
 PAUSE_SECS = 0.5
+ALL_FLAGS = sum(Flag)
 
 
 class Supervisor:
@@ -71,7 +72,7 @@ class Supervisor:
         finally:
             self.children.bury_all()
             self.reload.close()
-            self.slots.set_flags(self.slots.flags & ~Flag.DRAINING)
+            self.slots.lower_flags(ALL_FLAGS)
             self.selector.close()
             self.signals.give_back()
         return 0
@@ -81,7 +82,8 @@ class Supervisor:
         for index in range(self.options.slot_count):
             if self.slots.read(index).pid:
                 self.slots.leave(index)
-        self.slots.set_flags(self.slots.flags & ~Flag.DRAINING)
+        self.slots.lower_flags(ALL_FLAGS)
+        self.slots.raise_flags(Flag.STARTING)
 
     def turn(self) -> None:
         events = self.selector.select(QUIET_TICK if self.quiet else TICK)

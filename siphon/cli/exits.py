@@ -8,6 +8,8 @@ class Exit(IntEnum):
 
     OK = 0
     NOT_ALL_BEAT = 1
+    NOT_READY = 1
+    NOT_RELOADED = 1
     USAGE = 2
     NO_INSTANCE = 3
     NO_SHARED_MEMORY = 71

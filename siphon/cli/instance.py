@@ -35,7 +35,7 @@ from siphon.engine.changes import Changes
 from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
-from workers.application import WorkerContext
+from workers.application import Flag, WorkerContext
 from workers.scratch import Refused
 from workers.sockets import AddressInUse, CannotListen, open_listeners
 from workers.supervisor import Extra, Options, Supervisor
@@ -197,6 +197,7 @@ class Instance:
             self.log.info("tables.of_another_boot", begins="empty")
         try:
             slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
+            slots.raise_flags(Flag.STARTING)
             made = {size.name: create(place, size, boot, fresh) for size in sizes}
             directory.note_boot(place, boot)
         except NoSpace as error:

@@ -1,4 +1,4 @@
-"""The command `siphonctl`: looks at an instance, and tells it to reload or to stop."""
+"""The command `siphonctl`: looks at an instance, asks whether it is ready, tells it to reload or to stop."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from shm.table import SharedMemoryError
 from siphon.cli import directory, show, status
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.place import configuration_file
+from siphon.cli.ready import readiness
 from siphon.cli.siphond import say
 from siphon.config.load import shared_path
 from siphon.config.version import VERSION
@@ -51,6 +52,24 @@ def status_command(config: str | None, as_json: bool) -> None:
         else:
             click.echo("\n".join(show.lines(found)))
         return Exit.OK if found.all_beat else Exit.NOT_ALL_BEAT
+
+    end(run)
+
+
+@command.command("ready", context_settings=SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def ready_command(config: str | None, as_json: bool) -> None:
+    """Whether it takes new work, and what is against it.
+
+    Takes no lock and writes nothing. Exit status: 0 ready, 1 not ready, 3 no instance, 2 wrong command line or
+    configuration.
+    """
+
+    def run() -> int:
+        found = readiness(instance(config))
+        click.echo(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
+        return Exit.OK if found.ready else Exit.NOT_READY
 
     end(run)
 

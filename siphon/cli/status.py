@@ -48,6 +48,7 @@ class Status:
     version: str
     pid: int
     state: str
+    flags: int
     uptime_secs: float
     configuration: str
     listen: list[str]
@@ -86,7 +87,8 @@ def read(path: Path) -> Status | None:
         instance=facts["instance"],
         version=facts["version"],
         pid=facts["pid"],
-        state="draining" if slots.flags & Flag.DRAINING else "running",
+        state=state(slots.flags),
+        flags=slots.flags,
         uptime_secs=round(max(0.0, time.time() - slots.started_wall), 1),
         configuration=facts["configuration"],
         listen=facts["listen"],
@@ -100,21 +102,26 @@ def read(path: Path) -> Status | None:
     )
 
 
+def state(flags: int) -> str:
+    """In one word; what else is up is told by `siphonctl ready`."""
+    return "draining" if flags & Flag.DRAINING else "starting" if flags & Flag.STARTING else "running"
+
+
 def process(slots: Slots, index: int, name: str, now: float) -> Process:
     """One row: an idle process may be silent for long, a busy one may not."""
     row = slots.read(index)
     counted = slots.row(index)
     restarts, datagrams = counted[ProcessCounter.RESTARTS], counted[ProcessCounter.DATAGRAMS]
     if row.state is not SlotCondition.TAKEN or not alive(row.pid):
-        state = "damaged" if row.state is SlotCondition.DAMAGED else "dead"
-        return Process(name, index, None, state, False, None, None, restarts, datagrams)
+        gone = "damaged" if row.state is SlotCondition.DAMAGED else "dead"
+        return Process(name, index, None, gone, False, None, None, restarts, datagrams)
     age = max(0.0, now - row.heartbeat) if row.heartbeat else None
     handler = max(0.0, now - row.in_handler_since) if row.in_handler_since else None
     beats = age is not None and age <= (STALL_SECS if row.busy else SILENCE_SECS)
-    state = "starting" if age is None else "stuck" if not beats else "busy" if row.busy else "idle"
+    does = "starting" if age is None else "stuck" if not beats else "busy" if row.busy else "idle"
     if handler is not None and not beats:
-        state = "in handler"
-    return Process(name, index, row.pid, state, beats, rounded(age), rounded(handler), restarts, datagrams)
+        does = "in handler"
+    return Process(name, index, row.pid, does, beats, rounded(age), rounded(handler), restarts, datagrams)
 
 
 def rounded(value: float | None) -> float | None:

@@ -124,7 +124,13 @@ class Engine:
         )
         random_bits = RandomBits()
         self.own_requests = OwnRequests(
-            self.core, context.aio.loop, random_bits, time.time, lambda: self.runtime.version, self.shared.wakes.wake
+            self.core,
+            context.aio.loop,
+            random_bits,
+            time.time,
+            lambda: self.runtime.version,
+            self.shared.wakes.wake,
+            context.draining,
         )
         context.aio.loop.add_reader(self.shared.wakes.reader(context.slot), self._woken)
         self.ingest = Ingest(
@@ -133,7 +139,7 @@ class Engine:
             time.time,
             random_bits,
             lambda: self.runtime.version,
-            context.draining,
+            context.refuses,
             lambda: self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity,
             limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),

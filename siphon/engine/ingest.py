@@ -97,7 +97,7 @@ class Ingest:
     random_bits: Callable[[int], int]
     script_version: Callable[[], int]
     refusing: Callable[[], bool]
-    """Draining: new work outside dialogs gets 503."""
+    """New work outside dialogs gets 503: the instance drains, or state that it shares is away."""
     overloaded: Callable[[], bool]
     limits: ParseLimits = field(default_factory=ParseLimits)
     sources: LiveTransactions | None = None

@@ -73,7 +73,7 @@ class Keepalive:
     ) -> None:
         self.next_at = inf
         """When tick() has something to do."""
-        self.probes: Probes[Asked] = Probes(core, wall, script_version, self._done)
+        self.probes: Probes[Asked] = Probes(core, wall, script_version, self._done, draining)
         self._lease = lease
         self._draining = draining
         self._clock = core.clock

@@ -9,7 +9,7 @@ for Timer K's time; a response that comes later finds nothing and is counted as 
 be lost: then the answer is found when the time is over. What this process has on its way when it dies ends in another
 one by Timer F, and nobody asks.
 
-A request that cannot be sent (no address, no room) is neither alive nor dead: `done` is not called.
+A request that cannot be sent (no address, no room, a drain) is neither alive nor dead: `done` is not called.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ class Probes(Generic[Subject]):
         wall: Callable[[], float],
         script_version: Callable[[], int],
         done: Callable[[Subject, bool], None],
+        draining: Callable[[], bool],
     ) -> None:
         self._core = core
         self._wall = wall
         self._script_version = script_version
         self._done = done
+        self._draining = draining
         self._flying: dict[bytes, Subject] = {}
         self._over: deque[tuple[float, bytes]] = deque()
         self._ended: deque[bytes] = deque()
@@ -58,7 +60,10 @@ class Probes(Generic[Subject]):
         return len(self._flying)
 
     def send(self, own: OwnRequest, plan: Plan, subject: Subject, now: float) -> None:
-        """Send one. One that cannot be sent, now or once its name was looked up, is forgotten."""
+        """Send one. One that cannot be sent, now or once its name was looked up, is forgotten; so is each while the
+        instance drains."""
+        if self._draining():
+            return
         key = secrets.token_bytes(16)
         self._flying[key] = subject
         self._over.append((now + own.seconds, key))

@@ -8,8 +8,10 @@ with the worker that was to give it, so a waiter looks at its record every LOOK_
 and a waiter takes one result: the first of answer, end without an answer, or the end of its time.
 
 A worker that dies takes its waiters with it, not the request: that goes on in another worker until Timer F. What is
-lost with it is a request whose name was still being looked up. A drain that is to refuse new requests of our own does
-it in `send`.
+lost with it is a request whose name was still being looked up.
+
+While the instance drains nothing new is sent: whoever asks gets None at once, as if nobody had answered, and the log
+says so. An error would fail the handler of a call that is to be finished.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ class Waiter:
 
 
 class OwnRequests:
-    """The requests of one process. `wake(slot, key)` tells another process that its record has ended."""
+    """The requests of one process. `wake(slot, key)` tells another process that its record has ended; while
+    `draining()` nothing is sent."""
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class OwnRequests:
         wall: Callable[[], float],
         script_version: Callable[[], int],
         wake: Callable[[int, bytes], None],
+        draining: Callable[[], bool],
     ) -> None:
         self._core = core
         self._loop = loop
@@ -79,6 +83,7 @@ class OwnRequests:
         self._wall = wall
         self._script_version = script_version
         self._wake = wake
+        self._draining = draining
         self._thread = get_ident()
         self._waiting: dict[bytes, Waiter] = {}
         self.others: Callable[[bytes], None] = lambda key: None
@@ -104,8 +109,13 @@ class OwnRequests:
             done.set_exception(error)
 
     def _send(self, own: OwnRequest) -> Sending:
-        key = self._random_bits(128).to_bytes(16)
         waiter = Waiter(self._loop.create_future())
+        if self._draining():
+            uri = own.uri.decode("utf-8", "replace")
+            log.advise(f"proxy.send_request: {own.method} {uri} not sent: siphond is about to stop")
+            waiter.settle(None)
+            return Sending(waiter.future)
+        key = self._random_bits(128).to_bytes(16)
         why: list[str] = []
         inline = True
 

@@ -202,6 +202,7 @@ class VirtualWorker:
             world.clock.wall,
             lambda: self.runtime.version,
             world.hint,
+            lambda: self.draining,
         )
         self.ingest = Ingest(
             self.core,

@@ -81,13 +81,18 @@ class Site:
     def siphonctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("siphonctl", "-c", self.file, *arguments)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Returns once it is ready."""
-        seen = self.text().count(" ready ")
+    def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Does not wait."""
         with self.output.open("ab") as output:
             line = [sys.executable, "-W", "error", "-m", "siphon.cli.siphond", "-c", str(self.file), *arguments]
             process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.place)
         self.running.append(process)
+        return process
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Returns once it is ready."""
+        seen = self.text().count(" ready ")
+        process = self.launch(*arguments)
         self.until(lambda: self.text().count(" ready ") > seen or process.poll() is not None)
         assert process.poll() is None, self.text()
         return process
@@ -111,15 +116,25 @@ class Site:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
             phone.bind(("127.0.0.1", 0))
             phone.settimeout(5)
-            branch, port = f"z9hG4bK{os.urandom(6).hex()}", phone.getsockname()[1]
-            request = (
-                f"OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch={branch}\r\n"
-                f"From: <sip:a@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n"
-                "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-            )
-            phone.sendto(request.encode(), ("127.0.0.1", self.port))
+            phone.sendto(self.request("OPTIONS", phone.getsockname()[1]), ("127.0.0.1", self.port))
             answer = phone.recv(4096)
             return answer if whole else answer.split(b"\r\n")[0]
+
+    def send(self, method: str) -> None:
+        """A request whose answers nobody reads."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.bind(("127.0.0.1", 0))
+            phone.sendto(self.request(method, phone.getsockname()[1]), ("127.0.0.1", self.port))
+
+    @staticmethod
+    def request(method: str, port: int) -> bytes:
+        """Of a new transaction, from a phone at that port."""
+        branch = f"z9hG4bK{os.urandom(6).hex()}"
+        return (
+            f"{method} sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch={branch}\r\n"
+            f"From: <sip:a@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: {branch}\r\nCSeq: 1 {method}\r\n"
+            "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        ).encode()
 
     def close(self) -> None:
         for process in self.running:

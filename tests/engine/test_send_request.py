@@ -428,6 +428,25 @@ async def tell(request):
     assert caller.last.first("X-Got") == b"[200, 404, True]"
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_shared_26_while_draining_it_is_not_sent_and_gives_none(make_world: Make, wait: bool) -> None:
+    script = f"""
+from siphon import proxy
+
+@proxy.on_request
+async def route(request):
+    reply = await proxy.send_request("OPTIONS", "sip:127.0.0.2:5090", wait_for_response={wait})
+    request.reply(200, repr(reply))
+"""
+    world = make_world(script)
+    caller, phone = world.agent("192.0.2.1"), world.agent(*PHONE)
+    for worker in world.workers:
+        worker.draining = True
+    caller.send(caller.request("MESSAGE", "sip:example.com", to_tag="known"), worker=0)  # what runs goes on
+    assert caller.statuses == [200] and caller.last.reason == b"None"
+    assert not phone.requests and len(list(world.records())) == 1
+
+
 def test_a_drain_does_not_wait_for_it() -> None:
     record = Record(bytes(16), 1)
     record.method, record.own = "OPTIONS", True

@@ -63,7 +63,7 @@ carol = "secret"
 
 [server]
 state_dir = "{state}"
-drain_secs = 1
+drain_secs = {drain_secs}
 instance_id = "test"
 """
 
@@ -94,6 +94,7 @@ class Siphond:
         steering: str = "flow",
         script: Path | str = RECIPE,
         transactions: int = 20000,
+        drain_secs: float = 1,
         listen: str = '"127.0.0.1:{port}"',
         first: str = "",
         more: str = "",
@@ -120,6 +121,7 @@ class Siphond:
             transactions=transactions,
             script=script,
             state=directory / "state",
+            drain_secs=drain_secs,
         )
         self.configuration.write_text(text + more)
         self.workers = workers
@@ -197,6 +199,10 @@ class Siphond:
     def control(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         line = [str(PROGRAMS / "siphonctl"), "-c", str(self.configuration), *arguments]
         return subprocess.run(line, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+
+    def flags(self) -> int:
+        """Why it is not ready; 0 when it is."""
+        return self.slots().flags
 
     def status(self) -> dict[str, Any]:
         done = self.control("status", "--json")

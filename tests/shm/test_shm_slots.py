@@ -65,7 +65,9 @@ def test_counters_add_up_over_the_slots_and_outlive_their_processes(slots, folde
 
 
 def test_the_instance_has_flags_a_script_version_and_a_start(slots, folder):
-    slots.set_flags(3)
+    slots.raise_flags(2 | 1 << 63)
+    slots.raise_flags(5)
+    slots.lower_flags(4 | 1 << 63)
     slots.script_version = 9
     slots.started_wall = 1.7e9
     other = Slots.attach(f"{folder}/slots")

@@ -89,8 +89,11 @@ class FakeSlots:
     def flags(self) -> int:
         return int(struct.unpack_from("=q", self.memory, 0)[0])
 
-    def set_flags(self, flags: int) -> None:
-        struct.pack_into("=q", self.memory, 0, flags)
+    def raise_flags(self, flags: int) -> None:
+        struct.pack_into("=q", self.memory, 0, self.flags | flags)
+
+    def lower_flags(self, flags: int) -> None:
+        struct.pack_into("=q", self.memory, 0, self.flags & ~flags)
 
 
 class Echo:
