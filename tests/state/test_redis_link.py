@@ -1,0 +1,265 @@
+"""One process's link to real Redis servers: what a call answers, whatever becomes of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis_servers import (
+    Cluster,
+    Replicated,
+    Server,
+    redis_cluster,
+    redis_replicated,
+    redis_server,
+    redis_tls,
+    redis_with_password,
+)
+
+from siphon.config.redis_url import parse_redis_url
+from siphon.state.redis.agreement import AnotherLayout, agree
+from siphon.state.redis.link import Link
+from siphon.state.redis.names import PARTITIONS, Names, slot
+from siphon.state.redis.script import Lost, Refused, Script, Value
+
+__all__ = ["redis_cluster", "redis_replicated", "redis_server", "redis_tls", "redis_with_password"]
+
+NAMES = Names("test:")
+SET = Script("set", "redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1]")
+GET = Script("get", "return redis.call('GET', KEYS[1])", writes=False)
+SLEEP = Script("spin", "local x = 0 for i = 1, ARGV[1] do x = x + i end return x", writes=False)
+
+
+class Bench:
+    """A link on a loop of its own, and what it has logged."""
+
+    def __init__(self, url: str, timeout: float = 0.25) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+        loop = asyncio.get_running_loop()
+        self.link = Link(loop, time.monotonic, parse_redis_url(url), timeout, self.report)
+        self.link.start()
+
+    def report(self, level: str, event: str, **fields: object) -> None:
+        self.lines.append((level, event, fields))
+
+    def events(self) -> list[str]:
+        return [event for _, event, _ in self.lines]
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def set(self, number: int, value: bytes) -> Any:
+        return await self.link.ask(SET, number, [NAMES.key(number, b"k")], [value])
+
+    async def get(self, number: int) -> Any:
+        return await self.link.ask(GET, number, [NAMES.key(number, b"k")])
+
+
+def run(url: str, test: Callable[[Bench], Coroutine[Any, Any, None]], timeout: float = 0.25, up: bool = True) -> None:
+    async def main() -> None:
+        bench = Bench(url, timeout)
+        try:
+            if up:
+                await bench.until(bench.link.is_up)
+            await test(bench)
+        finally:
+            await bench.link.close()
+
+    asyncio.run(main())
+
+
+def test_a_script_answers_with_its_value_and_the_stores_time(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        answer = await bench.set(3, b"\x00\xffbytes")
+        assert isinstance(answer, Value) and answer.value == b"\x00\xffbytes" and answer.replicated
+        assert abs(answer.at - time.time()) < 5
+        assert (await bench.get(3)).value == b"\x00\xffbytes"
+        assert (await bench.get(4)).value is None
+        now = bench.link.store_time(3, time.monotonic())
+        assert now is not None and abs(now - time.time()) < 0.5
+        back = bench.link.boottime(3, now)
+        assert back is not None and abs(back - time.monotonic()) < 0.5
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test)
+
+
+def test_what_is_asked_in_one_turn_is_answered_by_one_connection(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        answers = await asyncio.gather(*(bench.set(n % PARTITIONS, b"%d" % n) for n in range(500)))
+        assert [int(answer.value) for answer in answers] == list(range(500))
+        clients = redis_server.client().info("clients")["connected_clients"]
+        assert clients <= 2
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test, timeout=5)
+
+
+def test_a_call_without_a_server_is_refused_at_once_and_logged_once() -> None:
+    async def test(bench: Bench) -> None:
+        await bench.until(bench.lines.__len__)
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        assert isinstance(await bench.set(0, b"x"), Refused)
+        assert time.monotonic() - began < 0.2
+        assert bench.events() == ["redis.down"]
+
+    run("redis://127.0.0.1:1", test, up=False)
+
+
+def test_a_hung_server_costs_one_limit_then_nothing_and_comes_back_within_5_s(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.set(0, b"early")
+        redis_server.freeze()
+        began = time.monotonic()
+        first = await bench.set(0, b"late")
+        assert isinstance(first, Lost) and 0.2 < time.monotonic() - began < 5
+        began = time.monotonic()
+        assert isinstance(await bench.set(0, b"never"), Refused)
+        assert time.monotonic() - began < 0.2
+        await asyncio.sleep(2)
+        redis_server.thaw()
+        thawed = time.monotonic()
+        await bench.until(bench.link.is_up)
+        assert time.monotonic() - thawed < 5
+        assert bench.events() == ["redis.down", "redis.up"]
+        assert (await bench.get(0)).value == b"late", "unknown means that it may have been done"
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test)
+
+
+def test_a_killed_server_loses_what_was_under_way_and_another_run_id_follows(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        before = bench.link.run_id(0)
+        spin = asyncio.ensure_future(bench.link.ask(SLEEP, 0, [NAMES.key(0, b"k")], [10**9]))
+        await asyncio.sleep(0.05)
+        redis_server.kill()
+        assert isinstance(await spin, Lost)
+        assert isinstance(await bench.set(0, b"x"), Refused)
+        redis_server.start()
+        await bench.until(bench.link.is_up)
+        assert bench.link.run_id(0) not in ("", before)
+        assert isinstance(await bench.set(0, b"x"), Value)
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test, timeout=10)
+
+
+def test_a_refusal_by_the_server_is_not_a_loss(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        redis_server.client().config_set("maxmemory", 1)
+        answer = await bench.set(0, b"x")
+        assert isinstance(answer, Refused) and bench.link.is_up()
+        redis_server.client().config_set("maxmemory", 0)
+        assert isinstance(await bench.set(0, b"x"), Value)
+        redis_server.client().script_flush()
+        assert isinstance(await bench.set(0, b"x"), Value), "a script that the server has forgotten is sent again"
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test)
+
+
+def test_the_password_is_used_and_not_told(redis_with_password: Server) -> None:
+    port = redis_with_password.port
+
+    async def right(bench: Bench) -> None:
+        assert isinstance(await bench.set(0, b"x"), Value)
+
+    async def wrong(bench: Bench) -> None:
+        await bench.until(bench.lines.__len__)
+        assert isinstance(await bench.set(0, b"x"), Refused)
+        assert "not-the-word" not in repr(bench.lines) + repr(bench.link.url) + bench.link.why()
+
+    run(f"redis://:s3cret-word@127.0.0.1:{port}", right)
+    run(f"redis://:not-the-word@127.0.0.1:{port}", wrong, up=False)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a handshake that fails, in asyncio
+def test_tls_is_verified(redis_tls: tuple[Server, Path]) -> None:
+    server, certificate = redis_tls
+    place = f"127.0.0.1:{server.port}"
+
+    async def served(bench: Bench) -> None:
+        assert isinstance(await bench.set(0, b"x"), Value)
+
+    async def unknown(bench: Bench) -> None:
+        await bench.until(bench.lines.__len__)
+        assert "certificate" in bench.link.why().lower()
+
+    run(f"rediss://{place}?ca={certificate}", served)
+    run(f"rediss://{place}?verify=none", served)
+    run(f"rediss://{place}", unknown, up=False)
+
+
+def test_nodes_agree_on_the_first_secret_and_refuse_another_layout(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        assert (await agree(bench.link, NAMES, b"1" * 32)).secret == b"1" * 32
+        assert (await agree(bench.link, NAMES, b"2" * 32)).secret == b"1" * 32
+        redis_server.client().set(NAMES.key(0, b"layout"), 77)
+        with pytest.raises(AnotherLayout, match="has layout 77, this siphond has layout 1"):
+            await agree(bench.link, NAMES, b"1" * 32)
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test)
+
+
+def test_the_link_follows_the_master_that_the_sentinels_choose(redis_replicated: Replicated) -> None:
+    async def test(bench: Bench) -> None:
+        assert isinstance(await bench.set(0, b"kept"), Value)
+        before = bench.link.run_id(0)
+        replica = redis_replicated.replica()
+        await bench.until(lambda: replica.client().dbsize() == 1)
+        (await asyncio.to_thread(redis_replicated.master)).kill()
+        await bench.until(lambda: bench.link.is_up() and bench.link.run_id(0) != before, 40)
+        assert (await bench.get(0)).value == b"kept"
+        assert isinstance(await bench.set(0, b"new"), Value)
+
+    run(redis_replicated.url, test, timeout=1)
+
+
+def test_a_write_says_whether_replicas_have_it(redis_replicated: Replicated) -> None:
+    async def test(bench: Bench) -> None:
+        assert (await bench.set(0, b"x")).replicated
+        (await asyncio.to_thread(redis_replicated.replica)).freeze()
+        answer = await bench.set(0, b"y")
+        assert isinstance(answer, Value) and not answer.replicated
+
+    run(redis_replicated.url + "?wait=1", test, timeout=2)
+
+
+def test_all_partitions_of_a_cluster_are_served_also_when_a_master_dies(redis_cluster: Cluster) -> None:
+    async def test(bench: Bench) -> None:
+        answers = await asyncio.gather(*(bench.set(n, b"%d" % n) for n in range(PARTITIONS)))
+        assert all(isinstance(answer, Value) for answer in answers)
+        await bench.until(lambda: redis_cluster.copies() == PARTITIONS)
+        dead = redis_cluster.master_of(slot(0))
+        dead.kill()
+        await bench.until(lambda: not bench.link.is_up())
+        await bench.until(bench.link.is_up, 40)
+        values = [(await bench.get(n)).value for n in range(PARTITIONS)]
+        assert values == [b"%d" % n for n in range(PARTITIONS)]
+
+    run(redis_cluster.url, test, timeout=1)
+
+
+def test_a_slot_that_moves_is_followed(redis_cluster: Cluster) -> None:
+    async def test(bench: Bench) -> None:
+        moved = slot(5)
+        source = redis_cluster.master_of(moved)
+        target = next(
+            s for s in redis_cluster.servers if s is not source and redis_cluster.master_of(slot(s_n(s))) is s
+        )
+        ids = {s.port: s.client().execute_command("CLUSTER MYID").decode() for s in (source, target)}
+        target.client().execute_command("CLUSTER SETSLOT", moved, "IMPORTING", ids[source.port])
+        source.client().execute_command("CLUSTER SETSLOT", moved, "MIGRATING", ids[target.port])
+        assert isinstance(await bench.set(5, b"on the move"), Value), "ASK is followed"
+        for each in redis_cluster.servers:
+            if each.client().info("replication")["role"] == "master":
+                each.client().execute_command("CLUSTER SETSLOT", moved, "NODE", ids[target.port])
+        assert (await bench.get(5)).value == b"on the move", "MOVED is followed"
+
+    def s_n(server: Server) -> int:
+        return next((n for n in range(PARTITIONS) if redis_cluster.master_of(slot(n)) is server), 0)
+
+    run(redis_cluster.url, test, timeout=2)
