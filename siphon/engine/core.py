@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from siphon.engine.away import REFUSALS, REPEATED
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import awaited, closed, in_known_dialog, opened
 from siphon.engine.environment import Environment, Missing
@@ -44,7 +45,7 @@ from siphon.sip.message import SipMessage
 from siphon.state.codec import BadRecord, decode, encode
 from siphon.state.deadlines import expiry, next_deadline
 from siphon.state.record import Branch, Claim, ClaimKind, Record
-from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Store, Wait
+from siphon.state.store import CONFLICT, FULL, Away, Busy, Commit, Loaded, Store, Wait
 from siphon.transaction.step import Step
 
 MAX_CONFLICTS = 16
@@ -105,7 +106,7 @@ class Core:
     clock: Callable[[], float]
     arm: Callable[[float, bytes, int], None]
     refuse: Callable[[Event, Step, str], None]
-    """New work that was not taken: 'full' or 'large'. Answers statelessly."""
+    """New work that was not taken: 'full', 'large' or 'away'. Answers statelessly."""
     own_ended: Callable[[Record], None] = lambda record: None
     """A request of our own has had its final, or will have none."""
     retry: deque[Event] = field(default_factory=deque)
@@ -165,17 +166,36 @@ class Core:
         self.reporter.count(Counter.PARKED)
         if isinstance(wait, Busy):
             self.retry.append(event)
+        elif isinstance(wait, Away):
+            self._away(event, wait)
         else:
             wait.then(lambda _answer: self.process_loaded(event, _answer))
 
     def process_loaded(self, event: Event, loaded: object) -> None:
         """A load that came late; on a conflict the event starts again."""
-        if isinstance(loaded, Busy):
-            self.retry.append(event)
+        if isinstance(loaded, Wait):
+            self._park(event, loaded)
             return
         assert loaded is None or isinstance(loaded, Loaded)
         if not self._decide_on(event, loaded):
             self.process(event)
+
+    def _put_off(self, event: Event, step: Step, wait: Busy | Away) -> None:
+        """A commit of which nothing has happened."""
+        if isinstance(wait, Busy):
+            self.retry.append(event)
+        elif not is_new(event):
+            self._away(event, wait)
+        elif self.store.head(event.key) is None:  # else a repeat of what is known here: its sender hears of that
+            self._no_room(event, step, 0, True, "away")
+
+    def _away(self, event: Event, wait: Away) -> None:
+        """The store cannot be reached: what nobody would bring again waits for it, the rest is lost like a datagram."""
+        self.reporter.count(Counter.AWAY)
+        if isinstance(event, AckEvent):
+            event.pass_on()
+        elif not isinstance(event, REPEATED):
+            wait.then(lambda _: self.process(event))
 
     def _decide_on(self, event: Event, loaded: Loaded | None) -> bool:
         """Decide on what the store has; False on a version conflict."""
@@ -208,6 +228,8 @@ class Core:
         if outcome is None:
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)
+            elif isinstance(event, TimerEvent) and record is not None:
+                self._look_again(record, version)
             elif isinstance(event, RequestOutcomeEvent | FailureOutcomeEvent) and event.too_late:
                 self.reporter.note("answer.discarded", event.key, status=event.too_late)
             return True
@@ -221,6 +243,12 @@ class Core:
             return self._reply_first(event, version, record, outcome.branch)
         return self._commit(event, outcome, version)
 
+    def _look_again(self, record: Record, version: int) -> None:
+        """Nothing was due: the clocks of two machines differ by a hair, or another has committed since."""
+        deadline = next_deadline(record)
+        if deadline > self.clock():
+            self.arm(deadline, record.key, version)
+
     # -- commit -------------------------------------------------------------------------------------------------------
 
     def _commit(self, event: Event, step: Step, expected: int, shrunk: bool = False) -> bool:
@@ -231,8 +259,8 @@ class Core:
         opened(step, self.env)
         awaited(step, self.env)
         result = self.store.commit(commit)
-        if isinstance(result, Busy):
-            self.retry.append(event)
+        if isinstance(result, Busy | Away):
+            self._put_off(event, step, result)
             return True
         if isinstance(result, Wait):
             result.then(lambda answer: self._committed_late(event, step, commit, answer, shrunk))
@@ -262,8 +290,8 @@ class Core:
         )
 
     def _committed_late(self, event: Event, step: Step, commit: Commit, answer: object, shrunk: bool) -> None:
-        if isinstance(answer, Busy):
-            self.retry.append(event)
+        if isinstance(answer, Busy | Away):
+            self._put_off(event, step, answer)
             return
         assert isinstance(answer, int)
         if answer == FULL:
@@ -282,11 +310,11 @@ class Core:
             if why == "full" and not event.vouched and in_known_dialog(self.env, event.arrival.message):
                 event.vouched = True
                 return self._commit(event, step, expected)
-            self.reporter.count(Counter.FULL if why == "full" else Counter.TOO_LARGE)
+            self.reporter.count(REFUSALS[why])
             self.refuse(event, step, why)
             return True
         if isinstance(event, SendEvent):
-            self.reporter.count(Counter.FULL if why == "full" else Counter.TOO_LARGE)
+            self.reporter.count(REFUSALS[why])
             event.no_room(why)
             return True
         if not shrunk:

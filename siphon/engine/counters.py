@@ -47,3 +47,5 @@ class Counter(IntEnum):
     """Requests refused because their source had limits.per_source live transactions."""
     OTHER_SOURCE = FIRST + 25
     """Responses that fit a branch and came from another address than its request had gone to."""
+    AWAY = FIRST + 26
+    """Events that the store of transactions could not be asked about."""

@@ -104,14 +104,15 @@ class AckEvent:
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or not record.invite or is_ack_of_other(record, self.arrival.message):
-            self._pass_on()
+            self.pass_on()
             return None
         if 200 <= record.final_status < 300 and not record.local_2xx:
-            self._pass_on()  # RFC 6026 §7.1: an ACK in Accepted is the core's (TXN-05)
+            self.pass_on()  # RFC 6026 §7.1: an ACK in Accepted is the core's (TXN-05)
             return None
         return acknowledged(Step(record, now, env.timing))
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """It is no ACK of ours: once to who takes those."""
         if not self.done:
             self.done = True
             self.otherwise(self.arrival)

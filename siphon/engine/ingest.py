@@ -281,10 +281,10 @@ class Ingest:
     def refuse(self, event: Event, step: Step, why: str) -> None:
         """New work for which there is no room: 503 with Retry-After, or 513 (SHARED-35, SHARED-37)."""
         if isinstance(event, RequestEvent):
-            if why == "full":
-                self.stateless(event.arrival, 503, headers=[RETRY_AFTER])
-            else:
+            if why == "large":
                 self.stateless(event.arrival, 513)
+            else:
+                self.stateless(event.arrival, 503, headers=[RETRY_AFTER])
 
     def stateless(
         self, arrival: Arrival, status: int, headers: list[tuple[str, str]] | None = None, key: bytes | None = None

@@ -26,7 +26,11 @@ from siphon.transaction import non_invite_server
 from siphon.transaction.step import Step
 
 WHY = {416: "the URI cannot be sent over UDP", 482: "the target is this instance"}
-NO_ROOM = {"full": "there is no room for a further transaction", "large": "it does not fit into shared.record_bytes"}
+NO_ROOM = {
+    "full": "there is no room for a further transaction",
+    "large": "it does not fit into shared.record_bytes",
+    "away": "the store of transactions cannot be reached",
+}
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ class BadRecord(ValueError):
 
 
 _RECORD_LENGTHS = struct.Struct(f"<{len(at.RECORD_PARTS)}I")
-_BRANCH_LENGTHS = struct.Struct(f"<{len(at.BRANCH_PARTS)}I")
+BRANCH_LENGTHS = struct.Struct(f"<{len(at.BRANCH_PARTS)}I")
 
 
 def encode(r: Record) -> bytes:
@@ -106,7 +106,7 @@ def _encode_branch(b: Branch, out: list[bytes], tail: list[bytes]) -> None:
     theirs = (0.0, 0.0, 0.0, 0.0) if c is None else (c.resend_at, c.interval, c.timeout_at, c.end_at)
     out.append(at.BRANCH_TIMES.pack(*own, *theirs))
     parts = (b.ip.encode(), b.local_ip.encode(), b.uri, b.splices, b.response, b.cancel_reason, b.others)
-    out.append(_BRANCH_LENGTHS.pack(*map(len, parts)))
+    out.append(BRANCH_LENGTHS.pack(*map(len, parts)))
     tail.extend(parts)
 
 
@@ -139,7 +139,7 @@ def _decode(key: bytes, data: bytes) -> Record:
         branch, sizes = _decode_branch(data, position)
         r.branches.append(branch)
         lengths.append(sizes)
-        position += at.BRANCH.size + at.BRANCH_TIMES.size + _BRANCH_LENGTHS.size
+        position += at.BRANCH.size + at.BRANCH_TIMES.size + BRANCH_LENGTHS.size
     for _ in range(claims):
         kind, branch_index, slot, generation, runs, deadline = at.CLAIM.unpack_from(data, position)
         r.claims.append(Claim(kind, branch_index, slot, generation, runs, deadline))
@@ -169,7 +169,7 @@ def _decode_branch(data: bytes, position: int) -> tuple[Branch, tuple[int, ...]]
         b.cancel = Client()
         b.cancel.state = cancel
         b.cancel.resend_at, b.cancel.interval, b.cancel.timeout_at, b.cancel.end_at = times[7:]
-    return b, _BRANCH_LENGTHS.unpack_from(data, position + at.BRANCH_TIMES.size)
+    return b, BRANCH_LENGTHS.unpack_from(data, position + at.BRANCH_TIMES.size)
 
 
 def _parts(r: Record, data: bytes, position: int, sizes: tuple[int, ...], lengths: list[tuple[int, ...]]) -> Record:

@@ -83,6 +83,12 @@ class Busy(Wait):
     __slots__ = ()
 
 
+class Away(Wait):
+    """The store cannot be reached, and nothing of what was asked will happen: `then` is called once it can be again."""
+
+    __slots__ = ()
+
+
 class Store(Protocol):
     """Where transaction records live."""
 

@@ -144,6 +144,3 @@ class Remote(Protocol):
 
     def forget(self, dead: int) -> Wait:
         """True. All partitions of that number are empty."""
-
-    def secret(self, proposed: bytes) -> Wait:
-        """The secret that all nodes share: `proposed` if there was none."""
