@@ -110,9 +110,9 @@ class Lost(NamedTuple):
 class Remote(Protocol):
     """The operations of the far store."""
 
-    @property
-    def offset(self) -> float:
-        """The far store's clock less the local CLOCK_BOOTTIME, seconds; by the answer that came back fastest."""
+    def offset(self, key: bytes) -> float:
+        """The clock of the server that has the key, less the local CLOCK_BOOTTIME, seconds; by the answer that came
+        back fastest."""
 
     @property
     def reachable(self) -> bool:

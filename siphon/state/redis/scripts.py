@@ -33,6 +33,12 @@ local function head_of(key)
 end
 """
 
+# KEYS: the record. Answers its bytes, '' for what is no string, nothing where there is none.
+LOAD = """
+local found = redis.pcall('GET', KEYS[1])
+return type(found) == 'table' and '' or found
+"""
+
 # KEYS: the record. ARGV: member, expected version, envelope and record, ms to live, deadline or '', prefix of indexes,
 # number of the owner. Answers 1 when the write stands, 0 when another version does.
 WRITE = (

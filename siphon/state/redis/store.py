@@ -174,7 +174,7 @@ class FarStore:
         decodes it counts it."""
         if found.sound:
             try:
-                value = shifted(found.value, -self._remote.offset)
+                value = shifted(found.value, -self._remote.offset(key))
             except BadRecord:
                 return self._damaged(found)
             self._note(key, entry, found)
@@ -195,7 +195,7 @@ class FarStore:
             if entry.row:
                 self._local.note(key, entry, found.version, NOBODY, 0.0, expiry)
             return
-        deadline = found.deadline - self._remote.offset if found.deadline else 0.0
+        deadline = found.deadline - self._remote.offset(key) if found.deadline else 0.0
         if self._local.note(key, entry, found.version, self._slot, deadline, expiry) and deadline:
             self._arm(deadline, key, found.version)
 
@@ -203,7 +203,7 @@ class FarStore:
         """A record of a dead node is ours: it is looked after here. `deadline` is the far store's."""
         entry = self._local.read(key)
         if entry is not None and not self._local.is_leased(entry) and key not in self._flights:
-            at = deadline - self._remote.offset
+            at = deadline - self._remote.offset(key)
             expiry = max(at, self._clock()) + KEEP_SECS
             if self._local.note(key, entry, version, self._slot, at, expiry):
                 self._arm(at, key, version)
@@ -212,7 +212,7 @@ class FarStore:
 
     def _write_of(self, commit: Commit, now: float) -> Write:
         self._sequence += 1
-        number, offset = self._member.number, self._remote.offset
+        number, offset = self._member.number, self._remote.offset(commit.key)
         return Write(
             commit.key,
             commit.expected,
