@@ -4,7 +4,8 @@ The core knows no socket and no process: it is given a store, an environment, ha
 clock. siphon/engine/application.py puts it into a worker, siphon/testing into the simulator.
 
 A step that must wait (a store's answer, a held lock, a name, a handler that awaits) leaves nothing here but the event,
-which is taken up again from load. After a commit holds, what it claimed is run.
+which is taken up again from load. While it waits for the store, what else comes for its record or its call stands in
+line (siphon/engine/order.py). After a commit holds, what it claimed is run.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Protocol
 
 from siphon.engine.away import REFUSALS, REPEATED
 from siphon.engine.counters import Counter
@@ -35,12 +34,13 @@ from siphon.engine.events import (
     TimerEvent,
 )
 from siphon.engine.failover import rested
+from siphon.engine.order import CALL, Order
 from siphon.engine.own import SendEvent
+from siphon.engine.parts import Handlers, Reporter, Resolver
 from siphon.engine.rates import PerSecond
 from siphon.engine.reliable import PrackEvent
 from siphon.engine.retention import compact, shrink
-from siphon.forwarding.next_hop import Hop
-from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
+from siphon.script.outcome import Outcome, ReplyOutcome
 from siphon.sip.message import SipMessage
 from siphon.state.codec import BadRecord, decode, encode
 from siphon.state.deadlines import expiry, next_deadline
@@ -54,44 +54,25 @@ MAX_CONFLICTS = 16
 REPEATS_PER_SECOND = 20
 """Answers to retransmissions of one request a second, in one process."""
 
-_OF_A_CALL = (RequestEvent, AckEvent, CancelEvent)
+LONGEST_LINE = 100
+"""Requests of one call that may stand in line; what comes then is lost as on the way."""
+
+_OF_A_CALL = (RequestEvent, AckEvent, CancelEvent, PrackEvent)
 
 ROOM_AGAIN_SECS = 0.5
 """A deadline that found no room for its commit is tried again after this long: others have ended meanwhile."""
 
 
+def lines_of(event: Event) -> tuple[bytes, ...]:
+    """In which lines an event stands: its record's, and a request its call's. So an ACK is not overtaken by its BYE."""
+    if isinstance(event, _OF_A_CALL):
+        return event.key, CALL + event.arrival.message.call_id
+    return (event.key,)
+
+
 def is_new(event: Event) -> bool:
     """Whether the step of the event makes a record."""
     return isinstance(event, SendEvent) or (isinstance(event, RequestEvent) and event.new)
-
-
-class Handlers(Protocol):
-    """The script's handlers as the core needs them. `done` is called once: before the call returns, or later."""
-
-    def run_request(self, record: Record, message: SipMessage | None, done: Callable[[Outcome], None]) -> None: ...
-    def run_reply(
-        self, record: Record, branch: Branch, response: bytes | None, done: Callable[[ReplyOutcome], None]
-    ) -> None: ...
-    def run_failure(self, record: Record, done: Callable[[FailureOutcome], None]) -> None: ...
-    def run_cancel(self, record: Record, done: Callable[[CancelOutcome], None]) -> None: ...
-
-
-class Resolver(Protocol):
-    """Looks names up; what it found is then in the environment's `resolve`."""
-
-    def look_up(self, names: set[Hop], done: Callable[[], None]) -> None: ...
-
-
-class Reporter(Protocol):
-    """Counters and log of this process."""
-
-    def count(self, counter: Counter, number: int = 1) -> None: ...
-    def error(self, event: str, record_key: bytes, **facts: object) -> None: ...
-    def note(self, event: str, record_key: bytes, **facts: object) -> None:
-        """What peers or a slow script bring about: no fault of ours, and few lines a second of each kind."""
-
-    def warn(self, event: str, record_key: bytes, **facts: object) -> None:
-        """The same where somebody should change something."""
 
 
 @dataclass(slots=True)
@@ -111,81 +92,102 @@ class Core:
     """A request of our own has had its final, or will have none."""
     retry: deque[Event] = field(default_factory=deque)
     """Events that found a lock held; taken up again at the next turn."""
+    order: Order[Event] = field(default_factory=Order)
+    """What waits for the store, and what stands in line behind it."""
     repeats: PerSecond = field(default_factory=lambda: PerSecond(REPEATS_PER_SECOND))
     """Retransmissions that are answered (SEC-12): a client sends one each T1 at most, whoever replays sends more."""
     running: dict[tuple[bytes, int], deque[ResponseEvent]] = field(default_factory=dict)
-    """Responses that wait because a handler of their branch runs in this process."""
+    """Responses of a branch, in order: the first one's handlers run in this process, or its outcome is committed."""
 
     # -- load ---------------------------------------------------------------------------------------------------------
 
     def process(self, event: Event) -> None:
-        """Take an event from load to commit, or park it."""
+        """Take an event from load to commit, or park it; in its turn."""
+        if not self.order.lines or self.order.may_begin(event, lines_of(event)):
+            self._go(event)
+
+    def _go(self, event: Event) -> None:
         for _ in range(MAX_CONFLICTS):
             loaded = self.store.load(event.key)
             if isinstance(loaded, Wait):
                 self._park(event, loaded)
                 return
             if self._decide_on(event, loaded):
+                self._replied(event)
                 return
             self.reporter.count(Counter.CONFLICTS)
-        self.retry.append(event)
+        self._park(event, Busy())
 
     def insert(self, event: RequestEvent | SendEvent) -> None:
         """A request that is most likely new, or ours: try to insert before looking."""
         if not self.decide(event, 0, None):
-            self.process(event)
+            self._go(event)
 
     def take(self, event: RequestEvent | AckEvent | CancelEvent) -> None:
-        """A request that has come: in its turn, which is behind those of its call that wait for a lock. So an ACK is
-        not overtaken by its BYE, nor an INVITE by its CANCEL."""
-        if self._follows(event, 0):
-            self.retry.append(event)
-        elif isinstance(event, RequestEvent):
+        """A request that has come: in its turn, which is behind those of its call that wait."""
+        if self.order.lines:
+            lines = lines_of(event)
+            if self.order.length(lines[1]) >= LONGEST_LINE or not self.order.may_begin(event, lines):
+                return
+        if isinstance(event, RequestEvent):
             self.insert(event)
         else:
-            self.process(event)
-
-    def _follows(self, event: Event, first: int) -> bool:
-        """Whether a request of the same call waits, from that place of the queue on."""
-        if not self.retry or not isinstance(event, _OF_A_CALL):
-            return False
-        call = event.arrival.message.call_id
-        waiting = islice(self.retry, first, None)
-        return any(isinstance(other, _OF_A_CALL) and other.arrival.message.call_id == call for other in waiting)
+            self._go(event)
 
     def retry_parked(self) -> None:
         """Take up what waited for a lock; once a turn."""
-        for left in reversed(range(len(self.retry))):
+        for _ in range(len(self.retry)):
             event = self.retry.popleft()
-            if self._follows(event, left):
-                self.retry.append(event)
-            else:
-                self.process(event)
+            self._resume(event, self._go, event)
 
     def _park(self, event: Event, wait: Wait) -> None:
         self.reporter.count(Counter.PARKED)
+        self._hold(event, wait, self._loaded_late)
+
+    def _hold(self, event: Event, wait: Wait, then: Callable[..., None], *facts: object) -> None:
+        """The event keeps its place until `then(event, answer, *facts)` has been called and it does not wait again. One
+        whose store cannot be reached gives it up."""
+        if isinstance(wait, Away):
+            self._away(event, wait)
+            return
+        self.order.hold(event, lines_of(event))
         if isinstance(wait, Busy):
             self.retry.append(event)
-        elif isinstance(wait, Away):
-            self._away(event, wait)
         else:
-            wait.then(lambda _answer: self.process_loaded(event, _answer))
+            wait.then(lambda answer: self._resume(event, then, event, answer, *facts))
 
-    def process_loaded(self, event: Event, loaded: object) -> None:
+    def _resume(self, event: Event, step: Callable[..., None], *facts: object) -> None:
+        """What an event waited for is there; then those follow that stood in line behind it."""
+        try:
+            self._turn(event, step, *facts)
+            while self.order.ready:
+                other = self.order.ready.popleft()
+                self._turn(other, self._go, other)
+        finally:
+            self.retry.extend(self.order.ready)  # where an exception is on its way up
+            self.order.ready.clear()
+
+    def _turn(self, event: Event, step: Callable[..., None], *facts: object) -> None:
+        self.order.begin(event)
+        try:
+            step(*facts)
+            self._replied(event)
+        finally:
+            self.order.end(event)
+
+    def _loaded_late(self, event: Event, loaded: object) -> None:
         """A load that came late; on a conflict the event starts again."""
         if isinstance(loaded, Wait):
-            self._park(event, loaded)
+            self._hold(event, loaded, self._loaded_late)
             return
         assert loaded is None or isinstance(loaded, Loaded)
         if not self._decide_on(event, loaded):
-            self.process(event)
+            self._go(event)
 
-    def _put_off(self, event: Event, step: Step, wait: Busy | Away) -> None:
-        """A commit of which nothing has happened."""
-        if isinstance(wait, Busy):
-            self.retry.append(event)
-        elif not is_new(event):
-            self._away(event, wait)
+    def _wait(self, event: Event, wait: Wait, step: Step, commit: Commit, shrunk: bool) -> None:
+        """A commit that has not been answered, or of which nothing has happened."""
+        if not isinstance(wait, Away) or not is_new(event):
+            self._hold(event, wait, self._committed_late, step, commit, shrunk)
         elif self.store.head(event.key) is None:  # else a repeat of what is known here: its sender hears of that
             self._no_room(event, step, 0, True, "away")
 
@@ -259,11 +261,8 @@ class Core:
         opened(step, self.env)
         awaited(step, self.env)
         result = self.store.commit(commit)
-        if isinstance(result, Busy | Away):
-            self._put_off(event, step, result)
-            return True
         if isinstance(result, Wait):
-            result.then(lambda answer: self._committed_late(event, step, commit, answer, shrunk))
+            self._wait(event, result, step, commit, shrunk)
             return True
         if result == FULL:
             return self._no_room(event, step, expected, shrunk, "full")
@@ -289,9 +288,9 @@ class Core:
             sends=step.sends,
         )
 
-    def _committed_late(self, event: Event, step: Step, commit: Commit, answer: object, shrunk: bool) -> None:
-        if isinstance(answer, Busy | Away):
-            self._put_off(event, step, answer)
+    def _committed_late(self, event: Event, answer: object, step: Step, commit: Commit, shrunk: bool) -> None:
+        if isinstance(answer, Wait):
+            self._wait(event, answer, step, commit, shrunk)
             return
         assert isinstance(answer, int)
         if answer == FULL:
@@ -301,7 +300,7 @@ class Core:
             if done:
                 self._committed(event, step, commit, answer)
         if not done:
-            self.process(event)
+            self._go(event)
 
     def _no_room(self, event: Event, step: Step, expected: int, shrunk: bool, why: str) -> bool:
         """New work is refused, unless it belongs to a running call and the reserve will do; a running call is
@@ -397,31 +396,36 @@ class Core:
 
     def _reply_first(self, event: ResponseEvent, version: int, record: Record, branch: Branch) -> bool:
         """on_reply before the commit (1xx, 2xx); responses of one branch wait for each other in this process."""
-        place = (event.key, branch.index)
-        waiting = self.running.get(place)
-        if waiting is not None:
-            waiting.append(event)
+        queue = self.running.setdefault((event.key, branch.index), deque())
+        if queue and queue[0] is not event:
+            queue.append(event)
             return True
-        self.running[place] = deque()
-        inline = True
+        if not queue:
+            queue.append(event)
 
         def done(outcome: ReplyOutcome) -> None:
             event.outcome = outcome
-            if not inline:
+            if event.awaits:
+                event.awaits = False
                 self.process(event)
-                self._next_reply(place)
 
         self.handlers.run_reply(record, branch, event.response.raw, done)
-        inline = False
         if event.outcome is None:
+            event.awaits = True
             self.process(HeardEvent(event.key, event.ours, event.response))
             return True
-        decided = self.decide(event, version, record)
-        if not decided:
-            self.process(event)
-        self._next_reply(place)
-        return True
+        return self.decide(event, version, record)
 
-    def _next_reply(self, place: tuple[bytes, int]) -> None:
-        for event in self.running.pop(place, ()):
-            self.process(event)
+    def _replied(self, event: Event) -> None:
+        """The next response of the branch has its turn when this one is through, handlers and commit."""
+        if not self.running or not isinstance(event, ResponseEvent):
+            return
+        place = (event.key, event.ours.index)
+        queue = self.running.get(place)
+        if not queue or queue[0] is not event or event.awaits or self.order.is_held(event):
+            return
+        queue.popleft()
+        if queue:
+            self.process(queue[0])
+        else:
+            del self.running[place]

@@ -152,6 +152,8 @@ class ResponseEvent:
     response: SipMessage
     source: str = ""
     outcome: ReplyOutcome | None = None
+    awaits: bool = False
+    """Its on_reply has not come to an end."""
     stray: bool = False
     elsewhere: bool = False
     foreign_via: bool = False

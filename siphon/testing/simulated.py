@@ -15,10 +15,10 @@ from zlib import crc32
 
 from siphon.config.settings import Settings
 from siphon.engine.application import LOOK_AGAIN_SECS
-from siphon.engine.core import Handlers
 from siphon.engine.environment import Environment
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.keys import Keys
+from siphon.engine.parts import Handlers
 from siphon.script.sending import OwnRequest, Sending
 from siphon.services.location.records import Records
 from siphon.state.memory import MemoryTable

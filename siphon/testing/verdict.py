@@ -131,5 +131,5 @@ def _workers(world: SimulatedWorld) -> Iterator[str]:
         yield from (f"w{worker.slot}: {error}" for error in worker.errors if "no_room" not in error)
         if worker.runtime.errors:
             yield f"w{worker.slot}: the script raised"
-        if worker.alive and (worker.core.retry or worker.core.running):
+        if worker.alive and (worker.core.retry or worker.core.running or worker.core.order.lines):
             yield f"w{worker.slot}: events are left"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from siphon.config.log import Log
 from siphon.engine.changes import KIND as ON_CHANGE
-from siphon.engine.core import Core, Resolver
+from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
@@ -23,6 +23,7 @@ from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
+from siphon.engine.parts import Resolver
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
 from siphon.forwarding.next_hop import Hop

@@ -13,7 +13,8 @@ siphon/testing/simulated.py makes a world with a bad network and mortal workers 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,12 +22,12 @@ from typing import Any
 from siphon.config.settings import Settings
 from siphon.config.testing import settings_for_tests
 from siphon.engine.changes import run_change
-from siphon.engine.core import Handlers
 from siphon.engine.counters import Counter
 from siphon.engine.deliveries import Deliveries
 from siphon.engine.environment import Environment
 from siphon.engine.facts import identity_of
 from siphon.engine.handlers import ScriptHandlers
+from siphon.engine.parts import Handlers
 from siphon.forwarding.next_hop import Hop
 from siphon.script.sending import OwnRequest, Sending
 from siphon.services.dns import Address
@@ -117,6 +118,7 @@ class World:
         self.held: list[tuple[int, Send]] = []
         self.gate: Gate | None = None
         self.next_worker = 0
+        self.in_a_batch = False
         self.count_of_workers = workers
         self.workers: list[VirtualWorker] = []
         self.changed: list[bytes] = []
@@ -239,6 +241,17 @@ class World:
         """A datagram reaches a worker: the one named, else the next live one in turn."""
         chosen = self._turn(worker)
         chosen.turn(chosen.ingest.datagram, data, source, listener, "", self.clock())
+        if not self.in_a_batch:
+            self.settle()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """What is delivered in it is read at once; late answers come afterwards."""
+        self.in_a_batch = True
+        try:
+            yield
+        finally:
+            self.in_a_batch = False
         self.settle()
 
     def _turn(self, worker: int | None) -> VirtualWorker:

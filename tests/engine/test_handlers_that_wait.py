@@ -64,8 +64,7 @@ def test_a_2xx_whose_on_reply_awaits_beats_the_cancel(make_world: Make) -> None:
 
 
 def test_responses_of_one_branch_are_handled_in_one_worker_in_order_of_arrival(make_world: Make) -> None:
-    # a store that answers out of order gives no order of arrival to keep
-    world = make_world(RELAY + SLOW.format("2 if reply.status_code == 180 else 0"), late=None)
+    world = make_world(RELAY + SLOW.format("2 if reply.status_code == 180 else 0"))
     caller, phone, seen = called(world)
     for status in (180, 183, 200):
         phone.answer(seen, status, worker=1)
