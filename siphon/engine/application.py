@@ -27,6 +27,7 @@ from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
 from siphon.engine.local_ips import LocalIps
 from siphon.engine.memory import MemoryUse
+from siphon.engine.own_addresses import OwnAddresses
 from siphon.engine.random_bits import RandomBits
 from siphon.engine.reports import Reports
 from siphon.engine.script_timers import Place, ScriptTimers
@@ -98,6 +99,7 @@ class Engine:
         self.reports = Reports(context, self.log)
         self.shared.attach(context.slot)
         self.identity = identity_of(self.settings)
+        self.own_addresses = OwnAddresses(self.identity.listeners, boottime)
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
         self.signer = signer_of(self.settings, keys)
         self.memory = MemoryUse(self._pids, self._table_bytes(), boottime)
@@ -290,6 +292,7 @@ class Engine:
             script=ScriptFacts(self.runtime),
             resolve=self.resolver.cached,
             local_ip=self.local_ip,
+            is_here=self.own_addresses.has,
             dialogs=self._dialogs(keys),
             rests=Rests(self.shared.hints, keys.table),
             slot=self.context.slot,
@@ -371,10 +374,11 @@ class Engine:
             self.context.timers.arm(deadline, key, version)
 
     def _failed_sends(self) -> None:
-        """Datagrams that the kernel refused: as if ICMP had said so."""
+        """Datagrams that the kernel refused: as if ICMP had said so, unless it is our own address that is elsewhere."""
         failed, self.store.failed = self.store.failed, []
-        for data in failed:
-            self.ingest.unreachable(data)
+        for send in failed:
+            if self.own_addresses.has(send.listener):
+                self.ingest.unreachable(send.data)
 
     def send(self, datagram: Send) -> None:
         """Send what no record explains: a stateless answer, the ACK to a 2xx."""

@@ -57,6 +57,8 @@ class Environment:
     """Where to try a hop, in order, from the cache; [] when it does not resolve, None when it must be looked up."""
     local_ip: Callable[[int, str], str]
     """Local address from which the wildcard listener of that index reaches an address; '' for others."""
+    is_here: Callable[[int], bool] = lambda listener: True
+    """Whether this machine has the address of the listener of that index now."""
     dialogs: Dialogs | None = None
     rests: Rests | None = None
     slot: int = 0

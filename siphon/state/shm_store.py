@@ -9,7 +9,7 @@ from __future__ import annotations
 from shm.table import BUSY as TABLE_BUSY
 from shm.table import CONFLICT as TABLE_CONFLICT
 from shm.table import Action, Table
-from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Wait
+from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Send, Wait
 from workers.net import Outbox
 
 
@@ -20,7 +20,7 @@ class ShmStore:
         self._table = table
         self._outbox = outbox
         self._action = Action(outbox.function_address, outbox.argument_address)
-        self.failed: list[bytes] = []
+        self.failed: list[Send] = []
         """Datagrams of committed steps that the kernel would not send; whoever reads them empties the list."""
 
     def load(self, key: bytes) -> Loaded | None | Wait:
@@ -53,7 +53,7 @@ class ShmStore:
             )
         if result > 0:
             if commit.sends and outbox.failures:
-                self.failed.extend(commit.sends[index].data for index, _errno in outbox.failures)
+                self.failed.extend(commit.sends[index] for index, _errno in outbox.failures)
             return int(result)
         outbox.clear()
         if result == TABLE_BUSY:
