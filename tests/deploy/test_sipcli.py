@@ -76,7 +76,7 @@ def serve() -> Iterator[Callable[[Answer], Server]]:
 
 def sipcli(command: str, server: Server | int, *arguments: str) -> subprocess.CompletedProcess[str]:
     port = server if isinstance(server, int) else server.port
-    line = [sys.executable, "-I", str(SIPCLI), command, "127.0.0.1", str(port), *arguments]
+    line = [sys.executable, "-ES", str(SIPCLI), command, "127.0.0.1", str(port), *arguments]
     return subprocess.run(line, capture_output=True, text=True, timeout=30)
 
 
