@@ -76,6 +76,8 @@ class Children:
         self.payload: bytes | None = None
         self.announced = False
         self.respawning = True
+        self.switched: Callable[[Child, str], None] = lambda child, error: None
+        """Called when a process has switched to the payload, or could not."""
         self.all = [self.new(slot, f"worker {slot + 1}/{options.count}", make_application) for slot in self.workers]
         if self.crew.helper is not None:
             self.all.append(self.new(self.crew.helper, "helper timer", make_application))
@@ -173,12 +175,17 @@ class Children:
             if child.channel is channel:
                 child.channel = None
             return
-        if received is not None and received[0] is Message.READY:
+        if received is None:
+            return
+        message, payload = received
+        if message is Message.READY:
             child.ready = True
             child.watch.reset()
             if self.announced:
                 self.log("info", f"{child.name} runs again", pid=child.pid)
             self.announce()
+        elif message is Message.SWITCHED:
+            self.switched(child, payload.decode(errors="replace"))
 
     def announce(self) -> None:
         if self.announced or not all(child.ready for child in self.all):

@@ -15,6 +15,8 @@ class Message(Enum):
     READY = b"ready"
     LOOK = b"look"
     RELOAD = b"reload"
+    SWITCHED = b"switched"
+    """A process's answer to RELOAD; a payload is the text of the error that kept it from switching."""
     STOP = b"stop"
 
 

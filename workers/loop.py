@@ -198,7 +198,16 @@ class WorkerLoop:
             self.look()
 
     def reload(self, payload: bytes) -> None:
-        self.guard("reload", self.application.reload, payload)
+        """Scripts are loaded here, so this counts as a handler. The supervisor hears what came of it."""
+        error: bytes | None = None
+        self.context.enter_handler(self.now)
+        try:
+            self.application.reload(payload)
+        except BaseException as fault:
+            self.failed("reload", fault)
+            error = repr(fault).encode()
+        self.context.leave_handler()
+        self.control.send(Message.SWITCHED, error)
 
     # Other slots.
 

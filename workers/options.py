@@ -23,12 +23,22 @@ class Extra:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How many reloads have begun and ended since the start; they differ while one runs. `error` is why the last one
+    that ended was refused, or did not reach all processes; empty when it did."""
+
+    begun: int = 0
+    ended: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last, `extras`
     those before it, the first of them the highest.
 
     `has_work(slot)` says whether an earlier run has left deadlines in a slot. What `validate()` gives in a scratch
-    process is given to `accepted()` here and sent to all processes.
+    process is given to `accepted()` here and sent to all processes; `reloading()` hears when a reload begins and ends.
     """
 
     count: int
@@ -43,6 +53,7 @@ class Options:
     has_work: Callable[[int], bool] = lambda slot: True
     validate: Callable[[], bytes] | None = None
     accepted: Callable[[bytes], None] = lambda payload: None
+    reloading: Callable[[Progress], None] = lambda progress: None
     idle: Callable[[], bool] | None = None
     notifier: Notifier = field(default_factory=Notifier)
     log: Log = log_to_stderr

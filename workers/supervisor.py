@@ -24,7 +24,7 @@ from workers.ending import Ending, State
 from workers.hearts import Hearts
 from workers.options import Extra, Options, log_to_stderr
 from workers.process import set_title
-from workers.reloading import Reload
+from workers.reloading import STOPPING, Reload
 from workers.signals import Signals
 
 __all__ = ["Extra", "Options", "Supervisor", "log_to_stderr"]
@@ -124,8 +124,11 @@ class Supervisor:
             self.ending.drain()
         elif number in (signal.SIGTERM, signal.SIGINT):
             self.ending.stop()
-        elif number == signal.SIGHUP and self.ending.state is State.RUNNING:
-            self.reload.start()
+        elif number == signal.SIGHUP:
+            if self.ending.state is State.RUNNING:
+                self.reload.start()
+            else:
+                self.reload.refuse(STOPPING)
         elif number == signal.SIGUSR2:
             self.log("warning", "handing over to a new binary is not offered yet")
 

@@ -21,6 +21,7 @@ from typing import Any
 from siphon.cli.exits import Exit, Refusal
 
 LOCK = "lock"
+RELOADS = "reloads"
 BOOT = "boot"
 SECRET = "secret"
 SECRET_BYTES = 32
@@ -81,6 +82,23 @@ def describe(lock: int, facts: Mapping[str, object]) -> None:
     text = json.dumps({"pid": pid, "started": start_time(pid), **facts}).encode() + b"\n"
     os.pwrite(lock, text, 0)
     os.ftruncate(lock, len(text))
+
+
+def note_reloads(path: Path, facts: Mapping[str, object]) -> None:
+    """Says in a file of its own how reloads stand, whole or not at all: siphonctl waits for it to change."""
+    draft = path / f".{RELOADS}"
+    draft.write_text(json.dumps(facts) + "\n")
+    draft.chmod(0o600)
+    draft.rename(path / RELOADS)
+
+
+def reloads(path: Path) -> dict[str, Any]:
+    """What note_reloads() was given last; empty before."""
+    try:
+        found: dict[str, Any] = json.loads((path / RELOADS).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def _try_lock(lock: int) -> bool:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
 from workers.application import Flag, WorkerContext
+from workers.options import Progress
 from workers.scratch import Refused
 from workers.sockets import AddressInUse, CannotListen, open_listeners
 from workers.supervisor import Extra, Options, Supervisor
@@ -139,6 +141,7 @@ class Instance:
             shared.slots.started_wall = time.time()
             shared.slots.script_version += 1
             self.base = self.latest = Good(self.settings, shared.slots.script_version, sources)
+            self.note_reload(Progress())
             supervisor = Supervisor(listeners, shared.slots, self.make_application, self.options())
             self.log.info(
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
@@ -249,6 +252,14 @@ class Instance:
             directory.describe(self.lock, self.facts())
         self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
+    def note_reload(self, progress: Progress) -> None:
+        """For siphonctl, which has asked or may ask for one."""
+        facts = {"pid": os.getpid(), "script_version": self.latest.version, **asdict(progress)}
+        try:
+            directory.note_reloads(self.settings.shared.path, facts)
+        except OSError as error:
+            self.log.error("reload.not_noted", error=directory.reason(error))
+
     def options(self) -> Options:
         settings = self.settings
         return Options(
@@ -261,6 +272,7 @@ class Instance:
             has_work=lambda slot: bool(self.shared.transactions.owned(slot)),
             validate=self.validate,
             accepted=self.accept,
+            reloading=self.note_reload,
             idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
             log=self.note,
         )

@@ -4,10 +4,13 @@ import json
 import os
 import re
 import select
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from siphon.config.log import Log
@@ -15,6 +18,8 @@ from siphon.config.settings import Settings
 from siphon.script.sources import Source, Sources
 from workers.scratch import LIMIT_SECS, Scratch
 
+LONGEST_LOAD_SECS = LIMIT_SECS - 5.0
+"""Of a script, whatever handlers may take: what the scratch process has to say must come within LIMIT_SECS."""
 _LINE = re.compile(r"line (\d+): ")
 
 
@@ -26,6 +31,10 @@ class Proved:
     sources: Sources
     warnings: list[str]
     kinds: list[str]
+
+
+class LoadTooLong(BaseException):
+    """The script is still being loaded. No Exception, so that a script does not catch it by the way."""
 
 
 class ScriptFault(Exception):
@@ -56,12 +65,29 @@ def prove(settings: Settings, log: Log) -> Proved:
 
     runtime = Runtime(settings, Services(), None, log)
     try:
-        runtime.load()
+        with bounded(min(settings.script.handler_stall_abort_secs, LONGEST_LOAD_SECS)):
+            runtime.load()
     except ScriptLoadError as error:
         raise ScriptFault(one_line(settings.script.path, error.what), error.traceback) from None
     warnings = [] if runtime.methods() else [f"{settings.script.path}: no handler of proxy.on_request: all gets 405"]
     warnings += [f"{settings.script.path}: {text}" for text in runtime.warnings]
     return Proved(runtime.script().sources, warnings, runtime.script().kinds)
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Raises LoadTooLong in what runs inside, where it stands after so long, and again each second if it goes on."""
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise LoadTooLong(f"it is not loaded after {seconds:g} s (script.handler_stall_abort_secs)")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def sources_of(lists: Mapping[str, Sequence[Any]]) -> Sources:

@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,12 +19,16 @@ from siphon.cli.ready import readiness
 from siphon.cli.siphond import say
 from siphon.config.load import shared_path
 from siphon.config.version import VERSION
+from workers.reloading import SWITCH_SECS
+from workers.scratch import LIMIT_SECS
 
 HELP = """Look at a running siphond, or tell it something.
 
 Without -c the configuration is /etc/siphon/siphon.cfg, else ./etc/siphon.cfg. It is read for the place of the shared
 tables only; root finds the instances of other users as well.
 """
+RELOAD_SECS = 2 * (LIMIT_SECS + SWITCH_SECS) + 5.0
+"""The longest that one reload takes which is running, and the one that was asked for after it."""
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -75,18 +80,43 @@ def ready_command(config: str | None, as_json: bool) -> None:
 
 
 @command.command(context_settings=SETTINGS)
+@click.option("--no-wait", is_flag=True, help="Do not wait for what comes of it.")
 @click.pass_obj
-def reload(config: str | None) -> None:
-    """Read configuration and script again. What came of it stands in the log."""
+def reload(config: str | None, no_wait: bool) -> None:
+    """Read configuration and script again. Returns when all processes have switched, or it was refused.
+
+    Exit status: 0 all have switched, 1 refused (the old version goes on) or not everywhere, 3 no instance, 2 wrong
+    command line or configuration.
+    """
 
     def run() -> int:
         path = instance(config)
-        pid = directory.holder(path)
+        if any(reason.name == "starting" for reason in readiness(path).reasons):
+            raise Refusal(Exit.NOT_RELOADED, "siphond is starting: it reads configuration and script anyway")
+        asked = directory.reloads(path)
         signal_to(path, signal.SIGHUP)
-        click.echo(f"siphond, process {pid}, reads configuration and script again; its log says what came of it")
+        if no_wait:
+            return Exit.OK
+        found = outcome(path, asked)
+        if found["error"]:
+            raise Refusal(Exit.NOT_RELOADED, found["error"])
+        click.echo(f"reloaded: script version {found['script_version']}")
         return Exit.OK
 
     end(run)
+
+
+def outcome(path: Path, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What came of a reload that began after `asked` was read: of the next one after those that had begun by then."""
+    deadline = time.monotonic() + RELOAD_SECS
+    while time.monotonic() < deadline:
+        found = directory.reloads(path)
+        if found.get("pid") != asked.get("pid") or directory.holder(path) != asked.get("pid"):
+            raise Refusal(Exit.NO_INSTANCE, f"the siphond with {path} has ended")
+        if found["ended"] > asked["begun"]:
+            return found
+        time.sleep(0.02)
+    raise Refusal(Exit.NOT_RELOADED, f"nothing came of it within {RELOAD_SECS:.0f} s; the log may say why")
 
 
 @command.command(context_settings=SETTINGS)

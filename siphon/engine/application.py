@@ -6,7 +6,6 @@ runs the same engine without handlers: where one is due it leaves the claim for 
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import random
@@ -21,6 +20,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
+from siphon.engine.garbage import settle
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keepalive import Keepalive
@@ -152,8 +152,7 @@ class Engine:
         self.script_timers.load()
         self.keepalive = self._keepalive(keys)
         self._keep_events()
-        gc.collect()
-        gc.freeze()
+        settle()
 
     def receive(self, batch: Sequence[Received], now: float) -> None:
         """Serve datagrams in their order."""
@@ -254,7 +253,7 @@ class Engine:
         if self.runtime.version != version:
             self.runtime.load(settings.script.path, version, sources)
             self.script_timers.load()
-            gc.freeze()
+            settle()
         self._keep_events()
         self.keepalive.configure(settings, self.services)
         self.handlers.configure(settings, self.services)

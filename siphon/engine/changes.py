@@ -9,7 +9,6 @@ but not for ever.
 
 from __future__ import annotations
 
-import gc
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from siphon.config.settings import Settings
 from siphon.engine.counters import Counter
 from siphon.engine.deliveries import Deliveries
 from siphon.engine.facts import identity_of, signer_of
+from siphon.engine.garbage import settle
 from siphon.engine.keys import Keys
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.services import services_of
@@ -77,8 +77,7 @@ class Changes:
         self._set_timers(services)
         self.deliveries = Deliveries(services.location, self.run, time.time)
         context.aio.loop.add_reader(self.shared.changes.reading, self.hear)
-        gc.collect()
-        gc.freeze()
+        settle()
 
     def tick(self, now: float) -> float:
         """Once a turn: deliver, and now and then look for what nobody has told of."""
@@ -97,7 +96,7 @@ class Changes:
         self.runtime.configure(settings, services)
         if self.runtime.version != version:
             self.runtime.load(settings.script.path, version, sources)
-            gc.freeze()
+            settle()
         self.deliveries.location = services.location
         self._set_timers(services)
         self.log.info("script.loaded", version=version)

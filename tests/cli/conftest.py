@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from shm.slots import Slots
+
 CONFIGURATION = """
 [listen]
 udp = ["127.0.0.1:{port}"]
@@ -110,6 +112,10 @@ class Site:
         while not condition():
             assert time.monotonic() < deadline, self.text()
             time.sleep(0.01)
+
+    def slots(self) -> Slots:
+        """The slot table itself."""
+        return Slots.attach(self.shared / "slots")
 
     def ask(self, whole: bool = False) -> bytes:
         """The first line of the answer to an OPTIONS, or all of it."""

@@ -5,7 +5,6 @@ import socket
 
 import pytest
 
-from shm.slots import Slots
 from workers.application import Flag
 
 
@@ -57,7 +56,7 @@ def alive(pid):
 )
 def test_a_flag_makes_it_not_ready_and_says_why(site, flags, names):
     site.start()
-    slots = Slots.attach(site.shared / "slots")
+    slots = site.slots()
     slots.raise_flags(flags)
     status, found, text = ready(site)
     assert (status, found) == (1, names) and text.count("not ready: ") == len(names)
@@ -68,7 +67,7 @@ def test_a_flag_makes_it_not_ready_and_says_why(site, flags, names):
 @pytest.mark.parametrize(("flag", "answer"), [(Flag.STATE_AWAY, b"503"), (Flag.STARTING, b"200")])
 def test_new_work_gets_503_while_the_shared_state_is_away_and_is_served_while_others_start(site, flag, answer):
     site.start()
-    slots = Slots.attach(site.shared / "slots")
+    slots = site.slots()
     slots.raise_flags(flag)
     assert site.ask().split()[1] == answer
     slots.lower_flags(flag)

@@ -296,6 +296,13 @@ class Agent:
         """REGISTER of one contact (its own), the challenge answered; the final response."""
         return self.registration([f"Contact: {contact or self.contact}", f"Expires: {expires}"], password)
 
+    def register_openly(self, contact: str = "") -> Message:
+        """As register(), where nobody asks for a password."""
+        to = f"<sip:{self.user}@example.com>"
+        extra = [f"Contact: {contact or self.contact}", "Expires: 600"]
+        self.send(self.request("REGISTER", "sip:example.com", remote=to, extra=extra))
+        return self.answer_to("1 REGISTER")
+
     def bindings(self) -> list[str]:
         """The contacts that are registered for the user."""
         answer = self.registration([], "secret")

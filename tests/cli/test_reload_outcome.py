@@ -1,0 +1,153 @@
+"""siphonctl reload waits for what comes of it and tells it by text and exit status."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from workers.application import Flag
+
+GOOD = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.reply(200, "{word}")
+"""
+FOREVER = "n = 0\nwhile True:\n    n += 1\n"
+STUBBORN = "while True:\n    try:\n        n = 1\n    except Exception:\n        pass\n"
+SLOW_IN_THE_WORKERS = """
+import os, time
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.reply(200, "slow")
+
+if not os.path.exists("proved"):
+    open("proved", "w").close()
+else:
+    time.sleep(2)
+"""
+
+
+def version(site):
+    return json.loads(site.siphonctl("status", "--json").stdout)["script_version"]
+
+
+def reload(site):
+    done = site.siphonctl("reload")
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_when_it_returns_every_worker_serves_by_the_new_script(site):
+    site.script.write_text(GOOD.format(word="one"))
+    site.start()
+    before = version(site)
+    for number in range(1, 4):
+        site.script.write_text(GOOD.format(word=f"word{number}"))
+        assert reload(site) == (0, f"reloaded: script version {before + number}\n")
+        assert {site.ask() for _ in range(20)} == {b"SIP/2.0 200 word%d" % number}
+        assert version(site) == before + number
+
+
+@pytest.mark.parametrize(
+    ("script", "line", "what"),
+    [
+        ("def route(:\n", 1, "SyntaxError"),
+        ("\n1 / 0\n", 2, "ZeroDivisionError: division by zero"),
+        ("import nowhere_to_be_found\n", 1, "nowhere_to_be_found"),
+        ("import sys\nsys.exit(0)\n", 2, "SystemExit"),
+    ],
+)
+def test_a_broken_script_is_1_with_its_line_and_the_traceback_is_in_the_log(site, script, line, what):
+    site.start()
+    before = version(site)
+    site.script.write_text(script)
+    status, text = reload(site)
+    assert status == 1 and text.startswith(f"{site.script}:{line}: script.path: ") and what in text
+    assert "script.traceback" in site.text() and what in site.text()
+    assert site.ask() == b"SIP/2.0 200 OK" and version(site) == before
+
+
+@pytest.mark.parametrize("script", [FOREVER, STUBBORN])
+def test_a_script_that_never_ends_loading_is_refused_with_the_line_where_it_is(site, script):
+    site.configure(('reload = "sighup"', 'reload = "sighup"\nhandler_stall_abort_secs = 1'))
+    site.start()
+    site.script.write_text(script)
+    status, text = reload(site)
+    assert status == 1 and "LoadTooLong: it is not loaded after 1 s" in text
+    assert text.startswith(f"{site.script}:")
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_a_wrong_configuration_is_1_and_names_the_key(site):
+    site.start()
+    site.configure(("count = 2", "cuont = 2"))
+    status, text = reload(site)
+    assert status == 1 and "workers.cuont" in text
+    site.configure(("count = 2", "count = 3"))
+    assert reload(site) == (1, f"{site.file}: needs a restart: workers.count\n")
+
+
+def test_without_an_instance_it_is_3_and_while_it_starts_or_drains_1(site):
+    assert site.siphonctl("reload").returncode == 3
+    process = site.start()
+    slots = site.slots()
+    slots.raise_flags(Flag.STARTING)
+    assert reload(site) == (1, "siphond is starting: it reads configuration and script anyway\n")
+    slots.lower_flags(Flag.STARTING)
+    process.send_signal(signal.SIGTERM)
+    site.until(lambda: slots.flags & Flag.DRAINING)
+    assert reload(site)[0] in (1, 3)  # it stops half a second later
+
+
+def test_two_at_once_both_learn_what_came_of_one_that_began_after_them(site):
+    site.start()
+    before = version(site)
+    line = [sys.executable, "-m", "siphon.cli.siphonctl", "-c", str(site.file), "reload"]
+    asked = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=site.place) for _ in range(4)]
+    told = [process.communicate(timeout=60)[0] for process in asked]
+    assert [process.returncode for process in asked] == [0] * 4
+    versions = {int(text.split()[-1]) for text in told}
+    assert before < min(versions) and max(versions) <= before + 4 and version(site) == max(versions)
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_who_asks_while_one_runs_gets_the_script_as_it_was_when_he_asked(site):
+    site.start()
+    site.script.write_text("import time\ntime.sleep(1)\n" + GOOD.format(word="first"))
+    assert site.siphonctl("reload", "--no-wait").returncode == 0
+    site.until(lambda: json.loads((site.shared / "reloads").read_text())["begun"] == 1)
+    site.script.write_text(GOOD.format(word="second"))
+    assert reload(site)[0] == 0
+    assert {site.ask() for _ in range(20)} == {b"SIP/2.0 200 second"}
+
+
+def test_a_script_that_loads_slowly_kills_no_worker(site):
+    site.start()
+    site.script.write_text(SLOW_IN_THE_WORKERS)
+    began = time.monotonic()
+    assert reload(site)[0] == 0 and time.monotonic() - began > 2
+    assert {site.ask() for _ in range(10)} == {b"SIP/2.0 200 slow"}
+    assert all(worker["restarts"] == 0 for worker in json.loads(site.siphonctl("status", "--json").stdout)["workers"])
+
+
+FAILS_IN_A_WORKER = """
+import os
+if not os.path.exists("proved"):
+    open("proved", "w").close()
+else:
+    raise RuntimeError("on purpose")
+"""
+
+
+def test_a_script_that_loads_in_the_check_and_not_in_the_workers_is_told(site):
+    site.start()
+    site.script.write_text(FAILS_IN_A_WORKER)
+    status, text = reload(site)
+    assert status == 1 and text.count("could not switch") == 3 and "on purpose" in text
+    assert site.ask() == b"SIP/2.0 200 OK"

@@ -1,0 +1,113 @@
+"""A hundred reloads in a row under load. `pytest -s tests/processes/test_reloads_under_load.py` prints the figures."""
+
+import json
+import re
+import signal
+import statistics
+from pathlib import Path
+
+from proxy_process import free_port, until
+
+RELOADS = 100
+BROKEN_EACH = 10
+RATE = 20
+GROWTH = 1.03
+"""Of the memory of all processes, between the second third of the reloads and the last."""
+SCRIPT = """
+import ballast
+from siphon import log, proxy, registrar
+
+VERSION = {version}
+
+@proxy.on_request
+def route(request):
+    if request.method == "OPTIONS":
+        request.reply(200, "version-{version}-" + ballast.VERSION)
+    elif request.in_dialog:
+        request.loose_route()
+        request.relay()
+    elif request.method == "REGISTER":
+        registrar.save(request)
+    else:
+        request.vars["version"] = VERSION
+        request.record_route()
+        request.fork(registrar.lookup(request.ruri))
+
+@proxy.on_reply
+def answer(request, reply):
+    if not request.in_dialog and request.vars.get("version") != VERSION:
+        log.error(f"begun in version {{request.vars.get('version')}}, answered in {version}")
+    reply.relay()
+"""
+BALLAST = """
+VERSION = "{version}"
+KEPT = [[VERSION, number] for number in range(5000)]
+KEPT.append(KEPT)
+"""
+
+
+class Reloads:
+    """Writes new versions of a script that is made of two files, and reloads."""
+
+    def __init__(self, proxy) -> None:
+        self.proxy = proxy
+        self.done = 0
+
+    def write(self, version: object, broken: bool = False) -> None:
+        text = SCRIPT.format(version=version)
+        self.proxy.script.write_text(text + "raise ValueError('on purpose')\n" if broken else text)
+        self.proxy.script.with_name("ballast.py").write_text(BALLAST.format(version=version))
+
+    def progress(self) -> dict:
+        return json.loads((self.proxy.shared / "reloads").read_text())
+
+    def reload(self) -> str:
+        """The error of a reload, empty when all have switched."""
+        self.done += 1
+        self.proxy.send_signal(signal.SIGHUP)
+        return until(lambda: (found := self.progress())["ended"] == self.done and found, 60, "the reload")["error"]
+
+
+def pss_mb(proxy) -> float:
+    """Proportional set size of the supervisor and its children: shared pages count once in all."""
+    assert proxy.process is not None
+    pid = proxy.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    texts = [Path(f"/proc/{number}/smaps_rollup").read_text() for number in [pid, *children]]
+    return sum(int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1]) for text in texts) / 1024
+
+
+def test_shared_27_a_hundred_reloads_under_load_fail_no_call_and_keep_no_memory(siphond, agent, sipp):
+    proxy = siphond(workers=2, script=SCRIPT.format(version=0))
+    proxy.tolerated = "on purpose|reload refused|script.traceback| main -   "
+    reloads = Reloads(proxy)
+    reloads.write(0)
+    proxy.start()
+    port = free_port()
+    phone = sipp.callee("uas_answer", port, ring=20)
+    agent(proxy, "bob").register_openly(f"<sip:bob@127.0.0.1:{port}>")
+    caller = sipp.caller("uac_call", proxy.address, calls=1_000_000, rate=RATE, at_once=100, hold=100)
+    alice = agent(proxy, "alice")
+    memory = []
+    for number in range(1, RELOADS + 1):
+        broken = number % BROKEN_EACH == 0
+        reloads.write(number, broken)
+        error = reloads.reload()
+        assert ("on purpose" in error) if broken else error == "", error
+        alice.send(alice.request("OPTIONS", "sip:example.com"), via=alice.bound())
+        serves = number - broken
+        assert alice.expect("200 OPTIONS").start == f"SIP/2.0 200 version-{serves}-{serves}"
+        memory.append(pss_mb(proxy))
+    called, answered = caller.stop(), phone.stop()
+    assert called is not None and answered is not None
+    third = RELOADS // 3
+    first, second, last = (statistics.median(memory[at : at + third]) for at in (0, third, RELOADS - third))
+    print(
+        f"\n{RELOADS} reloads in {called.seconds:.0f} s, {called.successful} calls, {called.failed} failed, "
+        f"{called.retransmissions} retransmissions; memory {first:.1f}, {second:.1f}, {last:.1f} MB by thirds"
+    )
+    assert called.successful > RELOADS and (called.failed, called.unexpected) == (0, 0), caller.report()
+    assert answered.failed == 0, phone.report()
+    assert last < second * GROWTH
+    assert proxy.restarts() == 0
+    assert proxy.log().count("script.traceback") == RELOADS // BROKEN_EACH
