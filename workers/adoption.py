@@ -2,8 +2,8 @@
 
 A slot is live when a process is in it that is idle or has beaten within BEAT_LIMIT. The sockets and deadlines of a
 slot that is not live belong to the next live worker after it, cyclically; when no worker is live, its deadlines
-belong to the helper. The helper's own slot is served in the same way. Slots beyond the worker count in which an
-earlier run, that had more workers, has left deadlines are never live.
+belong to the helper. The helper's own slot is served in the same way. So is a slot beyond the crew while nobody lives
+in it: an earlier run, that had more workers, has left deadlines or a socket there.
 
     blocked worker 1              worker 2                          the supervisor
     busy, no beat for 50 ms
@@ -14,7 +14,7 @@ earlier run, that had more workers, has left deadlines are never live.
     beats                         sees the beat, releases           compare-and-swap fires a deadline once
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from workers.application import SlotState, SlotTable
@@ -28,36 +28,53 @@ def is_live(state: SlotState, now: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The slots that matter: `count` workers, the helper, and what an earlier run with more workers has left."""
+    """The slots that matter: `count` workers from slot `first` on, the helper, and `orphaned`: those of others."""
 
     count: int
     helper: int | None = None
     orphaned: tuple[int, ...] = ()
+    first: int = 0
+
+    @property
+    def workers(self) -> range:
+        return range(self.first, self.first + self.count)
 
     def read(self, slots: SlotTable) -> dict[int, SlotState]:
         helper = () if self.helper is None else (self.helper,)
-        return {index: slots.read(index) for index in (*range(self.count), *self.orphaned, *helper)}
+        return {index: slots.read(index) for index in (*self.workers, *self.orphaned, *helper)}
 
     def adopters(self, states: Mapping[int, SlotState], now: float) -> dict[int, int]:
         """{slot that is not live: slot of the process that serves it}"""
-        live = [is_live(states[index], now) for index in range(self.count)]
-        helper = self.helper if self.helper is not None and is_live(states[self.helper], now) else None
-        silent = [index for index in range(self.count) if not live[index]]
-        if self.helper is not None and helper is None:
-            silent.append(self.helper)
+        live = {index for index, state in states.items() if is_live(state, now)}
+        helper = self.helper if self.helper in live else None
+        crew = [*self.workers, *(() if self.helper is None else (self.helper,))]
         found = {}
-        for index in (*silent, *self.orphaned):
-            candidates = (place % self.count for place in range(index + 1, index + 1 + self.count))
-            adopter = next((place for place in candidates if live[place]), helper)
+        for index in (index for index in (*crew, *self.orphaned) if index not in live):
+            adopter = next((place for place in self.after(index) if place in live), helper)
             if adopter is not None:
                 found[index] = adopter
         return found
 
+    def after(self, index: int) -> Iterator[int]:
+        """All workers, in the order in which they are asked to serve a slot."""
+        start = index + 1 - self.first
+        return (self.first + place % self.count for place in range(start, start + self.count))
+
 
 def crew_of(
-    slots: SlotTable, slot_count: int, count: int, has_helper: bool, has_work: Callable[[int], bool] = lambda _: True
+    slots: SlotTable,
+    slot_count: int,
+    count: int,
+    has_helper: bool,
+    has_work: Callable[[int], bool] = lambda _: True,
+    sockets: int = 0,
 ) -> Crew:
-    """Asked once, by the supervisor before it forks. The helper has the last slot."""
+    """Asked once, by the supervisor before it forks. The helper has the last slot. `sockets`: how many each address
+    has; those beyond the workers belong to the slots that follow."""
     helper = slot_count - 1 if has_helper else None
     beyond = (index for index in range(count, slot_count) if index != helper)
-    return Crew(count, helper, tuple(index for index in beyond if slots.read(index).starts and has_work(index)))
+    return Crew(
+        count,
+        helper,
+        tuple(index for index in beyond if index < sockets or (slots.read(index).starts and has_work(index))),
+    )

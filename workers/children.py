@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from workers.control import Channel, Closed, Message
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
 from workers.options import Options
 from workers.process import fork, set_title
+from workers.sockets import drops_so_far
 from workers.watch import Watch
 
 EARLY_SECS = 1.0
@@ -63,16 +65,17 @@ class Children:
         selector: selectors.BaseSelector,
         after_fork: Callable[[], None],
     ) -> None:
-        if options.count + bool(options.helper) + len(options.extras) > options.slot_count:
-            raise ValueError(f"{options.count} workers do not fit into {options.slot_count} slots")
+        self.width = max((len(group) for group in listeners), default=options.count)
+        if self.width + bool(options.helper) + len(options.extras) > options.slot_count:
+            raise ValueError(f"{self.width} workers do not fit into {options.slot_count} slots")
         self.listeners = listeners
         self.slots = slots
         self.options = options
         self.selector = selector
         self.after_fork = after_fork
         self.log = options.log
-        self.crew = crew_of(slots, options.slot_count, options.count, options.helper, options.has_work)
-        self.ledgers = mmap.mmap(-1, max(4, 4 * len(listeners) * options.count))
+        self.crew = crew_of(slots, options.slot_count, options.count, options.helper, options.has_work, self.width)
+        self.ledgers = self.new_ledgers()
         self.payload: bytes | None = None
         self.announced = False
         self.respawning = True
@@ -160,9 +163,17 @@ class Children:
             keep_stale=options.keep_stale,
         )
 
-    def ledger(self, listener: int, worker: int) -> memoryview:
-        place = 4 * (listener * self.options.count + worker)
-        return memoryview(self.ledgers)[place : place + 4]
+    def new_ledgers(self) -> mmap.mmap:
+        """What the kernel has counted so far on sockets that have outlived others was theirs."""
+        ledgers = mmap.mmap(-1, max(4, 4 * len(self.listeners) * self.width))
+        for listener, group in enumerate(self.listeners):
+            for place, sock in enumerate(group):
+                struct.pack_into("=I", ledgers, 4 * (listener * self.width + place), drops_so_far(sock))
+        return ledgers
+
+    def ledger(self, listener: int, place: int) -> memoryview:
+        at = 4 * (listener * self.width + place)
+        return memoryview(self.ledgers)[at : at + 4]
 
     # Life.
 

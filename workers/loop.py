@@ -55,7 +55,7 @@ class Exceptions:
 
 
 class WorkerLoop:
-    """`sockets` is [listener][worker], all of them; `ledger(listener, worker)` the shared drop count of one."""
+    """`sockets` is [listener][place], worker 1 first; `ledger(listener, place)` the shared drop count of one."""
 
     def __init__(
         self,
@@ -253,12 +253,13 @@ class WorkerLoop:
             self.epoll.unregister(reader.fd)
 
     def readers_of(self, slot: int) -> list[Reader]:
-        """Made once, since they hold counts; none for a slot of an earlier run that had more workers."""
+        """Made once, since they hold counts; none for a slot of others that has no sockets here."""
         if slot not in self.slot_readers:
+            place = slot - self.options.crew.first
             self.slot_readers[slot] = [
-                Reader(group[slot].fileno(), listener, slot, self.ledger(listener, slot))
+                Reader(group[place].fileno(), listener, place, self.ledger(listener, place))
                 for listener, group in enumerate(self.sockets)
-                if slot < len(group)
+                if 0 <= place < len(group)
             ]
         return self.slot_readers[slot]
 

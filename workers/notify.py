@@ -1,4 +1,5 @@
-"""sd_notify: tells a service manager how far this process is, by datagrams to the socket that NOTIFY_SOCKET names.
+"""sd_notify: tells a service manager how far this process is, by datagrams to the socket that NOTIFY_SOCKET names, and
+gives it sockets to keep: it hands them to the next start of the service (kept.py).
 
 Without NOTIFY_SOCKET, or when the manager does not listen, every call does nothing: a service must not fail for that.
 """
@@ -6,8 +7,11 @@ Without NOTIFY_SOCKET, or when the manager does not listen, every call does noth
 import os
 import socket
 import time
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+
+KEEP_WAIT_SECS = 1.0
 
 
 class Notifier:
@@ -20,11 +24,32 @@ class Notifier:
                 self.watchdog_secs = int(environ.get("WATCHDOG_USEC", "0")) / 1e6
 
     def send(self, text: str) -> None:
+        self.try_to(text, (), 0.0)
+
+    def try_to(self, text: str, descriptors: Sequence[int], wait_secs: float) -> bool:
+        """False when nobody is there, or does not read within the time."""
         if not self.address:
-            return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            sock.sendto(text.encode(), self.address)
+            return False
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(wait_secs)
+                sock.sendmsg([text.encode()], rights, 0, self.address)
+        except OSError:
+            return False
+        return True
+
+    def keep(self, sockets: Mapping[str, socket.socket]) -> bool:
+        """Give them to the manager, by name; it takes no harm from one that it has already. Without FDPOLL=0 it would
+        let a socket go as soon as an ICMP error waits in it."""
+        return all(
+            self.try_to(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", [sock.fileno()], KEEP_WAIT_SECS)
+            for name, sock in sockets.items()
+        )
+
+    def forget(self, name: str) -> None:
+        """The manager closes what it keeps under this name."""
+        self.try_to(f"FDSTOREREMOVE=1\nFDNAME={name}", (), KEEP_WAIT_SECS)
 
     def ready(self) -> None:
         self.send("READY=1")

@@ -3,13 +3,14 @@
 The first socket of an address is bound *without* SO_REUSEPORT, so that an address which another process serves is an
 error (`AddressInUse`, with the pid where /proc shows it) and not a silent share of its traffic; only then does it
 become the first member of the group. Nothing is released in between, so of two instances that start together one
-fails.
+fails. Where sockets of an address have outlived an earlier run (kept.py), they are the first of the group and only
+what is missing is bound. If they are more than there are workers now, all are kept: what waits in them is read, and
+nothing new comes there (steering.py).
 
 Every socket: non-blocking, closed on exec, local address and arrival of each datagram, dropped datagrams counted, ICMP
 errors queued, no path MTU discovery over IPv4 (a long SIP message is fragmented, never refused).
 """
 
-import ctypes
 import errno
 import os
 import socket
@@ -19,6 +20,8 @@ from contextlib import suppress
 from glob import glob
 from ipaddress import ip_address
 
+from workers.steering import STEERINGS, steer
+
 IP_PKTINFO = 8
 IP_MTU_DISCOVER = 10
 IP_RECVERR = 11
@@ -27,9 +30,8 @@ IPV6_RECVERR = 25
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35
 SO_RXQ_OVFL = 40
-SO_ATTACH_REUSEPORT_CBPF = 51
-
-STEERINGS = ("flow", "spread")
+SO_MEMINFO = 55
+MEMINFO_DROPS = 8
 
 ListenAddress = tuple[str, int, int | None]
 """(numeric ip, port, DSCP 0-63 or None)"""
@@ -63,18 +65,20 @@ def open_listeners(
     rcvbuf: int = 0,
     steering: str = "flow",
     warn: Callable[[str], None] = lambda text: None,
+    kept: Sequence[Sequence[socket.socket]] = (),
 ) -> list[list[socket.socket]]:
-    """[listener][worker] bound sockets, or CannotListen and none stays open. `rcvbuf` 0: the system's size."""
+    """[listener][worker] bound sockets, or CannotListen and none stays open. `rcvbuf` 0: the system's size. `kept` are
+    those that are there already, for each address; a group is longer than `count` where it had more."""
     if steering not in STEERINGS:
         raise ValueError(f"steering is one of {', '.join(STEERINGS)}")
-    opened: list[list[socket.socket]] = []
+    opened = [list(group) for group in kept] or [[] for _ in addresses]
     try:
-        for address in addresses:
-            group: list[socket.socket] = []
-            opened.append(group)
+        for address, group in zip(addresses, opened, strict=True):
+            for sock in group:
+                set_options(sock, address[2], rcvbuf)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             open_group(address, count, rcvbuf, group)
-            if steering == "spread":
-                attach_spread(group[0], count)
+            steer(group, count, steering)
     except BaseException:
         for sock in (sock for group in opened for sock in group):
             sock.close()
@@ -84,8 +88,9 @@ def open_listeners(
 
 
 def open_group(address: ListenAddress, count: int, rcvbuf: int, group: list[socket.socket]) -> None:
+    """Binds what is missing in the group."""
     host, port, dscp = address
-    for index in range(count):
+    for index in range(len(group), count):
         sock = new_socket(host, dscp, rcvbuf)
         group.append(sock)
         if index:
@@ -99,24 +104,28 @@ def open_group(address: ListenAddress, count: int, rcvbuf: int, group: list[sock
 def new_socket(host: str, dscp: int | None, rcvbuf: int) -> socket.socket:
     version = ip_address(host).version
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    if version == 6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    set_options(sock, dscp, rcvbuf)
+    return sock
+
+
+def set_options(sock: socket.socket, dscp: int | None, rcvbuf: int) -> None:
+    """What may be set on a bound socket too."""
     sock.setblocking(False)
-    if version == 4:
+    if sock.family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, (dscp or 0) << 2)
     else:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, (dscp or 0) << 2)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
-    if dscp is not None and version == 4:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
-    elif dscp is not None:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
     if rcvbuf:
         set_receive_buffer(sock, rcvbuf)
-    return sock
 
 
 def set_receive_buffer(sock: socket.socket, size: int) -> None:
@@ -143,16 +152,10 @@ def bind(sock: socket.socket, host: str, port: int) -> None:
         raise CannotListen((host, port), os.strerror(error.errno or 0)) from None
 
 
-def attach_spread(sock: socket.socket, count: int) -> None:
-    """A classic BPF program for the whole group: the socket with the index random % count gets the datagram."""
-    load_random = (0x20, 0, 0, 0xFFFFF000 + 56)  # BPF_LD | BPF_W | BPF_ABS of SKF_AD_OFF + SKF_AD_RANDOM
-    modulo = (0x94, 0, 0, count)  # BPF_ALU | BPF_MOD | BPF_K
-    give_back = (0x16, 0, 0, 0)  # BPF_RET | BPF_A
-    code = b"".join(struct.pack("=HBBI", *line) for line in (load_random, modulo, give_back))
-    program = ctypes.create_string_buffer(code, len(code))
-    sock.setsockopt(
-        socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(code) // 8, ctypes.addressof(program))
-    )
+def drops_so_far(sock: socket.socket) -> int:
+    """Datagrams that the kernel has dropped for want of room since the socket was made, as SO_RXQ_OVFL counts them."""
+    numbers = struct.unpack("=9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
+    return int(numbers[MEMINFO_DROPS])
 
 
 def holder_of(host: str, port: int) -> int | None:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ from siphon.config import reload
 from siphon.config.errors import ConfigurationError
 from siphon.config.load import load
 from siphon.config.log import Log
-from siphon.config.settings import Settings
+from siphon.config.settings import MAX_WORKERS, Settings
 from siphon.config.version import VERSION
 from siphon.engine.application import Engine
 from siphon.engine.changes import KIND as ON_CHANGE
@@ -37,6 +37,8 @@ from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
 from workers.application import Flag, WorkerContext
+from workers.kept import from_manager, name_of, sort
+from workers.notify import Notifier
 from workers.options import Progress
 from workers.scratch import Refused
 from workers.sockets import AddressInUse, CannotListen, open_listeners
@@ -123,6 +125,8 @@ class Instance:
         self.log = log
         self.fresh = fresh
         self.workers = workers
+        self.notifier = Notifier()
+        self.kept = from_manager(os.environ, self.warn_of_kept)
 
     def run(self) -> int:
         """See serve()."""
@@ -217,6 +221,7 @@ class Instance:
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings
         addresses = [(address.ip, address.port, address.dscp) for address in settings.listen.udp]
+        kept, stale = sort(self.kept, addresses, MAX_WORKERS, self.warn_of_kept)
         try:
             opened = open_listeners(
                 addresses,
@@ -224,14 +229,28 @@ class Instance:
                 settings.listen.rcvbuf,
                 settings.workers.steering,
                 lambda text: self.log.warn(f"listen.rcvbuf: {text}"),
+                kept,
             )
         except AddressInUse as error:
             raise Refusal(Exit.IN_USE, f"listen.udp: {error}") from None
         except CannotListen as error:
             raise Refusal(Exit.CONFIGURATION, f"listen.udp: {error}") from None
-        for address in settings.listen.udp:
-            self.log.info("listening", address=address.address, workers=settings.workers.count)
+        for address, there in zip(settings.listen.udp, kept, strict=True):
+            facts = {"kept_sockets": len(there)} if there else {}
+            self.log.info("listening", address=address.address, workers=settings.workers.count, **facts)
+        self.give_to_manager(opened, stale)
         return opened
+
+    def give_to_manager(self, opened: Sequence[Sequence[socket.socket]], stale: Sequence[str]) -> None:
+        """The sockets, so that they outlive this process; what it keeps of an earlier configuration goes."""
+        for name in stale:
+            self.notifier.forget(name)
+        named = {name_of(sock, place): sock for group in opened for place, sock in enumerate(group)}
+        if self.notifier.address and not self.notifier.keep(named):
+            self.log.warn("the service manager does not take the sockets: what waits in them is lost at a restart")
+
+    def warn_of_kept(self, text: str) -> None:
+        self.log.warn(f"sockets of the service manager: {text}")
 
     def make_application(self) -> Engine:
         """In a new process: what held before the last reload, which is sent to it afterwards. So it has both versions
@@ -274,6 +293,7 @@ class Instance:
             accepted=self.accept,
             reloading=self.note_reload,
             idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
+            notifier=self.notifier,
             log=self.note,
         )
 

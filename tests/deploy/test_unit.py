@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from siphon.config.settings import MAX_WORKERS
+
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy/siphond.service"
 
@@ -45,6 +47,13 @@ def test_the_unit_keeps_what_a_restart_needs():
     assert unit["RestartPreventExitStatus"] == ["2 78"]
     assert (unit["User"], unit["StateDirectory"]) == (["siphond"], ["siphond"])
     assert "DynamicUser" not in unit, "the tables and the state belong to one user for good"
+
+
+def test_the_unit_has_room_for_the_sockets_of_many_listeners_and_hears_the_supervisor_about_them():
+    unit = settings()
+    assert int(unit["FileDescriptorStoreMax"][0]) >= 8 * MAX_WORKERS
+    assert unit["NotifyAccess"] == ["main"], "workers have nothing to say; none would not do"
+    assert unit["Restart"] == ["on-failure"], "or the sockets would be closed after a crash"
 
 
 def test_the_unit_waits_longer_than_a_drain_lasts():

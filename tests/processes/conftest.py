@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from proxy_process import Siphond
+from service_manager import Manager
 from side_by_side import SERVERS, SideBySide, is_scenario
 from sipp_runner import SippRunner
 from sleeper import Sleeper
@@ -66,6 +67,15 @@ def agent() -> Iterator[Callable[..., Agent]]:
             return stack.enter_context(Agent(address, user, **options))
 
         yield make
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    """A service manager with a store of descriptors, which all siphonds of the test speak to."""
+    made = Manager(tmp_path / "manager")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "manager"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -127,6 +127,9 @@ class Siphond:
         self.workers = workers
         self.process: subprocess.Popen[bytes] | None = None
         self._slots: Slots | None = None
+        self.program: Path = PROGRAMS / "siphond"
+        self.prefix: list[str] = []
+        self.inherited: list[int] = []
         self.tolerated = "(?!)"
         """Errors in the log that match this do not fail the test."""
 
@@ -136,7 +139,8 @@ class Siphond:
         """Starts it and does not wait."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAMS / "siphond", "-c", self.configuration, *arguments],
+                [*self.prefix, self.program, "-c", self.configuration, *arguments],
+                pass_fds=self.inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -172,6 +176,12 @@ class Siphond:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"siphond did not stop within {seconds} s\n{self.log()}") from None
+
+    def kill_all(self) -> None:
+        """kill -9 of the supervisor and all its children at once."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(5)
 
     def close(self) -> None:
         try:

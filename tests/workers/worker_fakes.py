@@ -217,12 +217,13 @@ class Instance:
         make: Callable[[], Echo] = Echo,
         rcvbuf: int = 0,
         slots: FakeSlots | None = None,
+        listeners: list[list[socket.socket]] | None = None,
         **options: object,
     ) -> None:
         self.slots = slots or FakeSlots()
         self.count = count
         self.log = log
-        self.listeners = open_listeners([("127.0.0.1", 0, None)], count, rcvbuf, steering)
+        self.listeners = listeners or open_listeners([("127.0.0.1", 0, None)], count, rcvbuf, steering)
         self.address = self.listeners[0][0].getsockname()
         self.client = self.new_client()
         self.pid = os.fork()

@@ -1,0 +1,147 @@
+"""kill -9 of a whole siphond, with a service manager that keeps its sockets and without one."""
+
+import re
+import socket
+import time
+
+import pytest
+from proxy_process import free_port, until
+from sipp_runner import Sipp
+from test_nonce_secret import challenged, login
+
+HOLD_MS = 2500
+"""As in test_chaos: a call lasts longer than it takes to repeat a 200 whose ACK was lost."""
+RATE = 50
+SECONDS = 12
+PATIENT = ("-default_behaviors", "all,-abortunexp")
+"""When siphond is back, repeats come at once: an INVITE, or the ACK to each 200. A phone knows them as repeats."""
+PATIENCE_SECS = 3.5
+"""A request that waited longer than 4 s in a socket is dropped, since its sender has repeated it."""
+
+
+def calls_through(proxy, agent, sipp) -> tuple[Sipp, Sipp]:
+    port = free_port()
+    phone = sipp.callee("uas_answer", port, *PATIENT, linger=4000)
+    agent(proxy, "bob").register(f"<sip:bob@127.0.0.1:{port}>")
+    options = {"calls": RATE * SECONDS, "rate": RATE, "at_once": 5 * RATE, "hold": HOLD_MS}
+    return phone, sipp.caller("uac_call", proxy.address, "-t", "un", "-max_socket", "3000", **options)
+
+
+def none_failed(phone: Sipp, caller: Sipp) -> None:
+    called, answered = caller.wait(SECONDS + 60), phone.stop()
+    assert (called.successful, called.failed) == (RATE * SECONDS, 0), caller.report()
+    assert answered is not None
+    assert answered.failed == 0, phone.report()
+
+
+def ask_while_nobody_runs(proxy, agent, count):
+    """An OPTIONS from each of `count` ports, once."""
+    asking = []
+    for number in range(count):
+        one = agent(proxy, f"asker{number}")
+        one.send(one.request("OPTIONS", "sip:example.com"))
+        asking.append(one)
+    return asking
+
+
+def restarted_with_questions(manager, proxy, agent, count=40):
+    """Again where the machine was so slow that the questions have become stale."""
+    for _ in range(4):
+        proxy.kill_all()
+        asking, began = ask_while_nobody_runs(proxy, agent, count), time.monotonic()
+        manager.start(proxy)
+        if time.monotonic() - began < PATIENCE_SECS:
+            break
+    for one in asking:
+        one.expect("200 OPTIONS")
+
+
+@pytest.mark.parametrize("steering", ["flow", "spread"])
+def test_shared_25_with_the_store_a_kill_of_everything_loses_no_datagram(
+    steering, siphond, manager, agent, sipp, sleeper
+):
+    proxy = siphond(workers=4, steering=steering)
+    manager.start(proxy)
+    until(lambda: len(manager.store) == 4, 5, "the sockets in the store")
+    alice, carol, bob = agent(proxy, "alice"), agent(proxy, "carol"), agent(proxy, "carol")
+    bob.register()
+    challenge = challenged(alice)
+    invite = carol.send(carol.request("INVITE", "sip:carol@example.com"))
+    offered = bob.expect("INVITE")
+    bob.respond(offered, 180, tag="b")
+    carol.expect("180 INVITE")
+    phone, caller = calls_through(proxy, agent, sipp)
+    time.sleep(4)
+    restarted_with_questions(manager, proxy, agent)
+    bob.respond(offered, 486, tag="b")
+    carol.acknowledge(invite, carol.expect("486 INVITE"))
+    assert login(alice, challenge) == 200
+    assert bob.bindings() == [bob.contact.strip("<>")]
+    none_failed(phone, caller)
+    assert len(manager.store) == 4
+    assert proxy.log().count("kept_sockets=4") >= 1
+
+
+def test_shared_25_without_a_store_retransmissions_recover_from_a_kill_of_everything(siphond, agent, sipp):
+    proxy = siphond(workers=4).start()
+    phone, caller = calls_through(proxy, agent, sipp)
+    for _ in range(2):
+        time.sleep(3)
+        proxy.kill_all()
+        proxy.start()
+    none_failed(phone, caller)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_another_number_of_workers_takes_all_kept_sockets(count, siphond, manager, agent):
+    proxy = siphond(workers=3)
+    manager.start(proxy)
+    proxy.configuration.write_text(proxy.configuration.read_text().replace("count = 3", f"count = {count}"))
+    for _ in range(2):
+        restarted_with_questions(manager, proxy, agent)
+        assert len(manager.store) == max(3, count)
+    proxy.stop()
+
+
+def test_an_address_that_is_configured_no_more_leaves_the_store(siphond, manager):
+    proxy = siphond(workers=2, listen='"127.0.0.1:{port}"')
+    manager.start(proxy)
+    before = set(manager.store)
+    proxy.kill_all()
+    text = proxy.configuration.read_text()
+    proxy.port = free_port()
+    proxy.configuration.write_text(re.sub(r'"127.0.0.1:\d+"', f'"127.0.0.1:{proxy.port}"', text, count=1))
+    manager.start(proxy)
+    until(lambda: len(manager.store) == 2, 5, "the new sockets alone")
+    assert not before & set(manager.store)
+    assert "is no address of listen.udp; closed" in proxy.log()
+
+
+def test_names_that_are_garbage_harm_nothing(siphond, manager, agent):
+    proxy = siphond(workers=2)
+    manager.start(proxy)
+    proxy.kill_all()
+    manager.start(proxy, names="\u00e4::/../")
+    assert "kept_sockets=2" in proxy.log()
+    assert "LISTEN_FDNAMES has 3 names" in proxy.log()
+    alice = agent(proxy, "alice")
+    alice.send(alice.request("OPTIONS", "sip:example.com"))
+    alice.expect("200 OPTIONS")
+
+
+def test_foreign_descriptors_in_the_store_are_told_and_closed(siphond, manager):
+    proxy = siphond(workers=2)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream:
+        manager.store["somebody's"] = stream.detach()
+    manager.start(proxy)
+    assert "somebody's is not of UDP; closed" in proxy.log()
+    until(lambda: len(manager.store) == 2 and "somebody's" not in manager.store, 5, "a store of ours alone")
+
+
+def test_a_start_by_hand_while_the_manager_keeps_the_sockets_is_refused(siphond, manager):
+    proxy = siphond(workers=2)
+    manager.start(proxy)
+    proxy.kill_all()
+    proxy.prefix, proxy.inherited = [], []
+    assert proxy.launch().wait(20) == 75
+    assert "address in use" in proxy.log()
