@@ -216,7 +216,9 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        return Shared(slots=slots, secret=secret, wakes=Wakes(SLOTS), changes=self.wake, **made)
+        return Shared(
+            slots=slots, secret=secret, node_token=os.urandom(16), wakes=Wakes(SLOTS), changes=self.wake, **made
+        )
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from siphon.config import later
 from siphon.config.errors import Problem
 from siphon.config.log import masked
+from siphon.config.redis_url import parse_redis_url
 from siphon.config.section import Section, table
 from siphon.config.values import (
     Address,
@@ -153,11 +154,26 @@ def _store(value: str) -> str:
 StoreName = Annotated[Text, AfterValidator(_store)]
 
 
+def _transactions(value: str) -> str:
+    if not value.startswith(REDIS):
+        return _store(value)
+    try:
+        parse_redis_url(value)
+    except ValueError as error:
+        raise PydanticCustomError("redis_url", "{text}", {"text": str(error)}) from None
+    return value
+
+
+TransactionStore = Annotated[Text, AfterValidator(_transactions)]
+
+
 class Shared(Section):
     """What the workers share: tables in memory, one file each in one directory."""
 
     location: StoreName = Field("shm", description="where bindings are kept", repr=False)
-    transactions: StoreName = Field("shm", description="where transactions, dialogs and nonces are kept", repr=False)
+    transactions: TransactionStore = Field(
+        "shm", description='"shm", or the URL of a Redis that several nodes share', repr=False
+    )
     path: ConfigurationPath = Field(
         description="directory of the tables, on a tmpfs; siphond-<uid>-<server.instance_id> in /dev/shm if absent"
     )

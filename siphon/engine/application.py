@@ -20,6 +20,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
+from siphon.engine.far import Far
 from siphon.engine.garbage import settle
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
@@ -46,7 +47,7 @@ from siphon.services.limits import LiveTransactions
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.shm_store import ShmStore
-from siphon.state.store import Send, Wait
+from siphon.state.store import Commit, Send, Store, Wait
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
 
@@ -100,7 +101,9 @@ class Engine:
         self.shared.attach(context.slot)
         self.identity = identity_of(self.settings)
         self.own_addresses = OwnAddresses(self.identity.listeners, boottime)
-        keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
+        random_bits = RandomBits()
+        self.far = self._far(random_bits)
+        keys = self._keys(self.settings)
         self.signer = signer_of(self.settings, keys)
         self.memory = MemoryUse(self._pids, self._table_bytes(), boottime)
         self.secrets = RemoteSecrets(
@@ -118,20 +121,22 @@ class Engine:
             chance.random,
             Answers(self.shared.hints, keys.table, time.time),
         )
-        self.store = ShmStore(self.shared.transactions, context.outbox)
+        shm = ShmStore(self.shared.transactions, context.outbox)
+        self.store: Store = shm if self.far is None else self.far.store
+        self.failed = shm.failed
         self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self.reports, boottime)
         self.env = self.handlers.env = self._environment(keys)
         self.core = Core(
             self.store, self.env, self.handlers, self.resolver, self.reports, boottime, context.timers.arm, self._refuse
         )
-        random_bits = RandomBits()
+        wake = self.shared.wakes.wake if self.far is None else self.far.wake
         self.own_requests = OwnRequests(
             self.core,
             context.aio.loop,
             random_bits,
             time.time,
             lambda: self.runtime.version,
-            self.shared.wakes.wake,
+            wake,
             context.draining,
         )
         context.aio.loop.add_reader(self.shared.wakes.reader(context.slot), self._woken)
@@ -142,7 +147,7 @@ class Engine:
             random_bits,
             lambda: self.runtime.version,
             context.refuses,
-            lambda: self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity,
+            self._takes_nothing,
             limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),
         )
@@ -159,7 +164,7 @@ class Engine:
         for received in batch:
             local = received.local if self.identity.listeners[received.listener].wildcard else ""
             self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
-            if self.store.failed:
+            if self.failed:
                 self._failed_sends()
         self._note_stall(now)
 
@@ -191,7 +196,7 @@ class Engine:
             if self.context.is_helper:
                 self.env.owner = head[1]  # a helper acts for the owner: its claims are the owner's to find
             self.core.process(TimerEvent(key, self.alive))
-            if self.store.failed:
+            if self.failed:
                 self._failed_sends()
         self._note_stall(now)
 
@@ -219,9 +224,10 @@ class Engine:
             self._note_stall(now)
         if now >= self.keepalive.next_at:
             self.keepalive.tick(now)
+        far_at = math.inf if self.far is None else self.far.tick(now)
         if self.core.retry:
             self.core.retry_parked()
-        if self.store.failed:  # what an answer of DNS or a handler's end has sent
+        if self.failed:  # what an answer of DNS or a handler's end has sent
             self._failed_sends()
         if self.context.is_helper and now >= self.next_expiry:
             self.next_expiry = now + EXPIRE_EVERY
@@ -232,8 +238,8 @@ class Engine:
         if self.core.retry:
             return now + 0.001
         if self.context.is_helper:
-            return self.next_expiry
-        return min(self.next_look or math.inf, self.script_timers.next_at, self.keepalive.next_at)
+            return min(self.next_expiry, far_at)
+        return min(self.next_look or math.inf, self.script_timers.next_at, self.keepalive.next_at, far_at)
 
     def reload(self, payload: bytes) -> None:
         """Switch to the script version that the supervisor names; who also has new settings overrides this."""
@@ -243,30 +249,73 @@ class Engine:
         """Serve by these settings and this script version from the next event on. Records keep the version they began
         with, and the runtime keeps the last two."""
         self.settings, self.script_version = settings, version
-        keys = Keys(self.shared.secret, settings.auth.nonce_secret)
         self.identity = identity_of(settings)
-        self.signer = signer_of(settings, keys)
         self.secrets.configure(settings.auth)
-        self.services = self._services(keys)
-        self.services.timers = self.script_timers
-        self.runtime.configure(settings, self.services)
+        keys = self._rekey()
         if self.runtime.version != version:
             self.runtime.load(settings.script.path, version, sources)
             self.script_timers.load()
             settle()
-        self._keep_events()
-        self.keepalive.configure(settings, self.services)
-        self.handlers.configure(settings, self.services)
         self.resolver.configure(settings.dns, families_of(self.identity))
+        self.ingest.limits = limits_of(self.settings)
+        self._configure(keys)
+        self.log.info("script.loaded", version=version)
+
+    def _rekey(self) -> Keys:
+        """Services by the keys and settings that hold now."""
+        keys = self._keys(self.settings)
+        self.signer = signer_of(self.settings, keys)
+        self.services = self._services(keys)
+        self.services.timers = self.script_timers
+        self.runtime.configure(self.settings, self.services)
+        return keys
+
+    def _configure(self, keys: Keys) -> None:
+        """Hand the services on, and decide by these keys."""
+        self._keep_events()
+        self.keepalive.configure(self.settings, self.services)
+        self.handlers.configure(self.settings, self.services)
         fresh = self._environment(keys)
         for name in Environment.__slots__:
             setattr(self.env, name, getattr(fresh, name))
-        self.ingest.limits = limits_of(self.settings)
-        self.log.info("script.loaded", version=version)
 
     def stopping(self) -> None:
         """Nothing to save: what matters is in shared memory."""
         self.runtime.close()
+
+    # -- a store that several nodes share
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _far(self, random_bits: RandomBits) -> Far | None:
+        if self.settings.shared.transactions == "shm":
+            return None
+        return Far(
+            self.settings,
+            self.shared,
+            self.context,
+            self.log,
+            send=self._send_commit,
+            random_bits=random_bits,
+            rekeyed=lambda: self._configure(self._rekey()),
+        )
+
+    def _send_commit(self, commit: Commit) -> None:
+        """The datagrams of a commit that stands."""
+        outbox = self.context.outbox
+        for send in commit.sends:
+            outbox.put(send.data, send.to, send.listener, send.source or None)
+        outbox.flush()
+        self.failed.extend(commit.sends[index] for index, _errno in outbox.failures)
+
+    def _keys(self, settings: Settings) -> Keys:
+        common = b"" if self.far is None else self.far.secret
+        return Keys(self.shared.secret, settings.auth.nonce_secret, common)
+
+    def _takes_nothing(self) -> bool:
+        """New work gets 503: too many handlers wait, or the store of transactions is away."""
+        if self.far is not None and not self.far.ready:
+            return True
+        return self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity
 
     # -- parts
     # ----------------------------------------------------------------------------------------------------------
@@ -294,7 +343,7 @@ class Engine:
             is_here=self.own_addresses.has,
             dialogs=self._dialogs(keys),
             rests=Rests(self.shared.hints, keys.table),
-            slot=self.context.slot,
+            slot=self.context.slot if self.far is None else self.far.member.slot(self.context.slot),
             owner=self.context.slot,
             generation=self.context.generation,
             runs_handlers=not self.context.is_helper,
@@ -374,7 +423,8 @@ class Engine:
 
     def _failed_sends(self) -> None:
         """Datagrams that the kernel refused: as if ICMP had said so, unless it is our own address that is elsewhere."""
-        failed, self.store.failed = self.store.failed, []
+        failed = list(self.failed)
+        self.failed.clear()
         for send in failed:
             if self.own_addresses.has(send.listener):
                 self.ingest.unreachable(send.data)
@@ -391,4 +441,4 @@ class Engine:
 
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot; read from shared memory."""
-        return self.shared.alive(slot, generation)
+        return self.shared.alive(slot, generation) if self.far is None else self.far.alive(slot, generation)

@@ -12,13 +12,17 @@ def derive(secret: bytes, purpose: bytes) -> bytes:
 
 
 class Keys:
-    """`stored` is the secret kept with the state, `configured` those of auth.nonce_secret (first signs, all verify)."""
+    """`stored` is the secret kept with the state, `configured` those of auth.nonce_secret (first signs, all verify).
 
-    def __init__(self, stored: bytes, configured: Sequence[str]) -> None:
-        secrets = [text.encode() for text in configured] or [stored]
+    `common` is what all nodes of a store share, where there are several; the keys of this node's tables stay its own.
+    """
+
+    def __init__(self, stored: bytes, configured: Sequence[str], common: bytes = b"") -> None:
+        common = common or stored
+        secrets = [text.encode() for text in configured] or [common]
         self.nonce_secrets = [derive(secret, b"nonce") for secret in secrets]
         self.route_secrets = [derive(secret, b"route") for secret in secrets]
-        self.transaction = derive(stored, b"transaction")
-        self.tag = derive(stored, b"tag")
-        self.loop = derive(stored, b"loop")
+        self.transaction = derive(common, b"transaction")
+        self.tag = derive(common, b"tag")
+        self.loop = derive(common, b"loop")
         self.table = derive(stored, b"table")

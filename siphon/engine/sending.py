@@ -29,7 +29,7 @@ from siphon.script.sending import OwnRequest, Sending
 from siphon.sip.message import parse
 from siphon.state.codec import BadRecord, decode
 from siphon.state.record import NO_SLOT, Record
-from siphon.state.store import Busy, Loaded, Wait
+from siphon.state.store import Away, Busy, Loaded, Wait
 
 if TYPE_CHECKING:
     from siphon.engine.core import Core
@@ -177,7 +177,7 @@ class OwnRequests:
             self.others(key)
             return
         loaded = self._core.store.load(key)
-        if isinstance(loaded, Wait) and not isinstance(loaded, Busy):
+        if isinstance(loaded, Wait) and not isinstance(loaded, Busy | Away):
             loaded.then(lambda answer: self._found(key, answer))
         else:
             self._found(key, loaded)
@@ -186,7 +186,7 @@ class OwnRequests:
         waiter = self._waiting.get(key)
         if waiter is None:
             return
-        if isinstance(loaded, Busy):
+        if isinstance(loaded, Wait):
             self._look_later(key, BUSY_SECS)
             return
         if not isinstance(loaded, Loaded):

@@ -31,6 +31,8 @@ class Shared:
     """What is nice to know and never needed: answers of DNS, addresses that want a rest, requests answered here."""
     limits: Table
     secret: bytes
+    node_token: bytes
+    """What this run of the instance calls itself among the nodes of a store that several share."""
     wakes: Wakes
     """Tells a process of an end that it waits for."""
     changes: Wake

@@ -6,6 +6,9 @@ log is collected; an error in it fails the test unless the test said that it exp
 
 from __future__ import annotations
 
+import atexit
+import functools
+import itertools
 import json
 import os
 import re
@@ -45,6 +48,7 @@ steering = "{steering}"
 [shared]
 path = "{shared}"
 max_transactions = {transactions}
+transactions = "{store}"
 max_bindings = 1000
 max_dialogs = 20000
 max_nonces = 10000
@@ -66,6 +70,34 @@ state_dir = "{state}"
 drain_secs = {drain_secs}
 instance_id = "test"
 """
+
+
+def default_store() -> str:
+    """Where a siphond keeps its transactions when its test does not say. With SIPHOND_TEST_REDIS=1 in the environment
+    that is a database of its own on one Redis, so that the same tests run over it."""
+    if os.environ.get("SIPHOND_TEST_REDIS") != "1":
+        return "shm"
+    return f"redis://127.0.0.1:{_redis_of_run()}/{next(_databases)}"
+
+
+_databases = itertools.count()
+
+
+@functools.cache
+def _redis_of_run() -> int:
+    """The port of a redis-server that ends with this process."""
+    place = tempfile.mkdtemp(prefix="siphond-redis-")
+    port = free_port()
+    line = ["redis-server", "--port", str(port), "--dir", place, "--save", "", "--databases", "10000"]
+    process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+        shutil.rmtree(place, ignore_errors=True)
+
+    atexit.register(end)
+    return port
 
 
 def free_port() -> int:
@@ -98,9 +130,10 @@ class Siphond:
         listen: str = '"127.0.0.1:{port}"',
         first: str = "",
         more: str = "",
+        store: str = "",
     ) -> None:
         """`script` is a file or the text of one; `listen` the entries of listen.udp, {port} being a free one; `first`
-        stands above the tables of the configuration, `more` is added to it."""
+        stands above the tables of the configuration, `more` is added to it; `store` is shared.transactions."""
         self.directory = directory
         self.shared = Path(tempfile.mkdtemp(prefix="siphond-test-", dir="/dev/shm"))
         self.port = free_port()
@@ -119,6 +152,7 @@ class Siphond:
             steering=steering,
             shared=self.shared,
             transactions=transactions,
+            store=store or default_store(),
             script=script,
             state=directory / "state",
             drain_secs=drain_secs,

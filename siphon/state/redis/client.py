@@ -9,8 +9,7 @@ from siphon.state.redis import scripts
 from siphon.state.redis.envelope import node_bytes, seal, unseal, version_bytes, version_of
 from siphon.state.redis.link import Link
 from siphon.state.redis.names import PARTITIONS, Names, partition
-from siphon.state.redis.remote import Lost, Node, Nodes, Portion, Refused, Taken, Write
-from siphon.state.redis.script import Lost as LostCall
+from siphon.state.redis.remote import Node, Nodes, Portion, Taken, Write
 from siphon.state.redis.script import Script, Value
 from siphon.state.store import Wait
 
@@ -109,11 +108,7 @@ def _answer(called: Wait, made_of: Callable[[Any], object]) -> Wait:
     wait = Wait()
 
     def answered(answer: object) -> None:
-        if isinstance(answer, Value):
-            wait.resolve(made_of(answer.value))
-        else:
-            kind = Lost if isinstance(answer, LostCall) else Refused
-            wait.resolve(kind(answer.why))  # type: ignore[attr-defined]
+        wait.resolve(made_of(answer.value) if isinstance(answer, Value) else answer)
 
     called.then(answered)
     return wait

@@ -51,6 +51,8 @@ class Membership:
         """Numbers whose records are to be taken over."""
         self.until = 0.0
         """Our lease runs until then at least."""
+        self.suspended = False
+        """Nothing may be committed, member or not: the nodes have not agreed."""
         self.next_at = 0.0
 
     def tick(self, now: float) -> None:
@@ -62,9 +64,10 @@ class Membership:
         facts = b"".join(_FACT.pack(slot, generation) for slot, generation in self._slots())
         self._remote.renew(self._token, LEASE_SECS, facts, self._former).then(lambda answer: self._told(answer, now))
 
-    def is_member(self, now: float) -> bool:
-        """Whether our lease runs, as far as we know."""
-        return self.number > 0 and now < self.until
+    @property
+    def active(self) -> bool:
+        """Whether this node may commit. Its lease may have run out unnoticed: the compare-and-swap decides."""
+        return self.number > 0 and not self.suspended
 
     def slot(self, local: int) -> int:
         """A slot of this node by its number among all nodes; the same as it is before the node has one."""

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from siphon.state.redis.names import PARTITIONS
+from siphon.state.redis.script import Lost, Refused
 from siphon.state.store import Wait
 
-PARTITIONS = 64
-"""Parts of the key space; a record and the index entry that leads to it lie in one."""
+__all__ = ["PARTITIONS", "Found", "Lost", "Node", "Nodes", "Portion", "Refused", "Remote", "Taken", "Write", "Writer"]
 
 NODES = 1022
 """Node numbers are 1 to NODES: with 64 slots each they fit a claim's 16 bits, NO_SLOT left free. 0 is no node."""
@@ -93,18 +94,6 @@ class Portion(NamedTuple):
 
     taken: list[Taken]
     more: bool
-
-
-class Refused(NamedTuple):
-    """Not done, and will not be: no connection, a circuit that is open, an error that the store answered."""
-
-    reason: str
-
-
-class Lost(NamedTuple):
-    """Sent, and no answer came: it may have been done or not, or will be."""
-
-    reason: str
 
 
 class Remote(Protocol):

@@ -97,7 +97,7 @@ class FarStore:
     @property
     def ready(self) -> bool:
         """Whether records can be had: we are a member and the far store answers."""
-        return self._remote.reachable and self._member.number > 0
+        return self._remote.reachable and self._member.active
 
     @property
     def under_way(self) -> int:

@@ -1,0 +1,146 @@
+"""Transactions in Redis, as a part of one process: link, agreement, membership, take-over and the Store over them.
+
+Made after fork, on the asyncio loop of its process. Until all nodes have agreed (the layout, the secret) and this node
+has a number, and whenever the link is down, `ready` is False: new work gets 503 and what is known waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from siphon.config.log import ERROR, Log
+from siphon.config.redis_url import parse_redis_url
+from siphon.config.settings import Settings
+from siphon.engine.shared import Shared
+from siphon.state.redis.agreement import AnotherLayout, NotAgreed, agree
+from siphon.state.redis.client import RedisRemote
+from siphon.state.redis.link import Link
+from siphon.state.redis.local import Local
+from siphon.state.redis.names import Names
+from siphon.state.redis.nodes import RENEW_SECS, SLOTS, Membership
+from siphon.state.redis.store import FarStore
+from siphon.state.redis.takeover import TakeOver
+from siphon.state.store import Commit
+from workers.application import WorkerContext
+from workers.net import boottime
+
+AGREE_AGAIN_SECS = 0.5
+
+
+class Far:
+    """`rekeyed` is called when the secret or our number is another than before; `send` sends a commit's datagrams."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shared: Shared,
+        context: WorkerContext,
+        log: Log,
+        *,
+        send: Callable[[Commit], None],
+        random_bits: Callable[[int], int],
+        rekeyed: Callable[[], None],
+    ) -> None:
+        self._shared = shared
+        self._context = context
+        self._log = log
+        self._rekeyed = rekeyed
+        self._loop = context.aio.loop
+        self._agreeing: asyncio.Task[None] | None = None
+        self.secret = shared.secret
+        """What the keys are derived from that all nodes must have in common."""
+        self._names = Names()
+        limit = settings.shared.timeout_ms / 1000
+        self._link = Link(self._loop, boottime, parse_redis_url(settings.shared.transactions), limit, self._report)
+        self._link.changed = self._link_changed
+        remote = RedisRemote(self._link, self._names, boottime)
+        self.member = Membership(remote, shared.node_token, self._slots, boottime, self._joined)
+        self.store = FarStore(
+            remote,
+            Local(shared.transactions, context.slot, context.generation, shared.alive, boottime),
+            self.member,
+            slot=context.slot,
+            generation=context.generation,
+            hold_secs=limit,
+            send=send,
+            arm=context.timers.arm,
+            clock=boottime,
+            later=self._loop.call_later,
+            random_bits=random_bits,
+        )
+        self.takeover = TakeOver(remote, self.member, self.store.taken)
+        self.member.suspended = True
+        self._link.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether transactions can be begun."""
+        return self.store.ready
+
+    @property
+    def _agreed(self) -> bool:
+        return not self.member.suspended
+
+    def tick(self, now: float) -> float:
+        """Once a turn: renew our lease, take over from the dead. When it wants to be called again."""
+        if self._agreed:
+            self.member.tick(now)
+            if self.member.dead and not self._context.is_helper:
+                self.takeover.tick(now)
+        return self.member.next_at if self._agreed else now + RENEW_SECS
+
+    def alive(self, slot: int, generation: int) -> bool:
+        """Whether that generation still has the slot, of this node or another."""
+        return self.member.alive(slot, generation, self._shared.alive)
+
+    def wake(self, slot: int, key: bytes) -> None:
+        """Tell the process that waits for a record; one of another node looks for itself."""
+        if self.member.is_ours(slot):
+            self._shared.wakes.wake(slot % SLOTS, key)
+
+    # -- agreement and membership -------------------------------------------------------------------------------------
+
+    def _link_changed(self) -> None:
+        if not self._link.is_up():
+            self.member.suspended = True
+        elif self._agreeing is None:
+            self._agreeing = self._loop.create_task(self._agree())
+
+    async def _agree(self) -> None:
+        """A store that came back may be another, or empty: what all agree on is asked for each time."""
+        try:
+            while self._link.is_up() and not self._agreed:
+                try:
+                    found = await agree(self._link, self._names, self._shared.secret)
+                except NotAgreed:
+                    await asyncio.sleep(AGREE_AGAIN_SECS)
+                except AnotherLayout as error:
+                    self._log.often(ERROR, "redis.another_layout", 1, reason=str(error))
+                    await asyncio.sleep(10 * AGREE_AGAIN_SECS)
+                else:
+                    self._take(found.secret)
+        finally:
+            self._agreeing = None
+
+    def _take(self, secret: bytes) -> None:
+        self.member.suspended = False
+        if secret != self.secret:
+            self.secret = secret
+            self._rekeyed()
+        self.member.next_at = 0.0
+        self.tick(boottime())
+
+    def _joined(self, number: int) -> None:
+        self._log.info("node.joined", number=number)
+        self._rekeyed()
+
+    def _slots(self) -> Iterator[tuple[int, int]]:
+        slots = self._shared.slots
+        for index in range(len(slots)):
+            state = slots.read(index)
+            if state.pid:
+                yield index, state.generation
+
+    def _report(self, level: str, event: str, **fields: object) -> None:
+        self._log.at(level, event, **fields)
