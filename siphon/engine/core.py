@@ -142,14 +142,13 @@ class Core:
 
     def _park(self, event: Event, wait: Wait) -> None:
         self.reporter.count(Counter.PARKED)
-        self._hold(event, wait, self._loaded_late)
-
-    def _hold(self, event: Event, wait: Wait, then: Callable[..., None], *facts: object) -> None:
-        """The event keeps its place until `then(event, answer, *facts)` has been called and it does not wait again. One
-        whose store cannot be reached gives it up."""
         if isinstance(wait, Away):
             self._away(event, wait)
-            return
+        else:
+            self._hold(event, wait, self._loaded_late)
+
+    def _hold(self, event: Event, wait: Wait, then: Callable[..., None], *facts: object) -> None:
+        """The event keeps its place until `then(event, answer, *facts)` has been called and it does not wait again."""
         self.order.hold(event, lines_of(event))
         if isinstance(wait, Busy):
             self.retry.append(event)
@@ -178,16 +177,18 @@ class Core:
     def _loaded_late(self, event: Event, loaded: object) -> None:
         """A load that came late; on a conflict the event starts again."""
         if isinstance(loaded, Wait):
-            self._hold(event, loaded, self._loaded_late)
+            self._park(event, loaded)
             return
         assert loaded is None or isinstance(loaded, Loaded)
         if not self._decide_on(event, loaded):
             self._go(event)
 
-    def _wait(self, event: Event, wait: Wait, step: Step, commit: Commit, shrunk: bool) -> None:
-        """A commit that has not been answered, or of which nothing has happened."""
-        if not isinstance(wait, Away) or not is_new(event):
-            self._hold(event, wait, self._committed_late, step, commit, shrunk)
+    def _put_off(self, event: Event, step: Step, wait: Busy | Away) -> None:
+        """A commit of which nothing has happened."""
+        if isinstance(wait, Busy):
+            self._hold(event, wait, self._loaded_late)
+        elif not is_new(event):
+            self._away(event, wait)
         elif self.store.head(event.key) is None:  # else a repeat of what is known here: its sender hears of that
             self._no_room(event, step, 0, True, "away")
 
@@ -261,8 +262,11 @@ class Core:
         opened(step, self.env)
         awaited(step, self.env)
         result = self.store.commit(commit)
+        if isinstance(result, Busy | Away):
+            self._put_off(event, step, result)
+            return True
         if isinstance(result, Wait):
-            self._wait(event, result, step, commit, shrunk)
+            self._hold(event, result, self._committed_late, step, commit, shrunk)
             return True
         if result == FULL:
             return self._no_room(event, step, expected, shrunk, "full")
@@ -289,8 +293,8 @@ class Core:
         )
 
     def _committed_late(self, event: Event, answer: object, step: Step, commit: Commit, shrunk: bool) -> None:
-        if isinstance(answer, Wait):
-            self._wait(event, answer, step, commit, shrunk)
+        if isinstance(answer, Busy | Away):
+            self._put_off(event, step, answer)
             return
         assert isinstance(answer, int)
         if answer == FULL:
