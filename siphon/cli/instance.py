@@ -33,6 +33,7 @@ from siphon.config.version import VERSION
 from siphon.engine.application import Engine
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
+from siphon.engine.far import leave
 from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
@@ -151,8 +152,14 @@ class Instance:
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
             )
             status = supervisor.run()
+            self.leave()
             self.log.info("stopped", status=status)
         return status
+
+    def leave(self) -> None:
+        """Whoever shares our transactions need not wait until our lease runs out."""
+        if self.settings.shared.transactions != "shm":
+            asyncio.run(leave(self.settings, self.shared.node_token))
 
     def require_script(self) -> Sources:
         try:

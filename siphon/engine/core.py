@@ -189,8 +189,13 @@ class Core:
             self._hold(event, wait, self._loaded_late)
         elif not is_new(event):
             self._away(event, wait)
-        elif self.store.head(event.key) is None:  # else a repeat of what is known here: its sender hears of that
+        elif not self._is_known(event.key):  # else a repeat: its sender hears of what it repeats
             self._no_room(event, step, 0, True, "away")
+
+    def _is_known(self, key: bytes) -> bool:
+        """Whether this node has seen a version of the record."""
+        head = self.store.head(key)
+        return isinstance(head, tuple) and head[0] > 0
 
     def _away(self, event: Event, wait: Away) -> None:
         """The store cannot be reached: what nobody would bring again waits for it, the rest is lost like a datagram."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from siphon.config.log import ERROR, Log
 from siphon.config.redis_url import parse_redis_url
@@ -26,6 +27,8 @@ from workers.application import WorkerContext
 from workers.net import boottime
 
 AGREE_AGAIN_SECS = 0.5
+LEAVE_SECS = 1.0
+"""How long a node that ends tries to say so."""
 
 
 class Far:
@@ -144,3 +147,24 @@ class Far:
 
     def _report(self, level: str, event: str, **fields: object) -> None:
         self._log.at(level, event, **fields)
+
+
+async def leave(settings: Settings, token: bytes) -> None:
+    """Give up the lease of a node whose processes have ended. Whoever cannot be told finds that it runs out."""
+    loop = asyncio.get_running_loop()
+    link = Link(loop, boottime, parse_redis_url(settings.shared.transactions), LEAVE_SECS, lambda *_, **__: None)
+    remote = RedisRemote(link, Names(), boottime)
+    left: asyncio.Future[object] = loop.create_future()
+    link.start()
+
+    def told(answer: object) -> None:
+        if not left.done():
+            left.set_result(answer)
+
+    remote.back().then(lambda _: remote.leave(token).then(told))
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECS):
+                await left
+    finally:
+        await link.close()

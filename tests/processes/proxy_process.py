@@ -131,13 +131,16 @@ class Siphond:
         first: str = "",
         more: str = "",
         store: str = "",
+        port: int = 0,
+        ip: str = "127.0.0.1",
     ) -> None:
         """`script` is a file or the text of one; `listen` the entries of listen.udp, {port} being a free one; `first`
-        stands above the tables of the configuration, `more` is added to it; `store` is shared.transactions."""
+        stands above the tables of the configuration, `more` is added to it; `store` is shared.transactions; `ip` and
+        `port` are where it is reached."""
         self.directory = directory
         self.shared = Path(tempfile.mkdtemp(prefix="siphond-test-", dir="/dev/shm"))
-        self.port = free_port()
-        self.address: Address = ("127.0.0.1", self.port)
+        self.port = port or free_port()
+        self.address: Address = (ip, self.port)
         self.configuration = directory / "siphon.cfg"
         self.log_file = directory / "siphond.log"
         if isinstance(script, str):
@@ -145,6 +148,7 @@ class Siphond:
             path.write_text(script)
             script = path
         self.script = script
+        self.store = store or default_store()
         text = CONFIGURATION.format(
             first=first,
             listen=listen.replace("{port}", str(self.port)),
@@ -152,7 +156,7 @@ class Siphond:
             steering=steering,
             shared=self.shared,
             transactions=transactions,
-            store=store or default_store(),
+            store=self.store,
             script=script,
             state=directory / "state",
             drain_secs=drain_secs,
@@ -193,9 +197,14 @@ class Siphond:
                 assert process.poll() is None, f"siphond exited with {process.returncode}\n{self.log()}"
                 agent.send(agent.request("OPTIONS", "sip:example.com"))
                 answer = agent.receive(0.1)
-                if answer is not None and answer.status == 200 and " ready workers=" in self.log()[said:]:
+                if answer is not None and answer.status == 200 and self._all_serve(self.log()[said:]):
                     return self
         raise AssertionError(f"siphond did not answer within 30 s\n{self.log()}")
+
+    def _all_serve(self, log: str) -> bool:
+        """Whether each worker would answer: over a Redis that is when it has joined."""
+        joined = [line for line in log.splitlines() if " node.joined " in line and re.search(r" w\d+ ", line)]
+        return " ready workers=" in log and (self.store == "shm" or len(joined) >= self.workers)
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -229,7 +238,7 @@ class Siphond:
                     raise AssertionError(f"siphond did not obey SIGINT\n{self.log()}") from None
         finally:
             shutil.rmtree(self.shared, ignore_errors=True)
-        assert self.errors() == []
+        assert (bad := self.errors()) == [], "\n".join(bad)
 
     # --- looking at it
 

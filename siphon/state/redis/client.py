@@ -20,7 +20,7 @@ _RENEW = Script("node.renew", scripts.RENEW)
 _LEAVE = Script("node.leave", scripts.LEAVE)
 _FORGET = Script("node.forget", scripts.FORGET)
 
-_NODES = 0
+NODES = 0
 """The partition of what is known of nodes."""
 
 
@@ -32,7 +32,7 @@ class RedisRemote:
         self._clock = clock
         self._records = [names.key(number, b"t") + b":" for number in range(PARTITIONS)]
         self._indexes = [names.key(number, b"n") + b":" for number in range(PARTITIONS)]
-        self._nodes = [names.key(_NODES, b"nodes", kind) for kind in (b"l", b"t", b"f", b"d", b"c")]
+        self._nodes = [names.key(NODES, b"nodes", kind) for kind in (b"l", b"t", b"f", b"d", b"c")]
         self._dead = self._nodes[3]
         self._waiting: list[Wait] = []
         self.reachable = link.is_up()
@@ -76,11 +76,11 @@ class RedisRemote:
     def renew(self, token: bytes, ttl_secs: float, facts: bytes, former: int) -> Wait:
         """See Remote.renew."""
         arguments = (token, round(ttl_secs * 1000), facts, former)
-        return _answer(self._link.call(_RENEW, _NODES, self._nodes, arguments), _nodes)
+        return _answer(self._link.call(_RENEW, NODES, self._nodes, arguments), _nodes)
 
     def leave(self, token: bytes) -> Wait:
         """See Remote.leave."""
-        return _answer(self._link.call(_LEAVE, _NODES, self._nodes, (token,)), bool)
+        return _answer(self._link.call(_LEAVE, NODES, self._nodes, (token,)), bool)
 
     def take(self, dead: int, partition: int, node: int, limit: int) -> Wait:
         """See Remote.take."""
@@ -92,7 +92,7 @@ class RedisRemote:
     def forget(self, dead: int) -> Wait:
         """See Remote.forget."""
         arguments = (dead, round(scripts.DEAD_SECS * 1000))
-        return _answer(self._link.call(_FORGET, _NODES, (self._dead,), arguments), bool)
+        return _answer(self._link.call(_FORGET, NODES, (self._dead,), arguments), bool)
 
     def _changed(self) -> None:
         self._before()
