@@ -188,6 +188,9 @@ class Engine:
             self.left.discard((key, version))
             if head is None or head[0] != version:
                 continue
+            if self.far is not None and (pause := self.far.pause(key)):
+                self.context.timers.arm(now + pause, key, version)
+                continue
             if not late and head[1] != self.context.slot and head[1] not in self.context.adopted:
                 self.left.add((key, version))
                 self.context.timers.arm(now + HAND_OVER_SECS, key, version)
@@ -312,8 +315,8 @@ class Engine:
         return Keys(self.shared.secret, settings.auth.nonce_secret, common)
 
     def _takes_nothing(self) -> bool:
-        """New work gets 503: too many handlers wait, or the store of transactions is away."""
-        if self.far is not None and not self.far.ready:
+        """New work gets 503: too many handlers wait, or the store of transactions is away or behind."""
+        if self.far is not None and not self.far.takes_work:
             return True
         return self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity
 

@@ -27,6 +27,9 @@ from workers.application import WorkerContext
 from workers.net import boottime
 
 AGREE_AGAIN_SECS = 0.5
+MOST_UNDER_WAY = 1000
+"""Calls of one process that have no answer yet; beyond them new work is refused."""
+AWAY_SECS, ASKED_SECS = 0.5, 0.05
 LEAVE_SECS = 1.0
 """How long a node that ends tries to say so."""
 
@@ -57,7 +60,9 @@ class Far:
         limit = settings.shared.timeout_ms / 1000
         self._link = Link(self._loop, boottime, parse_redis_url(settings.shared.transactions), limit, self._report)
         self._link.changed = self._link_changed
-        remote = RedisRemote(self._link, self._names, boottime)
+        remote = RedisRemote(
+            self._link, self._names, boottime, lambda error: log.exception("exception out of the engine", error)
+        )
         self.member = Membership(remote, shared.node_token, self._slots, boottime, self._joined)
         self.store = FarStore(
             remote,
@@ -80,6 +85,17 @@ class Far:
     def ready(self) -> bool:
         """Whether transactions can be begun."""
         return self.store.ready
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether transactions can be begun, and those begun do not wait in a long queue."""
+        return self.store.ready and self.store.under_way < MOST_UNDER_WAY
+
+    def pause(self, key: bytes) -> float:
+        """Seconds for which a timer of the record need not be looked at: it cannot be fired, or somebody is at it."""
+        if not self.store.ready:
+            return AWAY_SECS
+        return ASKED_SECS if self.store.is_asked(key) else 0.0
 
     @property
     def _agreed(self) -> bool:

@@ -27,8 +27,16 @@ NODES = 0
 class RedisRemote:
     """See Remote. `clock` is CLOCK_BOOTTIME; `link` is this process's own."""
 
-    def __init__(self, link: Link, names: Names, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        names: Names,
+        clock: Callable[[], float],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """`failed` takes what the users of an answer raise: no fault of the link, on which others' answers come too."""
         self._link = link
+        self._failed = failed
         self._clock = clock
         self._records = [names.key(number, b"t") + b":" for number in range(PARTITIONS)]
         self._indexes = [names.key(number, b"n") + b":" for number in range(PARTITIONS)]
@@ -56,7 +64,7 @@ class RedisRemote:
         """See Remote.load."""
         number = partition(key)
         called = self._link.call(_LOAD, number, (self._records[number] + key.hex().encode(),))
-        return _answer(called, lambda data: None if data is None else unseal(key, data))
+        return self._answer(called, lambda data: None if data is None else unseal(key, data))
 
     def write(self, write: Write) -> Wait:
         """See Remote.write."""
@@ -71,28 +79,28 @@ class RedisRemote:
             self._indexes[number],
             write.node,
         )
-        return _answer(self._link.call(_WRITE, number, (self._records[number] + member,), arguments), bool)
+        return self._answer(self._link.call(_WRITE, number, (self._records[number] + member,), arguments), bool)
 
     def renew(self, token: bytes, ttl_secs: float, facts: bytes, former: int) -> Wait:
         """See Remote.renew."""
         arguments = (token, round(ttl_secs * 1000), facts, former)
-        return _answer(self._link.call(_RENEW, NODES, self._nodes, arguments), _nodes)
+        return self._answer(self._link.call(_RENEW, NODES, self._nodes, arguments), _nodes)
 
     def leave(self, token: bytes) -> Wait:
         """See Remote.leave."""
-        return _answer(self._link.call(_LEAVE, NODES, self._nodes, (token,)), bool)
+        return self._answer(self._link.call(_LEAVE, NODES, self._nodes, (token,)), bool)
 
     def take(self, dead: int, partition: int, node: int, limit: int) -> Wait:
         """See Remote.take."""
         index = self._indexes[partition]
         keys = (index + b"%d" % dead, index + b"%d" % node)
         arguments = (self._records[partition], dead, node, node_bytes(node), limit)
-        return _answer(self._link.call(_TAKE, partition, keys, arguments), _portion)
+        return self._answer(self._link.call(_TAKE, partition, keys, arguments), _portion)
 
     def forget(self, dead: int) -> Wait:
         """See Remote.forget."""
         arguments = (dead, round(scripts.DEAD_SECS * 1000))
-        return _answer(self._link.call(_FORGET, NODES, (self._dead,), arguments), bool)
+        return self._answer(self._link.call(_FORGET, NODES, (self._dead,), arguments), bool)
 
     def _changed(self) -> None:
         self._before()
@@ -102,16 +110,20 @@ class RedisRemote:
             for wait in waiting:
                 wait.resolve(True)
 
+    def _answer(self, called: Wait, made_of: Callable[[Any], object]) -> Wait:
+        """What a call has answered, in the words of Remote."""
+        wait = Wait()
 
-def _answer(called: Wait, made_of: Callable[[Any], object]) -> Wait:
-    """What a call has answered, in the words of Remote."""
-    wait = Wait()
+        def answered(answer: object) -> None:
+            try:
+                wait.resolve(made_of(answer.value) if isinstance(answer, Value) else answer)
+            except Exception as error:
+                if self._failed is None:
+                    raise
+                self._failed(error)
 
-    def answered(answer: object) -> None:
-        wait.resolve(made_of(answer.value) if isinstance(answer, Value) else answer)
-
-    called.then(answered)
-    return wait
+        called.then(answered)
+        return wait
 
 
 def _nodes(answer: Any) -> Nodes:

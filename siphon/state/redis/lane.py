@@ -33,6 +33,11 @@ STABLE_SECS = 5.0
 """Who has been up for so long begins again with the shortest back-off."""
 _STALE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING", "UNBLOCKED")
 
+READ_SECS = 0.02
+"""How long the loop reads on before a silent server is given up."""
+LATE = 3
+"""A server whose answers all come later than this many limits is given up too."""
+
 Report = Callable[..., None]
 
 
@@ -110,6 +115,8 @@ class Lane:
         self._wake = asyncio.Event()
         self._broken: asyncio.Future[str] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._looked = (0.0, 0)
+        self._answers = 0
         self._down_since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -255,6 +262,7 @@ class Lane:
                 answer = error
             if not self._flight:
                 raise Unusable("an answer to nothing")
+            self._answers += 1
             self._answered(self._flight.popleft(), answer)
 
     def _answered(self, item: Ask | _Asking | _Replicas, answer: Any) -> None:
@@ -307,12 +315,17 @@ class Lane:
         return min(known, default=None)
 
     def _look(self) -> None:
-        oldest = self._oldest()
-        if oldest is not None and oldest <= self._now():
+        """The limit of the oldest call is over. Its answer may lie in our socket, when it was this process that had no
+        time: so the loop reads once more, and a server that answers, if late, is not hung."""
+        oldest, now = self._oldest(), self._now()
+        if oldest is None or oldest > now:
+            self._watch()
+        elif now > oldest + LATE * self._limit or self._looked == (oldest, self._answers):
             self._timer = None
             self.give_up(f"no answer within {self._limit * 1000:.0f} ms")
         else:
-            self._watch()
+            self._looked = oldest, self._answers
+            self._timer = self._loop.call_later(READ_SECS, self._look)
 
     def _let_go(self) -> None:
         """The connection is gone: what is known of each call."""

@@ -16,6 +16,7 @@ Times in a record that is handed out are CLOCK_BOOTTIME of this machine; over th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -86,6 +87,7 @@ class FarStore:
         self._random_bits = random_bits
         self._sequence = 0
         self._flights: dict[bytes, _Flight] = {}
+        self._loading: Counter[bytes] = Counter()
         self._away: list[Away] = []
         self.damaged = 0
         """Records that were not what had been written."""
@@ -99,10 +101,14 @@ class FarStore:
         """Whether records can be had: we are a member and the far store answers."""
         return self._remote.reachable and self._member.active
 
+    def is_asked(self, key: bytes) -> bool:
+        """Whether something about the record is under way in this process: no timer need be fired now."""
+        return key in self._flights or key in self._loading
+
     @property
     def under_way(self) -> int:
-        """Commits whose answers have not come."""
-        return len(self._flights)
+        """Commits and loads whose answers have not come."""
+        return len(self._flights) + self._loading.total()
 
     def load(self, key: bytes) -> Wait:
         """See Store.load."""
@@ -153,9 +159,13 @@ class FarStore:
         if flight is not None:
             flight.followers.append(lambda: self._load(key, wait))
         else:
+            self._loading[key] += 1
             self._remote.load(key).then(lambda answer: self._loaded(key, wait, answer))
 
     def _loaded(self, key: bytes, wait: Wait, answer: object) -> None:
+        self._loading[key] -= 1
+        if not self._loading[key]:
+            del self._loading[key]
         if key in self._flights:  # a commit has begun since: what it makes is shown, once its datagrams have left
             self._load(key, wait)
             return
