@@ -30,7 +30,6 @@ UNSERVED = ("tcp", "tls", "ws", "wss", "sctp")
 SILENT = (
     "registrar.redis",
     "security.trusted_cidrs",
-    "shared.timeout_ms",
 )
 """Without effect today, and no warning says so: nothing outside siphon/config reads them."""
 WRITTEN_SHORT = ("auth.users.NAME.password",)

@@ -161,6 +161,8 @@ class Engine:
 
     def receive(self, batch: Sequence[Received], now: float) -> None:
         """Serve datagrams in their order."""
+        if self.far is not None and self.far.holds(batch):
+            return
         for received in batch:
             local = received.local if self.identity.listeners[received.listener].wildcard else ""
             self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
@@ -227,7 +229,11 @@ class Engine:
             self._note_stall(now)
         if now >= self.keepalive.next_at:
             self.keepalive.tick(now)
-        far_at = math.inf if self.far is None else self.far.tick(now)
+        far_at = math.inf
+        if self.far is not None:
+            far_at = self.far.tick(now)
+            if held := self.far.released():
+                self.receive(held, now)
         if self.core.retry:
             self.core.retry_parked()
         if self.failed:  # what an answer of DNS or a handler's end has sent

@@ -7,7 +7,7 @@ has a number, and whenever the link is down, `ready` is False: new work gets 503
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from siphon.config.log import ERROR, Log
@@ -24,12 +24,16 @@ from siphon.state.redis.store import FarStore
 from siphon.state.redis.takeover import TakeOver
 from siphon.state.store import Commit
 from workers.application import WorkerContext
-from workers.net import boottime
+from workers.net import Received, boottime
 
 AGREE_AGAIN_SECS = 0.5
 MOST_UNDER_WAY = 1000
 """Calls of one process that have no answer yet; beyond them new work is refused."""
 AWAY_SECS, ASKED_SECS = 0.5, 0.05
+START_SECS = 1.0
+"""So long a new process keeps what comes until it is ready, rather than refuse it."""
+MOST_HELD = 1000
+HELD_SECS = 0.01
 LEAVE_SECS = 1.0
 """How long a node that ends tries to say so."""
 
@@ -79,6 +83,8 @@ class Far:
         )
         self.takeover = TakeOver(remote, self.member, self.store.taken)
         self.member.suspended = True
+        self._starting_until = boottime() + START_SECS
+        self._held: list[Received] = []
         self._link.start()
 
     @property
@@ -90,6 +96,21 @@ class Far:
     def takes_work(self) -> bool:
         """Whether transactions can be begun, and those begun do not wait in a long queue."""
         return self.store.ready and self.store.under_way < MOST_UNDER_WAY
+
+    def holds(self, batch: Sequence[Received]) -> bool:
+        """Keep datagrams while this process has just started: its siblings are ready, and so will it be in a moment.
+        Not once the store is known to be away."""
+        if self.ready or boottime() >= self._starting_until or len(self._held) > MOST_HELD:
+            return False
+        self._held.extend(batch)
+        return True
+
+    def released(self) -> list[Received]:
+        """What is to be served now."""
+        if not self._held or (not self.ready and boottime() < self._starting_until):
+            return []
+        held, self._held = self._held, []
+        return held
 
     def pause(self, key: bytes) -> float:
         """Seconds for which a timer of the record need not be looked at: it cannot be fired, or somebody is at it."""
@@ -107,6 +128,8 @@ class Far:
             self.member.tick(now)
             if self.member.dead and not self._context.is_helper:
                 self.takeover.tick(now)
+        if self._held:
+            return now + HELD_SECS
         return self.member.next_at if self._agreed else now + RENEW_SECS
 
     def alive(self, slot: int, generation: int) -> bool:
@@ -162,6 +185,8 @@ class Far:
                 yield index, state.generation
 
     def _report(self, level: str, event: str, **fields: object) -> None:
+        if event == "redis.down":
+            self._starting_until = 0.0
         self._log.at(level, event, **fields)
 
 

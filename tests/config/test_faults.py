@@ -168,8 +168,8 @@ def test_an_empty_file_lacks_three_things(faults):
             'shared.location: a Redis store is not served by this release; use "shm"',
         ),
         (
-            "shared.transactions = 'redis+cluster://h'",
-            'shared.transactions: a Redis store is not served by this release; use "shm"',
+            "shared.transactions = 'redis+cluster://h/1'",
+            "shared.transactions: a Cluster has no databases: nothing may follow its nodes",
         ),
         ("shared.location = 'smh'", 'shared.location: must be "shm", not "smh"; did you mean "shm"'),
     ],
