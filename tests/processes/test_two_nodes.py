@@ -32,6 +32,19 @@ async def route(request):
     await asyncio.sleep(60)
     request.fork([request.get_header("X-Targets")])
 """
+RELIABLE = """
+from siphon import proxy
+
+
+@proxy.on_request
+def route(request):
+    if request.method == "OPTIONS":
+        request.reply(200)
+    elif request.method == "INVITE":
+        request.reply(183, "Progress", reliable=True)
+    else:
+        request.reply(481)
+"""
 Make = Callable[..., Siphond]
 Agents = Callable[..., Agent]
 
@@ -92,6 +105,48 @@ def test_shared_31_a_failure_goes_up_from_the_node_that_got_it_and_its_ack_ends_
     alice.acknowledge(invite, final)
     alice.silence(2)
     bob.silence(1)
+
+
+def test_shared_31_a_prack_ends_the_repeats_of_the_other_node(
+    redis_server: Server, siphond: Make, agent: Agents
+) -> None:
+    pair = make_pair(siphond, agent, url_of(redis_server), a_script=RELIABLE)
+    alice, _ = pair.phones()
+    alice.send(alice.request("INVITE", "sip:bob@example.com", extra=["Supported: 100rel"]))
+    early = alice.expect("183 INVITE")
+    alice.proxy = pair.b.address
+    alice.within(alice.dialog(early), "PRACK", extra=[f"RAck: {early['rseq']} 1 INVITE"])
+    assert alice.expect("200 PRACK", but=("183 INVITE",)).source == pair.b.address
+    alice.silence(2)
+
+
+def test_shared_02_a_request_that_reaches_both_nodes_at_once_is_one_transaction(pair: Pair) -> None:
+    alice, bob = pair.phones()
+    for _ in range(20):
+        invite = invite_of(alice, bob)
+        alice.send(invite, to=pair.b.address)
+        called = bob.expect("INVITE")
+        respond_to(bob, called, pair.b.address, 486)
+        bob.expect("ACK")
+        alice.acknowledge(invite, alice.expect("486 INVITE"))
+        vias = {message["via"] for message in bob.seen if message.is_a("INVITE")}
+    assert len(vias) == 20
+
+
+def test_shared_04_the_last_failures_at_both_nodes_give_one_final(pair: Pair) -> None:
+    alice, bob = pair.phones()
+    carol = pair.agent(pair.a, "carol")
+    for _ in range(10):
+        targets = f"X-Targets: {bob.uri},{carol.uri}"
+        invite = alice.send(alice.request("INVITE", "sip:all@example.com", extra=[targets]))
+        at_bob, at_carol = bob.expect("INVITE"), carol.expect("INVITE")
+        respond_to(bob, at_bob, pair.a.address, 486)
+        respond_to(carol, at_carol, pair.b.address, 500)
+        final = alice.expect("486 INVITE")
+        alice.acknowledge(invite, final)
+        bob.expect("ACK")
+        carol.expect("ACK")
+    alice.silence(1)
 
 
 def test_shared_32_a_node_dies_while_the_callee_rings_and_the_other_finishes_the_call(pair: Pair) -> None:
