@@ -46,6 +46,7 @@ from siphon.services.lease import Lease
 from siphon.services.limits import LiveTransactions
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
+from siphon.sip.message import SipMessage
 from siphon.state.shm_store import ShmStore
 from siphon.state.store import Commit, Send, Store, Wait
 from workers.application import WorkerContext
@@ -150,6 +151,7 @@ class Engine:
             self._takes_nothing,
             limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),
+            elsewhere=None if self.far is None else self._answered_elsewhere,
         )
         self.shared.recover(context.slot)
         self._take_up(boottime())
@@ -320,6 +322,12 @@ class Engine:
         common = b"" if self.far is None else self.far.secret
         return Keys(self.shared.secret, settings.auth.nonce_secret, common)
 
+    def _answered_elsewhere(self, message: SipMessage, then: Callable[[bytes | None], None]) -> None:
+        """The INVITE that another node answered under these tags."""
+        assert self.far is not None and self.env.dialogs is not None
+        tags = message.call_id, message.from_tag or b"", message.to_tag or b""
+        self.far.notes.get(self.env.dialogs.answer_key(*tags), then)
+
     def _takes_nothing(self) -> bool:
         """New work gets 503: too many handlers wait, or the store of transactions is away or behind."""
         if self.far is not None and not self.far.takes_work:
@@ -330,7 +338,8 @@ class Engine:
     # ----------------------------------------------------------------------------------------------------------
 
     def _services(self, keys: Keys) -> Services:
-        services = services_of(self.settings, self.shared, self.identity, self.signer, keys)
+        confirm = None if self.far is None else self.far.confirm
+        services = services_of(self.settings, self.shared, self.identity, self.signer, keys, confirm)
         services.secrets = self.secrets if self.settings.auth.backend == "http" else None
         services.enum = Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000)
         services.send_request = self._send_request
@@ -361,7 +370,8 @@ class Engine:
 
     def _dialogs(self, keys: Keys) -> Dialogs:
         shared = self.shared
-        return Dialogs(shared.dialogs, keys.table, self.settings.dialog.max_age_secs, shared.evict_dialogs)
+        told = None if self.far is None else self.far.notes.put
+        return Dialogs(shared.dialogs, keys.common_table, self.settings.dialog.max_age_secs, shared.evict_dialogs, told)
 
     def _timers(self, keys: Keys, chance: Callable[[], float]) -> ScriptTimers:
         context = self.context

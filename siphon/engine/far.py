@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from hashlib import blake2b
 
 from siphon.config.log import ERROR, Log
 from siphon.config.redis_url import parse_redis_url
@@ -20,9 +21,10 @@ from siphon.state.redis.link import Link
 from siphon.state.redis.local import Local
 from siphon.state.redis.names import Names
 from siphon.state.redis.nodes import RENEW_SECS, SLOTS, Membership
+from siphon.state.redis.notes import Notes
 from siphon.state.redis.store import FarStore
 from siphon.state.redis.takeover import TakeOver
-from siphon.state.store import Commit
+from siphon.state.store import Commit, Wait
 from workers.application import WorkerContext
 from workers.net import Received, boottime
 
@@ -81,6 +83,7 @@ class Far:
             later=self._loop.call_later,
             random_bits=random_bits,
         )
+        self.notes = Notes(self._link, self._names)
         self.takeover = TakeOver(remote, self.member, self.store.taken)
         self.member.suspended = True
         self._starting_until = boottime() + START_SECS
@@ -135,6 +138,10 @@ class Far:
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot, of this node or another."""
         return self.member.alive(slot, generation, self._shared.alive)
+
+    def confirm(self, nonce: bytes, count: int, transaction: bytes, secs: float, once: bool) -> Wait:
+        """Whether that use of a nonce is the first that any node has seen: True, False, or None when nobody knows."""
+        return self.notes.use(blake2b(nonce, digest_size=16).digest(), count, transaction, secs, once)
 
     def wake(self, slot: int, key: bytes) -> None:
         """Tell the process that waits for a record; one of another node looks for itself."""

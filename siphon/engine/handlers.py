@@ -11,6 +11,7 @@ from typing import Protocol
 
 from siphon.config.settings import Settings
 from siphon.engine.answers import make
+from siphon.engine.confirming import when_confirmed
 from siphon.engine.contacts import as_received
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
@@ -72,7 +73,7 @@ class ScriptHandlers:
                 self._watch.count(Counter.ROUTE_UNSIGNED)
             if outcome.auth_failures:
                 self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
-            done(outcome)
+            when_confirmed(outcome, done)
 
         def run(secrets: Fetched | None) -> None:
             request = self._request(record, received, None, secrets)

@@ -102,6 +102,8 @@ class Ingest:
     limits: ParseLimits = field(default_factory=ParseLimits)
     sources: LiveTransactions | None = None
     """Counts what lives of each source, for limits.per_source."""
+    elsewhere: Callable[[SipMessage, Callable[[bytes | None], None]], None] | None = None
+    """Asks other nodes which INVITE they have answered in the dialog of a message."""
     malformed: PerSecond = field(default_factory=lambda: PerSecond(MALFORMED_PER_SECOND))
 
     def datagram(self, data: bytes, source: tuple[str, int], listener: int, local_ip: str, arrived: float) -> None:
@@ -189,12 +191,14 @@ class Ingest:
         """A PRACK: for a reliable response of ours when its To tag leads to the record of that INVITE, or its dialog
         does (API 16.1); else a request like any other."""
 
-        def by_dialog(arrival: Arrival) -> None:
-            invite = answered(self.core.env, arrival.message)
+        def found(invite: bytes | None) -> None:
             if invite is None:
                 self._new(arrival, key)
             else:
                 self.core.process(PrackEvent(invite, arrival, key, lambda arrival: self._new(arrival, key)))
+
+        def by_dialog(arrival: Arrival) -> None:
+            self._answered(arrival.message, found)
 
         invite = transaction_of_tag(arrival.message.to_tag or b"", self.core.env.tag_key)
         if invite is None:
@@ -255,11 +259,21 @@ class Ingest:
         def drop(_: Arrival) -> None:
             self.core.reporter.count(Counter.ACKS_DROPPED)
 
-        invite = answered(self.core.env, arrival.message)
-        if invite is None:
-            drop(arrival)
+        def found(invite: bytes | None) -> None:
+            if invite is None:
+                drop(arrival)
+            else:
+                self.core.process(AckEvent(invite, arrival, drop))
+
+        self._answered(arrival.message, found)
+
+    def _answered(self, message: SipMessage, then: Callable[[bytes | None], None]) -> None:
+        """The INVITE that was answered here, or by another node, in the dialog of a message."""
+        invite = answered(self.core.env, message)
+        if invite is not None or self.elsewhere is None:
+            then(invite)
         else:
-            self.core.process(AckEvent(invite, arrival, drop))
+            self.elsewhere(message, then)
 
     def _send_ack(self, ack: RoutedAck) -> None:
         datagram = ack_datagram(ack, self.core.env, b"%032x" % self.random_bits(128))

@@ -26,3 +26,5 @@ class Keys:
         self.tag = derive(common, b"tag")
         self.loop = derive(common, b"loop")
         self.table = derive(stored, b"table")
+        self.common_table = derive(common, b"table")
+        """Of what nodes look up for each other."""

@@ -13,7 +13,7 @@ from siphon.engine.keys import Keys
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
-from siphon.services.digest import DigestVerifier
+from siphon.services.digest import Confirm, DigestVerifier
 from siphon.services.limits import Windows
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
@@ -21,10 +21,17 @@ from siphon.sip.identity import Identity
 
 
 def services_of(
-    settings: Settings, shared: Shared, identity: Identity, signer: RouteSigner | None, keys: Keys
+    settings: Settings,
+    shared: Shared,
+    identity: Identity,
+    signer: RouteSigner | None,
+    keys: Keys,
+    confirm: Confirm | None = None,
 ) -> Services:
-    """Services of these settings."""
-    digest = DigestVerifier(settings.auth, keys.nonce_secrets, shared.nonces, keys.table, is_local=identity.is_local)
+    """Services of these settings. `confirm`: asks other nodes whether a nonce count is new."""
+    digest = DigestVerifier(
+        settings.auth, keys.nonce_secrets, shared.nonces, keys.table, is_local=identity.is_local, confirm=confirm
+    )
     epoch = start_id(settings, shared)
     return Services(
         location=Location(shared.location, identity, settings, keys.table, epoch=epoch),

@@ -14,6 +14,7 @@ from siphon.script.context import Services
 from siphon.script.outcome import Answer
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
+from siphon.state.store import Wait
 
 WWW = ("Authorization", "WWW-Authenticate", 401, "Unauthorized")
 PROXY = ("Proxy-Authorization", "Proxy-Authenticate", 407, "Proxy Authentication Required")
@@ -53,6 +54,7 @@ class Auth:
             verdict = _verify(target, header, _realm(realm), password, ha1)
             if verdict.ok:
                 target.auth_user = verdict.user
+                _await(target, WWW if header == WWW[0] else PROXY, verdict.confirmed, _realm(realm), password, ha1)
                 return True
         return False
 
@@ -104,6 +106,7 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
     verdict = _verify(target, header, realm, password, ha1)
     if verdict.ok:
         target.auth_user = verdict.user
+        _await(target, scheme, verdict.confirmed, realm, password, ha1)
         _remove(target, header, verdict.line_indexes)
         return True
     if not target._may_arm("auth"):
@@ -120,6 +123,19 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
     values = digest.challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1, password=password)
     target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
     return False
+
+
+def _await(
+    target: Request, scheme: Scheme, confirmed: Wait | None, realm: str, password: str | None, ha1: str | None
+) -> None:
+    """What the handlers decide holds once all nodes have agreed that the nonce count is new; else it is this
+    challenge."""
+    if confirmed is None:
+        return
+    _, challenge, status, reason = scheme
+    context = target._context
+    values = _digest(context.services).challenges(realm, stale=True, wall=context.wall, ha1=ha1, password=password)
+    target._confirms.append((confirmed, Answer(status, reason, headers=[(challenge, value) for value in values])))
 
 
 def _verify(target: Request, header: str, realm: str, password: str | None, ha1: str | None) -> Any:

@@ -31,6 +31,7 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
         answer_to_source=request._nat_register,
         route_unsigned=request._loose is not None and request._loose.unsigned,
         auth_failures=request._auth_failures,
+        confirms=request._confirms,
     )
     _put_vars(outcome, context)
     _put_message(outcome, request)

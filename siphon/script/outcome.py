@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from siphon.sip.message import SipMessage
+from siphon.state.store import Wait
 
 Headers = list[tuple[str, str]]
 Edit = tuple[str, str, str]
@@ -111,7 +112,8 @@ class Outcome:
     `uri_set`: the whole Request-URI was assigned; a part of it does not count.
     `answer_to_source`: fix_nated_register() was called.
     `route_unsigned`: loose_route() met a Route that names us without a valid token. `auth_failures`: credentials that
-    failed. `error`: a handler raised; nothing else counts then.
+    failed. `error`: a handler raised; nothing else counts then. `confirms`: what other nodes must agree to, each with
+    the answer where they do not.
     """
 
     action: Action | None = None
@@ -133,6 +135,7 @@ class Outcome:
     answer_to_source: bool = False
     route_unsigned: bool = False
     auth_failures: int = 0
+    confirms: list[tuple[Wait, Answer]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -20,12 +20,14 @@ from siphon.script.addresses import route_value
 from siphon.script.answering import COPIED_IF_SET, Answering
 from siphon.script.context import RequestContext
 from siphon.script.flow import Flow, udp_flow
+from siphon.script.outcome import Answer
 from siphon.script.phase import Phase
 from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
 from siphon.sip.draft import Draft
 from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import Splices
+from siphon.state.store import Wait
 
 Network = IPv4Network | IPv6Network
 
@@ -47,6 +49,7 @@ class Request(Answering):
 
     __slots__ = (
         "_auth_failures",
+        "_confirms",
         "_auth_user",
         "_consumed",
         "_loose",
@@ -80,6 +83,7 @@ class Request(Answering):
         self._uri: bytes | None = None
         self._uri_set = False
         self._auth_failures = 0
+        self._confirms: list[tuple[Wait, Answer]] = []
 
     # -- the request line
 

@@ -10,7 +10,7 @@ from nodes import FAST, SCRIPT, Pair, ask, came_from, down_lines, invite_of, mak
 from proxy_process import Siphond, until
 from redis_servers import Server, redis_server
 from redis_wire import Wire
-from udp_agent import Agent
+from udp_agent import Agent, Message, credentials, unique
 
 from siphon.state.redis.client import NODES
 from siphon.state.redis.names import Names
@@ -41,6 +41,8 @@ def route(request):
     if request.method == "OPTIONS":
         request.reply(200)
     elif request.method == "INVITE":
+        if request.ruri.user == "tagged":
+            request.set_reply_to_tag("mine")
         request.reply(183, "Progress", reliable=True)
     else:
         request.reply(481)
@@ -107,12 +109,13 @@ def test_shared_31_a_failure_goes_up_from_the_node_that_got_it_and_its_ack_ends_
     bob.silence(1)
 
 
+@pytest.mark.parametrize("user", ["bob", "tagged"])
 def test_shared_31_a_prack_ends_the_repeats_of_the_other_node(
-    redis_server: Server, siphond: Make, agent: Agents
+    redis_server: Server, siphond: Make, agent: Agents, user: str
 ) -> None:
     pair = make_pair(siphond, agent, url_of(redis_server), a_script=RELIABLE)
     alice, _ = pair.phones()
-    alice.send(alice.request("INVITE", "sip:bob@example.com", extra=["Supported: 100rel"]))
+    alice.send(alice.request("INVITE", f"sip:{user}@example.com", extra=["Supported: 100rel"]))
     early = alice.expect("183 INVITE")
     alice.proxy = pair.b.address
     alice.within(alice.dialog(early), "PRACK", extra=[f"RAck: {early['rseq']} 1 INVITE"])
@@ -147,6 +150,28 @@ def test_shared_04_the_last_failures_at_both_nodes_give_one_final(pair: Pair) ->
         bob.expect("ACK")
         carol.expect("ACK")
     alice.silence(1)
+
+
+def test_shared_09_a_nonce_of_one_node_is_good_at_the_other_and_its_count_once(pair: Pair) -> None:
+    alice, _ = pair.phones()
+    to, call_id = "<sip:alice@example.com>", unique("reg-")
+
+    def register(cseq: int, node: Siphond, *extra: str) -> Message:
+        lines = [f"Contact: {alice.contact}", "Expires: 600", *extra]
+        asked = alice.request(
+            "REGISTER", "sip:example.com", cseq=cseq, call_id=call_id, local=f"{to};tag=1", remote=to, extra=lines
+        )
+        alice.send(asked, to=node.address)
+        return alice.answer_to(f"{cseq} REGISTER")
+
+    challenge = register(1, pair.a)["www-authenticate"]
+    given = credentials(challenge, "alice", "secret", "REGISTER", "sip:example.com")
+    assert register(2, pair.b, f"Authorization: {given}").status == 200
+    again = register(3, pair.a, f"Authorization: {given}")
+    assert again.status == 401 and "stale=true" in again["www-authenticate"]
+    fresh = credentials(again["www-authenticate"], "alice", "secret", "REGISTER", "sip:example.com")
+    assert register(4, pair.a, f"Authorization: {fresh}").status == 200
+    assert register(5, pair.a, f"Authorization: {fresh}").status == 401
 
 
 def test_shared_32_a_node_dies_while_the_callee_rings_and_the_other_finishes_the_call(pair: Pair) -> None:

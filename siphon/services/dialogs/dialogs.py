@@ -13,6 +13,7 @@ Beside them lie INVITEs that a script has answered under a To tag that does not 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from siphon.services.store import FULL, BadRecord, RecordTable, StoreError, oldest, pack, read, record_key, unpack
@@ -35,9 +36,17 @@ class Place(NamedTuple):
 
 class Dialogs:
     """The dialogs of this instance. `hash_key` keys the table's keys, `max_age` is in seconds; when the table is full
-    the `evict` oldest go."""
+    the `evict` oldest go. `told(key, transaction, secs)` hears of each answer that is remembered."""
 
-    def __init__(self, table: RecordTable, hash_key: bytes, max_age: float, evict: int = EVICT) -> None:
+    def __init__(
+        self,
+        table: RecordTable,
+        hash_key: bytes,
+        max_age: float,
+        evict: int = EVICT,
+        told: Callable[[bytes, bytes, float], None] | None = None,
+    ) -> None:
+        self._told = told
         self._table = table
         self._evict = evict
         self._hash_key = hash_key
@@ -55,7 +64,9 @@ class Dialogs:
     ) -> None:
         """Note the INVITE whose answer, made here, waits for an ACK or a PRACK with these tags; a later one of the
         dialog takes its place."""
-        key = self._answer_key(call_id, from_tag, to_tag)
+        key = self.answer_key(call_id, from_tag, to_tag)
+        if self._told is not None:
+            self._told(key, transaction, secs)
         try:
             found = read(self._table, key)
         except StoreError:
@@ -65,7 +76,7 @@ class Dialogs:
     def answered(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bytes | None:
         """The INVITE that remember_answer() noted; None when there is none."""
         try:
-            found = read(self._table, self._answer_key(call_id, from_tag, to_tag))
+            found = read(self._table, self.answer_key(call_id, from_tag, to_tag))
             if found is None:
                 return None
             transaction: bytes = unpack(found[1], _VERSION, _ANSWER_FIELDS)[1]
@@ -101,7 +112,8 @@ class Dialogs:
         first, second = sorted((one.lower(), other.lower()))
         return record_key(self._hash_key, b"d", b"%d:%b%d:%b%b" % (len(first), first, len(second), second, call_id))
 
-    def _answer_key(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bytes:
+    def answer_key(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> bytes:
+        """Of what remember_answer() notes."""
         tags = from_tag.lower(), to_tag.lower()
         return record_key(
             self._hash_key, b"u", b"%d:%b%d:%b%b" % (len(tags[0]), tags[0], len(tags[1]), tags[1], call_id)

@@ -3,6 +3,16 @@
 from siphon.services.digest.over_http import http_fetch
 from siphon.services.digest.remote import Fetch, Fetched, RemoteSecrets
 from siphon.services.digest.users import Secret
-from siphon.services.digest.verifier import DigestVerifier, Verdict, given_secret
+from siphon.services.digest.verifier import Confirm, DigestVerifier, Verdict, given_secret
 
-__all__ = ["DigestVerifier", "Fetch", "Fetched", "RemoteSecrets", "Secret", "Verdict", "given_secret", "http_fetch"]
+__all__ = [
+    "Confirm",
+    "DigestVerifier",
+    "Fetch",
+    "Fetched",
+    "RemoteSecrets",
+    "Secret",
+    "Verdict",
+    "given_secret",
+    "http_fetch",
+]

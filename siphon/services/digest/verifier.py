@@ -27,8 +27,9 @@ from siphon.services.digest.hashes import BY_NAME, Algorithm, ha1, hash_function
 from siphon.services.digest.nonce import Nonces
 from siphon.services.digest.targets import same_target
 from siphon.services.digest.users import Secret, users_from_settings
-from siphon.services.digest.uses import NonceUses, Use
+from siphon.services.digest.uses import ONCE, REPEAT_SECS, NonceUses, Use
 from siphon.services.store import RecordTable
+from siphon.state.store import Wait
 
 MOST_USERS = 4  # of one request whose secrets are fetched
 MOST_LINES = 8  # credentials for one realm that are tried; the rest are ignored
@@ -45,6 +46,8 @@ class Verdict:
     `stale`: the digest was right, the nonce too old or its count used. `bad_request`: answer 400 with `reason`.
     `failed`: somebody tried and failed (counts for bans); a request without credentials or with a stale nonce did not.
     `unavailable`: the service that knows the users gave no answer about this one: 500, and no failure of the user's.
+    `confirmed`: it holds as far as this node knows; the Wait gives True, False (another node has seen that nonce
+    count), or None when the nodes could not be asked.
     """
 
     ok: bool = False
@@ -55,6 +58,10 @@ class Verdict:
     unavailable: bool = False
     line_indexes: tuple[int, ...] = ()
     reason: str = ""
+    confirmed: Wait | None = None
+
+
+Confirm = Callable[[bytes, int, bytes, float, bool], Wait]
 
 
 @dataclass(slots=True)
@@ -86,7 +93,11 @@ class DigestVerifier:
         *,
         users: Callable[[bytes], Secret | None] | None = None,
         is_local: Callable[[str], bool] = lambda host: False,
+        confirm: Confirm | None = None,
     ) -> None:
+        """`confirm(nonce, count, transaction, secs, once)` asks all nodes for a use that this one has accepted."""
+        self._confirm = confirm
+        self._ttl = settings.nonce_ttl_secs
         self._allow_no_qop = settings.allow_no_qop
         self._lax = settings.uri_check == "lax"
         self._remote = settings.backend == "http"
@@ -133,7 +144,7 @@ class DigestVerifier:
             )
             worst = _graver(worst, verdict)
         if worst.ok:
-            return Verdict(ok=True, user=worst.user, line_indexes=tuple(indexes))
+            return Verdict(ok=True, user=worst.user, line_indexes=tuple(indexes), confirmed=worst.confirmed)
         return worst
 
     def users_to_fetch(self, lines: Iterable[bytes]) -> list[bytes]:
@@ -210,7 +221,8 @@ class DigestVerifier:
             return Verdict(bad_request=True, reason="Digest URI Mismatch")
         if not self._is_first_use(attempt, method, transaction, wall):
             return Verdict(stale=True, reason="nonce expired or used")
-        return Verdict(ok=True, user=attempt.user.decode("utf-8", "surrogateescape"))
+        user = attempt.user.decode("utf-8", "surrogateescape")
+        return Verdict(ok=True, user=user, confirmed=self._asked(attempt, method, transaction, wall))
 
     def _attempt(self, credentials: Credentials, realm: str, offered: tuple[Algorithm, ...]) -> _Attempt | None:
         """The credentials with everything that needs no secret checked, None when one thing is wrong."""
@@ -280,6 +292,14 @@ class DigestVerifier:
             return self._uses.was_accepted(attempt.nonce, transaction, wall)
         count = None if attempt.protection is None else int(attempt.protection[0], 16)
         return self._uses.use(attempt.nonce, attempt.made_at, count, transaction, wall) is Use.ACCEPTED
+
+    def _asked(self, attempt: _Attempt, method: str, transaction: bytes, wall: float) -> Wait | None:
+        if self._confirm is None or method in ("ACK", "CANCEL"):
+            return None
+        once = attempt.protection is None
+        count = ONCE if attempt.protection is None else int(attempt.protection[0], 16)
+        left = max(0.0, attempt.made_at + self._ttl - wall) + REPEAT_SECS
+        return self._confirm(attempt.nonce, count, transaction, left, once)
 
 
 def given_secret(password: str | None, ha1: str | None) -> Secret | None:
