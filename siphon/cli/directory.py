@@ -189,6 +189,17 @@ def instance_secret(state: Path) -> bytes:
     return _read_secret(path)
 
 
+def keep_secret(state: Path, secret: bytes) -> None:
+    """Take the place of the one that is there: all nodes of a Redis use this one."""
+    draft = state / f".{SECRET}.{os.getpid()}"
+    try:
+        _write(draft, secret.hex().encode() + b"\n")
+        os.replace(draft, state / SECRET)
+        _sync_directory(state)
+    except OSError as error:
+        raise Refusal(Exit.CONFIGURATION, f"server.state_dir: cannot write {draft}: {reason(error)}") from None
+
+
 def _read_secret(path: Path) -> bytes:
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()

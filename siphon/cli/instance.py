@@ -18,6 +18,7 @@ from typing import NamedTuple
 from shm.slots import Slots
 from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
 from siphon.cli import directory
+from siphon.cli.agreed import agreed_secret
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TRANSACTIONS, TableSize, megabytes, need, require_room
@@ -34,9 +35,11 @@ from siphon.engine.application import Engine
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
 from siphon.engine.far import leave
+from siphon.engine.mirror import MirrorHelper
 from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
+from siphon.services.location.mirror_state import MirrorState
 from workers.application import Flag, WorkerContext
 from workers.kept import from_manager, name_of, sort
 from workers.notify import Notifier
@@ -79,6 +82,7 @@ class Worker(Engine):
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
+        self.secret_seen = secret_of(self.shared)
         super().started(context)
         self.watch()
 
@@ -91,6 +95,10 @@ class Worker(Engine):
         if self.context.is_helper and script.reload == "auto":
             watch = ScriptWatch(script.path, script.include_paths)
             self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
+
+    def tick(self, now: float) -> float | None:
+        require_secret(self.shared, self.secret_seen)
+        return super().tick(now)
 
     def reload(self, payload: bytes) -> None:
         before = self.settings.script
@@ -107,12 +115,31 @@ class EventsHelper(Changes):
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "events"
+        self.secret_seen = secret_of(self.shared)
         super().started(context)
+
+    def tick(self, now: float) -> float:
+        require_secret(self.shared, self.secret_seen)
+        return super().tick(now)
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
         self.log.configure(good.settings.log.level, good.settings.log.format)
         self.switch(*good)
+
+
+class MirrorOfRedis(MirrorHelper):
+    """The helper that mirrors Redis, with what belongs to a process of this program."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "mirror"
+        super().started(context)
+
+    def adopt_secret(self, secret: bytes) -> None:
+        """Nothing has been served yet, so nothing is lost with the processes."""
+        directory.keep_secret(self.settings.server.state_dir, secret)
+        self.state.secret_changed()
+        os._exit(0)
 
 
 class Instance:
@@ -182,7 +209,7 @@ class Instance:
         lock = directory.hold(settings.shared.path)
         try:
             directory.make_private(settings.server.state_dir, "server.state_dir")
-            secret = directory.instance_secret(settings.server.state_dir)
+            secret = self.secret()
             boot = directory.boot_id()
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
             require_room(settings)
@@ -193,6 +220,18 @@ class Instance:
         finally:
             directory.release(lock)
 
+    def secret(self) -> bytes:
+        """The instance's own, or that of all nodes of a Redis if it can be had within AGREE_SECS."""
+        state = self.settings.server.state_dir
+        own = directory.instance_secret(state)
+        store = self.settings.location_store
+        if store is None:
+            return own
+        agreed = agreed_secret(store, own, self.settings.shared.timeout_ms / 1000)
+        if agreed and agreed != own:
+            directory.keep_secret(state, agreed)
+        return agreed or own
+
     def facts(self) -> dict[str, object]:
         """What siphonctl shows beside the slots and the tables."""
         return {
@@ -201,8 +240,13 @@ class Instance:
             "configuration": str(self.path.absolute()),
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
-            "helpers": ["timer", "events"] if self.tells_changes else ["timer"],
+            "helpers": self.helpers(),
         }
+
+    def helpers(self) -> list[str]:
+        """In the order of their slots."""
+        mirror = ["mirror"] if self.settings.location_store is not None else []
+        return ["timer", *mirror, *(["events"] if self.tells_changes else [])]
 
     def tables(self, boot: bytes, fresh: bool, secret: bytes) -> Shared:
         place = self.settings.shared.path
@@ -223,8 +267,16 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
+        mirror = None if self.settings.location_store is None else MirrorState()
+        (slots.lower_flags if mirror is None else slots.raise_flags)(Flag.STATE_BEHIND)
         return Shared(
-            slots=slots, secret=secret, node_token=os.urandom(16), wakes=Wakes(SLOTS), changes=self.wake, **made
+            slots=slots,
+            secret=secret,
+            node_token=os.urandom(16),
+            wakes=Wakes(SLOTS),
+            changes=self.wake,
+            mirror=mirror,
+            **made,
         )
 
     def listeners(self) -> list[list[socket.socket]]:
@@ -265,12 +317,24 @@ class Instance:
         """In a new process: what held before the last reload, which is sent to it afterwards. So it has both versions
         of the script, as its siblings do, from the sources that were proved and whatever lies on disk now."""
         good = self.base
+        self.read_secret()
         return Worker(good.settings, self.shared, self.log, good.version, good.sources)
 
     def make_events(self) -> Changes:
         """As make_application, for the helper that runs on_change."""
         good = self.base
+        self.read_secret()
         return EventsHelper(good.settings, self.shared, self.log, good.version, good.sources)
+
+    def make_mirror(self) -> MirrorHelper:
+        """As make_application, for the helper that mirrors Redis."""
+        self.read_secret()
+        return MirrorOfRedis(self.base.settings, self.shared, self.log)
+
+    def read_secret(self) -> None:
+        """In a new process: the secret may have changed while the nodes of a Redis came to agree."""
+        if self.shared.mirror is not None:
+            self.shared.secret = directory.instance_secret(self.settings.server.state_dir)
 
     def accept(self, payload: bytes) -> None:
         """After a reload, in the supervisor."""
@@ -295,7 +359,7 @@ class Instance:
             slot_count=SLOTS,
             drain_secs=settings.server.drain_secs,
             handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
-            extras=[Extra("events", self.make_events, lambda: self.tells_changes)],
+            extras=self.extras(),
             keep_stale=is_response,
             has_work=lambda slot: bool(self.shared.transactions.owned(slot)),
             validate=self.validate,
@@ -305,6 +369,11 @@ class Instance:
             notifier=self.notifier,
             log=self.note,
         )
+
+    def extras(self) -> list[Extra]:
+        """The mirror first: whether there is one is fixed."""
+        events = Extra("events", self.make_events, lambda: self.tells_changes)
+        return [Extra("mirror", self.make_mirror), events] if self.shared.mirror is not None else [events]
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it."""
@@ -330,6 +399,18 @@ class Instance:
         for warning in proved.warnings:
             self.log.warn(f"script: {warning}")
         return reload.pack(fresh, self.latest.version + 1, proved.sources, proved.kinds)
+
+
+def secret_of(shared: Shared) -> int:
+    """Which secret this process begins with."""
+    return shared.mirror.secret if shared.mirror is not None else 0
+
+
+def require_secret(shared: Shared, seen: int) -> None:
+    """Ends this process if the nodes of its Redis use another secret: the next one begins with that. It has served
+    nothing yet, since the instance is not ready before the nodes agree."""
+    if secret_of(shared) != seen:
+        os._exit(0)
 
 
 def is_response(datagram: bytes) -> bool:

@@ -23,6 +23,7 @@ class Reason(NamedTuple):
 FLAGS = {
     Flag.STARTING: Reason("starting", "it is starting: not every process is ready yet"),
     Flag.DRAINING: Reason("draining", "it drains: running calls end, new work gets 503"),
+    Flag.STATE_BEHIND: Reason("mirror", "the bindings have not been read from Redis yet: new work gets 503"),
     Flag.STATE_AWAY: Reason("shared_state", "the shared state cannot be reached: new work gets 503"),
 }
 """In the order in which they are told."""

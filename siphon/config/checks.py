@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from siphon.config.locate import Path
+from siphon.config.redis_url import parse_redis_url
 from siphon.config.settings import ListenAddress, Settings
 
 Finding = tuple[Path, str]
@@ -58,6 +59,22 @@ def _registrar(settings: Settings) -> Iterator[Finding]:
         bounds = f"{registrar.min_expires} and {registrar.max_expires}"
         yield ("registrar", "default_expires"), f"must lie between registrar.min_expires and max_expires, {bounds}"
 
+    yield from _location_store(settings)
+
+
+def _location_store(settings: Settings) -> Iterator[Finding]:
+    registrar, shared = settings.registrar, settings.shared
+    if registrar.backend != "redis":
+        return
+    if registrar.redis is None:
+        yield ("registrar", "backend"), 'needs registrar.redis.url when it is "redis"'
+    elif "location" in shared.model_fields_set and not _is_same_store(shared.location, registrar.redis.url):
+        yield ("registrar", "backend"), "contradicts shared.location, which says otherwise; keep one of the two"
+
+
+def _is_same_store(location: str, url: str) -> bool:
+    return location != "shm" and parse_redis_url(location).place == parse_redis_url(url).place
+
 
 def _timers(settings: Settings) -> Iterator[Finding]:
     timers = settings.transaction
@@ -107,6 +124,8 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         yield ("auth", "users"), 'is not used: auth.backend is "http"'
     if settings.auth.backend != "http" and settings.auth.http is not None:
         yield ("auth", "http"), 'is not used: auth.backend is not "http"'
+    if settings.registrar.backend != "redis" and settings.registrar.redis is not None:
+        yield ("registrar", "redis"), 'is not used: registrar.backend is not "redis"'
     demo = [name for name, user in settings.auth.users.items() if user.password == DEMO_PASSWORD]
     public = [listener.address for listener in settings.listen.udp if not listener.loopback]
     if demo and public:

@@ -24,7 +24,6 @@ from siphon.config.values import (
 )
 
 NOT_YET = (
-    "registrar.redis",
     "security.trusted_cidrs",
     "tls",
     "registrar.liveness",

@@ -10,7 +10,10 @@ from typing import Any
 
 from siphon.config.settings import Settings
 
-FIXED = (("listen",), ("workers",), ("shared",), ("server", "state_dir"))
+FIXED = (
+    *(("listen",), ("workers",), ("shared",), ("server", "state_dir")),
+    *(("registrar", "backend"), ("registrar", "redis")),
+)
 """What the supervisor has built on: sockets, processes, tables. A reload that changes one of these is refused."""
 
 

@@ -20,9 +20,9 @@ from pydantic_core import PydanticCustomError
 
 from siphon.config import later
 from siphon.config.errors import Problem
-from siphon.config.log import masked
 from siphon.config.redis_url import parse_redis_url
 from siphon.config.section import Section, table
+from siphon.config.stores import KeyPrefix, RedisStore, RedisUrlText, StoreUrl
 from siphon.config.values import (
     Address,
     ConfigurationPath,
@@ -40,7 +40,6 @@ from siphon.config.values import (
     Whole,
     choice,
     listed,
-    quote,
     split_address,
 )
 from siphon.config.version import PRODUCT
@@ -139,39 +138,11 @@ class Workers(Section):
     )
 
 
-REDIS = ("redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://", "redis+cluster://", "rediss+cluster://")
-
-
-def _store(value: str) -> str:
-    if value.startswith(REDIS):
-        raise PydanticCustomError("not_served", 'a Redis store is not served by this release; use "shm"')
-    if value != "shm":
-        text = f'must be "shm", not {quote(masked(value))}'
-        raise PydanticCustomError("choice", "{text}", {"text": text, "choices": ["shm"]})
-    return value
-
-
-StoreName = Annotated[Text, AfterValidator(_store)]
-
-
-def _transactions(value: str) -> str:
-    if not value.startswith(REDIS):
-        return _store(value)
-    try:
-        parse_redis_url(value)
-    except ValueError as error:
-        raise PydanticCustomError("redis_url", "{text}", {"text": str(error)}) from None
-    return value
-
-
-TransactionStore = Annotated[Text, AfterValidator(_transactions)]
-
-
 class Shared(Section):
     """What the workers share: tables in memory, one file each in one directory."""
 
-    location: StoreName = Field("shm", description="where bindings are kept", repr=False)
-    transactions: TransactionStore = Field(
+    location: StoreUrl = Field("shm", description='where bindings are kept: "shm" or a Redis URL', repr=False)
+    transactions: StoreUrl = Field(
         "shm", description='"shm", or the URL of a Redis that several nodes share', repr=False
     )
     path: ConfigurationPath = Field(
@@ -246,8 +217,8 @@ class Script(Section):
 class RegistrarRedis(Section):
     """Where the registrar's Redis is."""
 
-    url: Filled = Field(description="redis:// URL", repr=False)
-    key_prefix: Text = Field("siphon:reg:", description="first part of every key")
+    url: RedisUrlText = Field(description="Redis URL, as shared.location", repr=False)
+    key_prefix: KeyPrefix = Field("siphon:reg:", description="first part of every key")
     ttl_slack_secs: Whole = Field(30, ge=0, le=3600, description="seconds a key outlives its bindings")
 
 
@@ -265,8 +236,8 @@ class Liveness(Section):
 class Registrar(Section):
     """RFC 3261 section 10."""
 
-    backend: Annotated[Text, choice("memory", later=("redis", "postgres"))] = Field(
-        "memory", description='"memory": where shared.location says'
+    backend: Annotated[Text, choice("memory", "redis", later=("postgres",))] = Field(
+        "memory", description='"memory": where shared.location says; "redis": registrar.redis'
     )
     default_expires: Whole = Field(
         3600, ge=1, le=4294967295, description="life of a binding that asks for none, seconds"
@@ -413,6 +384,16 @@ class Settings(Section):
     @property
     def warnings(self) -> list[Problem]:
         return self._warnings
+
+    @property
+    def location_store(self) -> RedisStore | None:
+        """The Redis that bindings are kept in; None where that is shared memory."""
+        redis = self.registrar.redis
+        if self.registrar.backend == "redis" and redis is not None:
+            return RedisStore(parse_redis_url(redis.url), redis.key_prefix, redis.ttl_slack_secs)
+        if self.shared.location == "shm":
+            return None
+        return RedisStore(parse_redis_url(self.shared.location), "siphon:", 30)
 
     @property
     def file(self) -> Path | None:

@@ -27,6 +27,7 @@ from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
 from siphon.engine.local_ips import LocalIps
+from siphon.engine.location_store import store_of
 from siphon.engine.memory import MemoryUse
 from siphon.engine.own_addresses import OwnAddresses
 from siphon.engine.random_bits import RandomBits
@@ -110,6 +111,7 @@ class Engine:
         self.secrets = RemoteSecrets(
             context.aio.loop, boottime, self.settings.auth, self._fetcher, self._report_no_secret
         )
+        self.location_store = store_of(self.settings, self.shared, context.aio.loop, self.log)
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
@@ -339,7 +341,9 @@ class Engine:
 
     def _services(self, keys: Keys) -> Services:
         confirm = None if self.far is None else self.far.confirm
-        services = services_of(self.settings, self.shared, self.identity, self.signer, keys, confirm)
+        services = services_of(
+            self.settings, self.shared, self.identity, self.signer, keys, confirm=confirm, store=self.location_store
+        )
         services.secrets = self.secrets if self.settings.auth.backend == "http" else None
         services.enum = Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000)
         services.send_request = self._send_request

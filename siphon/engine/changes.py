@@ -21,6 +21,7 @@ from siphon.engine.deliveries import Deliveries
 from siphon.engine.facts import identity_of, signer_of
 from siphon.engine.garbage import settle
 from siphon.engine.keys import Keys
+from siphon.engine.location_store import store_of
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.services import services_of
 from siphon.engine.shared import Shared
@@ -71,6 +72,7 @@ class Changes:
         """After fork."""
         self.context = context
         self.shared.attach(context.slot)
+        self.location_store = store_of(self.settings, self.shared, context.aio.loop, self.log)
         services = self._services()
         self.runtime = Runtime(self.settings, services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
@@ -164,4 +166,6 @@ class Changes:
     def _services(self) -> Services:
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
         signer = signer_of(self.settings, keys)
-        return services_of(self.settings, self.shared, identity_of(self.settings), signer, keys)
+        return services_of(
+            self.settings, self.shared, identity_of(self.settings), signer, keys, store=self.location_store
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from siphon.script.outcome import Answer, Outcome
+from siphon.services.location import RegisterResult
 
 NOT_ASKED = Answer(503, "Service Unavailable", headers=[("Retry-After", "5")])
 
@@ -31,3 +32,18 @@ def when_confirmed(outcome: Outcome, done: Callable[[Outcome], None]) -> None:
 
     for wait, refusal in outcome.confirms:
         wait.then(lambda answer, refusal=refusal: confirmed(answer, refusal))  # type: ignore[misc]
+
+
+def when_stored(outcome: Outcome, done: Callable[[Outcome], None]) -> None:
+    """`done` at once, or when the store has confirmed what the answer says."""
+    action = outcome.action
+    if not isinstance(action, Answer) or action.later is None or outcome.error is not None:
+        done(outcome)
+        return
+
+    def confirmed(result: object) -> None:
+        assert isinstance(result, RegisterResult) and isinstance(action, Answer)
+        outcome.action = Answer(result.status, result.reason, headers=list(result.headers))
+        done(outcome)
+
+    action.later.then(confirmed)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from siphon.config.settings import Settings
 from siphon.engine.answers import make
-from siphon.engine.confirming import when_confirmed
+from siphon.engine.confirming import when_confirmed, when_stored
 from siphon.engine.contacts import as_received
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
@@ -26,6 +26,7 @@ from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.runtime import Runtime
 from siphon.services.digest import Fetched
+from siphon.services.location.shared_location import SharedLocation
 from siphon.sip.build import REASONS
 from siphon.sip.message import SipMessage, parse
 from siphon.state.record import Branch, Record
@@ -73,13 +74,30 @@ class ScriptHandlers:
                 self._watch.count(Counter.ROUTE_UNSIGNED)
             if outcome.auth_failures:
                 self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
-            when_confirmed(outcome, done)
+            when_confirmed(outcome, lambda confirmed: when_stored(confirmed, done))
 
         def run(secrets: Fetched | None) -> None:
             request = self._request(record, received, None, secrets)
             self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
 
-        self._with_secrets(received, run)
+        self._with_bindings(received, lambda: self._with_secrets(received, run))
+
+    def _with_bindings(self, message: SipMessage, run: Callable[[], None]) -> None:
+        """Run when what this node's mirror lacks has been looked for in the store: the address of record that the
+        request is for, or that it registers. Where bindings lie in shared memory there is nothing to look for."""
+        location = self._services.location
+        if not isinstance(location, SharedLocation):
+            run()
+            return
+        missing = location.missing([message.uri.decode("latin-1"), message.to_value.decode("latin-1")])
+
+        def next_one() -> None:
+            if missing:
+                location.fetch(missing.pop(), next_one)
+            else:
+                run()
+
+        next_one()
 
     def _with_secrets(self, message: SipMessage, run: Callable[[Fetched | None], None]) -> None:
         """Run with what `auth.http` says about the users in the credentials: at once where there is nothing to ask."""

@@ -10,12 +10,14 @@ import time
 from siphon.config.settings import Settings
 from siphon.engine.facts import timing_of
 from siphon.engine.keys import Keys
+from siphon.engine.location_store import LocationStore
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
 from siphon.services.digest import Confirm, DigestVerifier
 from siphon.services.limits import Windows
 from siphon.services.location import Location
+from siphon.services.location.shared_location import SharedLocation
 from siphon.services.merged import MergedRequests
 from siphon.sip.identity import Identity
 
@@ -27,14 +29,16 @@ def services_of(
     signer: RouteSigner | None,
     keys: Keys,
     confirm: Confirm | None = None,
+    store: LocationStore | None = None,
 ) -> Services:
-    """Services of these settings. `confirm`: asks other nodes whether a nonce count is new."""
+    """Services of these settings. `confirm` asks other nodes whether a nonce count is new; `store` is this process's
+    link to the Redis that has the bindings."""
     digest = DigestVerifier(
         settings.auth, keys.nonce_secrets, shared.nonces, keys.table, is_local=identity.is_local, confirm=confirm
     )
     epoch = start_id(settings, shared)
     return Services(
-        location=Location(shared.location, identity, settings, keys.table, epoch=epoch),
+        location=_location(settings, shared, identity, keys, epoch, store),
         digest=digest,
         signer=signer,
         identity=identity,
@@ -42,6 +46,15 @@ def services_of(
         limiter=Windows(shared.limits, keys.table, shared.evict_limits).admit,
         instance_id=epoch,
     )
+
+
+def _location(
+    settings: Settings, shared: Shared, identity: Identity, keys: Keys, epoch: str, store: LocationStore | None
+) -> Location:
+    if store is None:
+        return Location(shared.location, identity, settings, keys.table, epoch=epoch)
+    table = shared.location
+    return SharedLocation(table, identity, settings, keys.table, store.commits, store.time, epoch=epoch)
 
 
 def start_id(settings: Settings, shared: Shared) -> str:

@@ -11,6 +11,7 @@ from shm.table import SlotTaken, Table
 from siphon.engine.wakes import Wake, Wakes
 from siphon.services.dialogs.dialogs import EVICT as DIALOGS
 from siphon.services.limits.windows import EVICT as SOURCES
+from siphon.services.location.mirror_state import MirrorState
 from siphon.services.store import evict_of
 
 TRIES = 50
@@ -37,6 +38,8 @@ class Shared:
     """Tells a process of an end that it waits for."""
     changes: Wake
     """Tells the helper that runs on_change which addresses of record have changed."""
+    mirror: MirrorState | None = None
+    """How far the location table mirrors a Redis; None where it is the truth itself."""
 
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""

@@ -20,7 +20,10 @@ Edit = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Answer:
-    """A response made here. `headers` come before the queued edits; `stateless` discards the server transaction."""
+    """A response made here. `headers` come before the queued edits; `stateless` discards the server transaction.
+    `later`, a siphon.state.store.Wait of a RegisterResult, is there where a store has still to confirm: the answer is
+    that one's, when it has come.
+    """
 
     status: int
     reason: str
@@ -29,6 +32,7 @@ class Answer:
     headers: Headers = field(default_factory=list)
     body: bytes = b""
     content_type: str | None = None
+    later: Any = None
 
 
 @dataclass(frozen=True, slots=True)

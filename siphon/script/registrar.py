@@ -203,7 +203,7 @@ def _facts(request: Request, aliases: Sequence[Address], flow_token: str | None,
 
 
 def _answer(request: Request, result: RegisterResult) -> bool:
-    request._arm(Answer(result.status, result.reason, headers=list(result.headers)))
+    request._arm(Answer(result.status, result.reason, headers=list(result.headers), later=result.later))
     return result.ok
 
 

@@ -157,21 +157,28 @@ def test_an_empty_file_lacks_three_things(faults):
     [
         ("listen.tcp = ['127.0.0.1:5060']", "listen.tcp: this transport is not served by this release; use listen.udp"),
         ("listen.wss = ['127.0.0.1:5060']", "listen.wss: this transport is not served by this release; use listen.udp"),
-        ("registrar.backend = 'postgres'", 'registrar.backend: "postgres" is not served by this release; use "memory"'),
+        (
+            "registrar.backend = 'postgres'",
+            'registrar.backend: "postgres" is not served by this release; use "memory" or "redis"',
+        ),
         ("auth.backend = 'database'", 'auth.backend: "database" is not served by this release; use "static" or "http"'),
         (
             "media.backend = 'siphon-rtp'",
             'media.backend: "siphon-rtp" is not served by this release; use "rtpengine" or "rtpproxy"',
         ),
         (
-            "shared.location = 'redis://:pw@h'",
-            'shared.location: a Redis store is not served by this release; use "shm"',
-        ),
-        (
             "shared.transactions = 'redis+cluster://h/1'",
             "shared.transactions: a Cluster has no databases: nothing may follow its nodes",
         ),
-        ("shared.location = 'smh'", 'shared.location: must be "shm", not "smh"; did you mean "shm"'),
+        (
+            "shared.location = 'smh'",
+            'shared.location: must be "shm" or the URL of a Redis, not "smh"; did you mean "shm"',
+        ),
+        (
+            "shared.location = 'redis+sentinel://:hunter2@h'",
+            "shared.location: needs the master's name after the Sentinels, as in redis+sentinel://h1,h2/NAME",
+        ),
+        ("registrar.backend = 'redis'", 'registrar.backend: needs registrar.redis.url when it is "redis"'),
     ],
 )
 def test_what_this_release_cannot_serve_is_an_error(faults, line, what):

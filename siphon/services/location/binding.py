@@ -20,6 +20,8 @@ VERSION = 2
 """Version 1 had neither `pending` nor `changes`; such records are still read."""
 LATEST = 1e11  # seconds since the epoch, beyond every time that we store
 _FIELDS = 8
+_STORED = b"\x01"
+"""Begins what mirrors a record of another store: its version there follows, eight bytes, then the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class AddressRecord:
     service_routes: tuple[str, ...] = ()
     pending: tuple[Pending, ...] = ()
     changes: Changes = Changes()
+    stored: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -89,18 +92,29 @@ class AddressRecord:
         bindings = [_flat(b) for b in self.bindings]
         pending = [p.flat() for p in self.pending]
         texts = (self.aliases, self.associated_uris, self.service_routes)
-        return pack([VERSION, self.aor, bindings, *texts, pending, self.changes.flat()])
+        packed = pack([VERSION, self.aor, bindings, *texts, pending, self.changes.flat()])
+        return packed if not self.stored else _STORED + self.stored.to_bytes(8) + packed
 
     @classmethod
     def from_bytes(cls, data: bytes) -> AddressRecord:
         """BadRecord for anything that `to_bytes` of this release or of version 1 has not made."""
+        stored = stored_version(data)
+        if stored:
+            data = data[9:]
         _, aor, bindings, aliases, associated, routes, pending, changes = _fields_of(data)
         if type(aor) is not str or type(bindings) is not list or type(pending) is not list:
             raise BadRecord("address of record or bindings")
         if len(pending) > MOST_PENDING:
             raise BadRecord("number of pending requests")
         texts = (_texts(aliases), _texts(associated), _texts(routes))
-        return cls(aor, tuple(map(_binding, bindings)), *texts, tuple(map(pending_of, pending)), changes_of(changes))
+        return cls(
+            aor, tuple(map(_binding, bindings)), *texts, tuple(map(pending_of, pending)), changes_of(changes), stored
+        )
+
+
+def stored_version(data: bytes) -> int:
+    """The version in the store that a record mirrors, 0 where it is of none."""
+    return int.from_bytes(data[1:9]) if data[:1] == _STORED and len(data) > 9 else 0
 
 
 def _fields_of(data: bytes) -> list[Any]:

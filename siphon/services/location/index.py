@@ -35,6 +35,7 @@ from siphon.services.store import (
 MOST = 32
 _VERSION = 1
 OWNER = 1
+DAY_SECS = 86400.0
 
 
 class Kind(Enum):
@@ -46,9 +47,11 @@ class Kind(Enum):
 
 
 class Index:
-    """Hints in the table of location. `hash_key` keys the table's keys."""
+    """Hints in the table of location. `hash_key` keys the table's keys. `mirrors`: their times are those of another
+    clock, so the table keeps them for a day more."""
 
-    def __init__(self, table: RecordTable, hash_key: bytes) -> None:
+    def __init__(self, table: RecordTable, hash_key: bytes, *, mirrors: bool = False) -> None:
+        self._grace = DAY_SECS if mirrors else 0.0
         self._table = table
         self._hash_key = hash_key
 
@@ -75,7 +78,7 @@ class Index:
 
     def _commit(self, key: bytes, version: int, entries: list[tuple[str, float]], is_new: bool) -> int:
         value = pack([_VERSION, entries])
-        expiry = max(until for _, until in entries)
+        expiry = max(until for _, until in entries) + self._grace
         answer = without_waiting(
             lambda: self._table.commit(key, version, value, owner=OWNER, expiry=expiry, use_reserve=not is_new)
         )

@@ -64,16 +64,24 @@ class Location:
     """The registrar's store. One for each process; everything it knows lies in `table`."""
 
     def __init__(
-        self, table: RecordTable, identity: Identity, settings: Settings, hash_key: bytes, *, epoch: str | None = None
+        self,
+        table: RecordTable,
+        identity: Identity,
+        settings: Settings,
+        hash_key: bytes,
+        *,
+        epoch: str | None = None,
+        mirrors: bool = False,
     ) -> None:
-        """`epoch` marks the bindings accepted here; it is the instance's id when not given."""
+        """`epoch` marks the bindings accepted here; it is the instance's id when not given. `mirrors`: the table only
+        mirrors another store."""
         self.identity = identity  # whose addresses of record these are: for `register_facts`
         self.tell: Callable[[bytes], None] | None = None
         self._table = table
         self._settings = settings.registrar
         self._epoch = settings.server.instance_id if epoch is None else epoch
-        self._records = Records(table, hash_key, settings.registrar.max_expires)
-        self._index = Index(table, hash_key)
+        self._records = Records(table, hash_key, settings.registrar.max_expires, mirrors=mirrors)
+        self._index = Index(table, hash_key, mirrors=mirrors)
 
     @property
     def damaged(self) -> int:

@@ -11,9 +11,11 @@ A record that cannot be read is counted in `damaged`, reads as absent, and is re
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from siphon.services.location.binding import AddressRecord
+from siphon.services.location.changes import Changes
 from siphon.services.location.pending import PENDING_SECS
 from siphon.services.store import FULL, RECORD_LIMIT, BadRecord, RecordTable, read, record_key, without_waiting
 
@@ -33,13 +35,15 @@ class _Mark(NamedTuple):
 
 
 class Records:
-    """Every address of record by its key. `hash_key` keys the table's keys; `bare_secs` is the life of a BARE one."""
+    """Every address of record by its key. `hash_key` keys the table's keys; `bare_secs` is the life of a BARE one.
+    `mirrors`: the truth is elsewhere, and only who follows it removes records."""
 
-    def __init__(self, table: RecordTable, hash_key: bytes, bare_secs: float) -> None:
+    def __init__(self, table: RecordTable, hash_key: bytes, bare_secs: float, *, mirrors: bool = False) -> None:
         self.damaged = 0
         self.table = table
         self._hash_key = hash_key
         self._bare_secs = bare_secs
+        self._mirrors = mirrors
         self._decoded: dict[bytes, tuple[int, AddressRecord]] = {}
 
     def key(self, aor: str) -> bytes:
@@ -100,10 +104,14 @@ class Records:
                 value,
                 owner=mark.owner,
                 next_deadline=mark.deadline,
-                expiry=mark.expiry,
+                expiry=0.0 if self._mirrors else mark.expiry,
                 use_reserve=use_reserve,
             )
         )
+
+    def until(self, record: AddressRecord, wall: float) -> float:
+        """When the sweep must look at it."""
+        return self._mark(replace(record, changes=Changes()), wall).deadline
 
     def _mark(self, record: AddressRecord, wall: float) -> _Mark:
         if record.bindings:

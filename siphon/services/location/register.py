@@ -40,6 +40,7 @@ class RegisterResult:
 
     `contacts` are the bindings after it, `written` those of them that it has made or refreshed; `events` what happened
     to whom, for `on_change`; `adds` says that the record grew by a binding, which a nearly full store may refuse.
+    `later`, a Wait of another RegisterResult, is there where the store has still to confirm: that one holds.
     """
 
     status: int
@@ -50,6 +51,7 @@ class RegisterResult:
     events: tuple[tuple[Event, Binding], ...] = ()
     written: tuple[Binding, ...] = ()
     adds: bool = False
+    later: object = None
 
     @property
     def ok(self) -> bool:
