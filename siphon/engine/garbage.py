@@ -2,8 +2,8 @@
 
 What a process has loaded is frozen: collections while it serves do not look at it. A script is full of cycles, though
 (its functions refer to their module's names, which refer to the functions), and a frozen cycle is never found: each
-reload would keep the version that it has replaced. So what is frozen is thawed, collected and frozen again: about
-30 ms, in which the worker's siblings serve.
+reload would keep the version that it has replaced. So what is frozen is thawed, collected and frozen again. It takes
+about 30 ms, in which the worker's siblings serve.
 """
 
 import gc
