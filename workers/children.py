@@ -141,9 +141,9 @@ class Children:
             loop.reload(self.payload)
         gc.collect()
         gc.freeze()
-        loop.run()
+        status = loop.run()
         self.slots.leave(child.slot)
-        return 0
+        return status
 
     def close_channels(self) -> None:
         """After fork: all of them, that of a process too that has died a moment ago."""

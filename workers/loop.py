@@ -6,7 +6,8 @@ the heart before it sleeps (idle) and after it woke (busy), between slow datagra
 longer than `stale_after` is dropped and counted: its sender has repeated it or given up.
 
 Whatever comes out of the application is logged and counted, and the next datagram is served. The process ends when the
-supervisor says so or its channel closes.
+supervisor says so or its channel closes, and after the turn in which its memory has run out: a new one begins with
+little, and a sibling goes on with what this one has left.
 """
 
 import select
@@ -14,6 +15,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from workers.adoption import Crew
@@ -27,6 +29,8 @@ LOOK_SECS = 0.02
 COUNT_SECS = 0.25
 BEAT_SECS = 0.005
 DUE_LIMIT = 256
+OUT_OF_MEMORY = 12
+"""Exit status, ENOMEM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +94,23 @@ class WorkerLoop:
         self.datagrams = 0
         self.counted: dict[Counter, int] = {}
         self.wanted = True
+        self.exhausted = False
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """The exit status of the process."""
         self.epoll.register(self.control.fileno(), select.EPOLLIN)
         self.epoll.register(self.context.aio.fileno(), select.EPOLLIN)
         if not self.context.is_helper:
             self.watch_slot(self.context.slot)
         self.slots.beat(self.context.slot, boottime(), True)
         self.control.send(Message.READY)
-        while self.wanted:
+        while self.wanted and not self.exhausted:
             self.turn()
         self.guard("stopping", self.application.stopping)
         self.write_counters()
+        if self.exhausted:
+            self.log("error", "out of memory: the process ends and is replaced")
+        return OUT_OF_MEMORY if self.exhausted else 0
 
     def turn(self) -> None:
         timeout = self.timeout()
@@ -272,8 +281,10 @@ class WorkerLoop:
             self.failed(place, error)
 
     def failed(self, place: str, error: BaseException) -> None:
-        self.slots.add(self.context.slot, Counter.EXCEPTIONS)
-        self.exceptions.note(place, error)
+        self.exhausted |= isinstance(error, MemoryError)
+        with suppress(MemoryError):
+            self.slots.add(self.context.slot, Counter.EXCEPTIONS)
+            self.exceptions.note(place, error)
 
     def write_counters(self) -> None:
         self.next_count = self.now + COUNT_SECS

@@ -222,6 +222,8 @@ class Engine:
 
     def tick(self, now: float) -> float | None:
         """Once a turn: what found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
+        if self.runtime.exhausted:
+            raise MemoryError("handlers of the script have used up the memory of this process")
         if self.stalled:
             self.stalled = False
             self._take_up(now)

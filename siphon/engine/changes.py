@@ -83,6 +83,8 @@ class Changes:
 
     def tick(self, now: float) -> float:
         """Once a turn: deliver, and now and then look for what nobody has told of."""
+        if self.runtime.exhausted:
+            raise MemoryError("handlers of the script have used up the memory of this process")
         if now >= self.next_look:
             self.next_look = now + LOOK_SECS
             self.deliveries.look()

@@ -24,16 +24,19 @@ from siphon.script.registry import Handler
 from siphon.script.reply import Reply, warn_unhandled
 from siphon.script.request import Request
 
+SPARE_BYTES = 4 << 20
 _INTERNAL = ("siphon/script/driver.py", "asyncio/tasks.py")
 
 
 class Dispatch:
-    """The generators; `errors` counts the exceptions of handlers."""
+    """The generators; `errors` counts the exceptions of handlers. `exhausted`: one of them found no memory, and there
+    is none; a handler that asked for too much at once has only failed."""
 
-    __slots__ = ("errors",)
+    __slots__ = ("errors", "exhausted")
 
     def __init__(self) -> None:
         self.errors = 0
+        self.exhausted = False
 
     def request(self, request: Request, handlers: tuple[Handler, ...], script: Script) -> Steps:
         """on_request: in order on the same request; an exception skips the rest and is the outcome."""
@@ -176,12 +179,22 @@ class Dispatch:
     def _report(self, error: BaseException, where: Callable[..., Any] | str) -> BaseException:
         """Log a handler's exception with its traceback, without the frames of this package."""
         self.errors += 1
+        self.exhausted |= isinstance(error, MemoryError) and not has_memory()
         trace: TracebackType | None = error.__traceback__
         while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.endswith(_INTERNAL):
             trace = trace.tb_next
         name = where if isinstance(where, str) else getattr(where, "__qualname__", repr(where))
         log.target().exception("script.error", error.with_traceback(trace), handler=name)
         return error
+
+
+def has_memory() -> bool:
+    """Whether the process can still have SPARE_BYTES."""
+    try:
+        bytearray(SPARE_BYTES)
+    except MemoryError:
+        return False
+    return True
 
 
 def _callback(script: Script, name: str | None) -> Callable[..., Any] | None:

@@ -120,6 +120,11 @@ class Runtime:
         """Exceptions of handlers so far."""
         return self._dispatch.errors
 
+    @property
+    def exhausted(self) -> bool:
+        """Handlers have used up the memory of this process: another one should go on."""
+        return self._dispatch.exhausted
+
     def methods(self, version: int | None = None) -> list[str]:
         """The methods of Allow."""
         return list(self.script(version).methods)

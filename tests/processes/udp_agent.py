@@ -181,7 +181,14 @@ class Agent:
         return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
     def respond(
-        self, request: Message, status: int, reason: str = "", *, tag: str = "", extra: Sequence[str] = ()
+        self,
+        request: Message,
+        status: int,
+        reason: str = "",
+        *,
+        tag: str = "",
+        extra: Sequence[str] = (),
+        body: str = "",
     ) -> bytes:
         """Sends a response to a request that came in, to where the request came from."""
         copied = [
@@ -191,8 +198,14 @@ class Agent:
             copied += [f"Record-Route: {value}" for name, value in request.headers if name == "record-route"]
             copied += [f"Contact: {self.contact}"] if status > 100 else []
         to = request["to"] + (f";tag={tag}" if tag and not request.tag("to") else "")
-        lines = [f"SIP/2.0 {status} {reason or 'Whatever'}", *copied, f"To: {to}", *extra, "Content-Length: 0"]
-        return self.send(("\r\n".join(lines) + "\r\n\r\n").encode(), to=request.source)
+        lines = [
+            f"SIP/2.0 {status} {reason or 'Whatever'}",
+            *copied,
+            f"To: {to}",
+            *extra,
+            f"Content-Length: {len(body.encode())}",
+        ]
+        return self.send(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), to=request.source)
 
     def acknowledge(self, invite: bytes, final: Message) -> bytes:
         """ACK of a failure: hop by hop, on the INVITE's branch."""
@@ -296,10 +309,10 @@ class Agent:
         """REGISTER of one contact (its own), the challenge answered; the final response."""
         return self.registration([f"Contact: {contact or self.contact}", f"Expires: {expires}"], password)
 
-    def register_openly(self, contact: str = "") -> Message:
+    def register_openly(self, contact: str = "", *, expires: int = 600) -> Message:
         """As register(), where nobody asks for a password."""
         to = f"<sip:{self.user}@example.com>"
-        extra = [f"Contact: {contact or self.contact}", "Expires: 600"]
+        extra = [f"Contact: {contact or self.contact}", f"Expires: {expires}"]
         self.send(self.request("REGISTER", "sip:example.com", remote=to, extra=extra))
         return self.answer_to("1 REGISTER")
 
@@ -323,6 +336,15 @@ class Agent:
         given = credentials(challenge["www-authenticate"], self.user, password, "REGISTER", uri)
         self.send(ask(2, f"Authorization: {given}"))
         return self.answer_to("2 REGISTER")
+
+    def answer_within(self, method: str, seconds: float = 5.0) -> Message:
+        """The next response to that method, a final or provisional one."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            message = self.receive(left)
+            if message is not None and message.status and message.method == method:
+                return message
+        raise AssertionError(f"no answer to {method} within {seconds} s")
 
     def answer_to(self, cseq: str, within: float = 5.0) -> Message:
         """The next final response with this CSeq; anything else that comes is passed over."""

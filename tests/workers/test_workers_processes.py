@@ -223,6 +223,15 @@ def test_kernel_drops_are_counted(start: Start) -> None:
     until(lambda: instance.slots.total(Counter.DATAGRAMS) == 201 - drops, "count of the others")
 
 
+def test_a_worker_that_runs_out_of_memory_ends_after_its_turn_and_is_replaced(start: Start) -> None:
+    instance = start(count=1)
+    (pid,) = instance.worker_pids()
+    instance.client.send(b"raise memory")
+    until(lambda: instance.worker_pids() not in ([pid], [0]), "the replacement")
+    assert worker_of(instance.ask("hi")) == 0
+    assert "cause=exit status 12" in instance.noted() and not is_running(pid)
+
+
 def test_stale_datagrams_are_dropped_and_counted(start: Start) -> None:
     instance = start(count=1, stale_after=0.2, keep_stale=lambda data: data.startswith(b"keep"))
     (pid,) = instance.worker_pids()

@@ -140,7 +140,8 @@ class Echo:
         time.sleep(30)
 
     def do_raise(self, datagram: Received, rest: bytes, now: float) -> None:
-        raise SystemExit("out of the application") if rest == b"exit" else RuntimeError("out of the application")
+        kind = {b"exit": SystemExit, b"memory": MemoryError}.get(rest, RuntimeError)
+        raise kind("out of the application")
 
     def do_version(self, datagram: Received, rest: bytes, now: float) -> None:
         self.reply(datagram, b"%s %d" % (self.version, self.context.index))
