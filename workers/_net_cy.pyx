@@ -15,13 +15,15 @@ With IP_RECVERR an ICMP error about an earlier datagram makes the next send or r
 call is innocent. The kernel clears the condition by reporting it, so the call is repeated a few times before its
 error is believed; the ICMP error itself waits in the error queue, where `read_errors` fetches it.
 
-Knowingly imperfect: a step of the wall clock while datagrams lie in a socket falsifies their age once.
+A step of the wall clock while datagrams lie in a socket would falsify their age: what is read first after one counts as
+new.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy, memset
@@ -301,6 +303,7 @@ cdef class Received:
         return f"Received({len(self.data)} bytes from {self.source} at listener {self.listener}, socket {self.socket})"
 
 
+cdef double STEP = 0.5  # seconds between two batches by which the clocks do not drift apart
 cdef mmsghdr *in_headers = NULL
 cdef iovec *in_vectors = NULL
 cdef sockaddr_in6 *in_addresses = NULL
@@ -344,6 +347,7 @@ cdef class Reader:
     cdef Py_buffer view
     cdef uint32_t *ledger
     cdef uint32_t own_ledger
+    cdef double shift
 
     def __init__(self, int fd, int listener, int socket, object ledger=None):
         if in_headers == NULL:
@@ -366,10 +370,12 @@ cdef class Reader:
         """At most `limit` datagrams that wait in the socket, without blocking; `self.now` is then the batch's time.
 
         Those older than `stale_after` seconds (0: none) are dropped and counted in `stale`, unless keep_stale(data)
-        is true. New kernel drops are added to `drops`.
+        is true. New kernel drops are added to `drops`. The kernel stamps datagrams by the wall clock: after a step of it
+        what waited in the socket meanwhile counts as new.
         """
         cdef int count = 0, i, tries = 0
-        cdef double wall, shift, arrived
+        cdef double shift
+        cdef bint stepped
         cdef list batch
         cdef Received one
         cdef bytes data
@@ -390,11 +396,15 @@ cdef class Reader:
                 raise_errno(last_error())
         self.now = seconds(CLOCK_BOOTTIME)
         shift = self.now - seconds(CLOCK_REALTIME)
+        stepped = self.shift != 0.0 and fabs(shift - self.shift) > STEP
+        self.shift = shift
         batch = []
         for i in range(count):
             one = Received.__new__(Received)
             one.arrived = self.now
             self.read_control(one, &in_headers[i].msg_hdr, shift)
+            if stepped:
+                one.arrived = self.now
             data = PyBytes_FromStringAndSize(in_buffers + i * BUFFER, in_headers[i].msg_len)
             if stale_after > 0.0 and self.now - one.arrived > stale_after and not (keep_stale and keep_stale(data)):
                 self.stale += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
+from math import inf
 from typing import Any, Protocol, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
@@ -111,12 +112,13 @@ def read(table: RecordTable, key: bytes) -> tuple[int, bytes] | None:
 
 def oldest(table: RecordTable, owner: int, wall: float, span: float, limit: int) -> list[tuple[bytes, int, float]]:
     """Up to `limit` of an owner's oldest records: (key, version, time). Their deadline is the time at which they were
-    made, `span` seconds ago at most. A sweep finds records in any order, so it is asked from the oldest eighth on."""
+    made, `span` seconds ago at most, unless the clock was set back since. A sweep finds records in any order, so it is
+    asked from the oldest eighth on."""
     for eighths in (7, 6, 5, 4, 3, 2, 1, 0):
         found = table.due(owner, wall - span * eighths / 8, limit)
         if found:
             return found
-    return table.due(owner, wall + span, limit)
+    return table.due(owner, inf, limit)
 
 
 def evict_of(records: int, least: int) -> int:

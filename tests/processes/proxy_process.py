@@ -163,6 +163,8 @@ class Siphond:
         )
         self.configuration.write_text(text + more)
         self.workers = workers
+        self.environment: dict[str, str] = {}
+        """More than that of the test."""
         self.process: subprocess.Popen[bytes] | None = None
         self._slots: Slots | None = None
         self.program: Path = PROGRAMS / "siphond"
@@ -183,6 +185,7 @@ class Siphond:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                env=os.environ | self.environment,
                 start_new_session=True,
             )
         return self.process

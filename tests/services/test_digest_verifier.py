@@ -410,6 +410,18 @@ def test_a_full_nonce_table_lets_the_oldest_go_and_their_age_counts_as_expired()
     assert server.verify(Phone().answer(server.challenge(WALL + 701)), wall=WALL + 701).ok
 
 
+def test_shared_34_after_the_clock_was_set_back_the_age_of_what_had_to_go_voids_no_new_nonce() -> None:
+    server = Server(table=MemoryTable(records=600), nonce_ttl_secs=1000)
+    for second in range(700):
+        assert server.verify(Phone().answer(server.challenge(WALL + second)), wall=WALL + second).ok
+    back = WALL - 3600
+    used = server.challenge(back)
+    assert server.verify(Phone().answer(used), wall=back).ok
+    for second in range(1, 700):
+        assert server.verify(Phone().answer(server.challenge(back + second)), wall=back + second).ok
+    assert server.verify(Phone().answer(used, count=1), wall=back + 700).stale
+
+
 def test_a_damaged_nonce_record_counts_as_used_up() -> None:
     server = Server()
     challenge = server.challenge()

@@ -21,6 +21,7 @@ import struct
 from enum import Enum
 from hashlib import blake2b
 
+from siphon.services.digest.nonce import FUTURE_SECS
 from siphon.services.store import (
     CONFLICT_TRIES,
     FULL,
@@ -70,7 +71,11 @@ class NonceUses:
             version, highest, accepted = self._load(key)
             if any(name == mine for name, _ in accepted):
                 return Use.ACCEPTED
-            if wanted <= highest or (count is None and version) or (not version and self._is_below_floor(made_at)):
+            if (
+                wanted <= highest
+                or (count is None and version)
+                or (not version and self._is_below_floor(made_at, wall))
+            ):
                 return Use.REPLAYED
             recent = [(name, at) for name, at in accepted if wall - at <= REPEAT_SECS][-KEPT + 1 :]
             recent.append((mine, int(wall)))
@@ -116,16 +121,16 @@ class NonceUses:
         if self._table.expire(wall, EVICT):
             return
         found = oldest(self._table, _NONCES, wall, self._ttl, EVICT)
-        if found and self._raise_floor(int(max(made_at for _, _, made_at in found)), found.pop(0)):
+        if found and self._raise_floor(int(max(made_at for _, _, made_at in found)), found.pop(0), wall):
             for key, version, _ in found:
                 self._table.delete(key, version)
 
-    def _raise_floor(self, floor: int, first: tuple[bytes, int, float]) -> bool:
+    def _raise_floor(self, floor: int, first: tuple[bytes, int, float], wall: float) -> bool:
         """Commit the floor; `first` is the record that makes room for it when it has none yet."""
         for _ in range(CONFLICT_TRIES):
             found = read(self._table, self._floor_key)
             version = 0 if found is None else found[0]
-            value = pack([_VERSION, max(floor, self._floor())])
+            value = pack([_VERSION, max(floor, self._floor(wall))])
             answer = self._write_floor(version, value)
             if answer == FULL:
                 self._table.delete(first[0], first[1])
@@ -137,10 +142,12 @@ class NonceUses:
     def _write_floor(self, version: int, value: bytes) -> int:
         return without_waiting(lambda: self._table.commit(self._floor_key, version, value, owner=_FLOOR))
 
-    def _is_below_floor(self, made_at: int) -> bool:
-        return made_at <= self._floor()
+    def _is_below_floor(self, made_at: int, wall: float) -> bool:
+        return made_at <= self._floor(wall)
 
-    def _floor(self) -> int:
+    def _floor(self, wall: float) -> int:
+        """-1 where there is none. One of the future was raised before the clock was set back: the nonces that it is
+        about are not fresh any more, and it must not void all new ones until the clock has caught up."""
         found = read(self._table, self._floor_key)
         if found is None:
             return -1
@@ -148,7 +155,7 @@ class NonceUses:
             floor = unpack(found[1], _VERSION, 2)[1]
         except BadRecord:
             return -1
-        return floor if isinstance(floor, int) else -1
+        return floor if isinstance(floor, int) and floor <= wall + FUTURE_SECS else -1
 
 
 def _short(transaction: bytes) -> bytes:
