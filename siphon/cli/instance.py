@@ -7,6 +7,7 @@ start but empty directories and the secret.
 
 import asyncio
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -158,6 +159,7 @@ class Instance:
 
     def run(self) -> int:
         """See serve()."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the supervisor takes it: all is read anyway
         for problem in self.settings.warnings:
             self.log.warn(f"configuration: {problem}")
         sources = self.require_script()

@@ -1,0 +1,103 @@
+"""A reload from its beginning to its end, as whoever waits for it sees it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from worker_fakes import Echo, Instance, note, until
+
+from workers import reloading
+from workers.application import Flag
+from workers.options import Progress
+
+Start = Callable[..., Instance]
+
+
+class Slow(Echo):
+    """Takes its time for some payloads, and cannot switch to others."""
+
+    def reload(self, payload: bytes) -> None:
+        note(f"worker {self.context.slot} begins to switch")
+        if payload.startswith(b"sleep"):
+            time.sleep(float(payload.split()[1]))
+        if payload == b"bad":
+            raise ValueError("on purpose")
+        super().reload(payload)
+
+
+def tell(progress: Progress) -> None:
+    note(f"progress {progress.begun} {progress.ended} {progress.error or '-'}")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "payload"
+
+
+@pytest.fixture
+def instance(start: Start, source: Path) -> Instance:
+    return start(count=2, make=Slow, validate=source.read_bytes, reloading=tell, idle=lambda: False)
+
+
+def reload(instance: Instance, source: Path, payload: bytes) -> None:
+    source.write_bytes(payload)
+    instance.send_signal(signal.SIGHUP)
+
+
+def test_it_ends_when_the_last_process_has_switched(instance: Instance, source: Path) -> None:
+    reload(instance, source, b"sleep 0.5")
+    instance.until_noted("progress 1 0 -")
+    instance.until_noted("progress 1 1 -")
+    assert instance.noted().index("info reloaded") > instance.noted().rindex(" reloads")
+    assert instance.noted().count(" reloads") == 3
+
+
+def test_a_process_that_cannot_switch_is_named(instance: Instance, source: Path) -> None:
+    reload(instance, source, b"bad")
+    instance.until_noted("progress 1 1 reloaded, but not in all processes: ")
+    assert "worker 2/2 could not switch: ValueError('on purpose')" in instance.noted()
+
+
+def test_a_process_that_is_killed_while_it_switches_has_switched_when_it_is_back(
+    instance: Instance, source: Path
+) -> None:
+    reload(instance, source, b"sleep 0.5")
+    instance.until_noted("worker 0 begins to switch")
+    os.kill(instance.worker_pids()[0], signal.SIGKILL)
+    instance.until_noted("progress 1 1 -")
+    assert instance.noted().count("worker 0 begins to switch") == 2
+    assert instance.noted().count("worker 0 reloads") == 1
+
+
+def test_who_takes_too_long_is_named_and_the_next_reload_may_begin(
+    monkeypatch: pytest.MonkeyPatch, start: Start, source: Path
+) -> None:
+    monkeypatch.setattr(reloading, "SWITCH_SECS", 0.2)
+    instance = start(count=2, make=Slow, validate=source.read_bytes, reloading=tell)
+    reload(instance, source, b"sleep 3")
+    instance.until_noted("progress 1 1 reloaded, but not in all processes: ")
+    assert "worker 1/2 has not switched yet" in instance.noted()
+    reload(instance, source, b"sleep 0")
+    instance.until_noted("progress 2 2 ")
+    until(lambda: {instance.ask_from_new_port("version").split()[1] for _ in range(20)} == {"0"}, "the last version")
+
+
+def test_of_several_that_are_asked_for_while_one_runs_one_follows(instance: Instance, source: Path) -> None:
+    reload(instance, source, b"sleep 1")
+    instance.until_noted("worker 0 begins to switch")
+    for _ in range(3):
+        reload(instance, source, b"last")
+    instance.until_noted("progress 2 2 -")
+    assert "progress 3" not in instance.noted()
+    assert instance.ask("version").split()[0] == "last"
+
+
+def test_while_it_drains_a_reload_is_refused(instance: Instance, source: Path) -> None:
+    instance.send_signal(signal.SIGTERM)
+    until(lambda: instance.slots.flags & Flag.DRAINING, "the drain")
+    reload(instance, source, b"late")
+    instance.until_noted("progress 1 1 siphond is about to stop")
+    assert instance.ask("version").split()[0] == "first"
