@@ -176,6 +176,15 @@ cdef inline void take_out_locked(Region *r, uint32_t bucket, uint32_t n) noexcep
         restring_locked(r, bucket)
 
 
+# Marks: see _marks.pyx
+
+cdef inline void mark(Region *r, uint32_t n) noexcept nogil:
+    """Say that header n changes. Caller holds its mutex, and has not switched yet."""
+    if r.marks != NULL:
+        store8(&r.marks[n], MARK_CHANGED)
+        store8(&r.mark_pages[n >> MARK_BITS], 1)    # after the byte: who clears it looks at the bytes then
+
+
 # Headers
 
 cdef inline int header_lock(Region *r, uint32_t n) noexcept nogil:
@@ -190,6 +199,7 @@ cdef inline void quarantine(Region *r, uint32_t n, uint32_t bucket) noexcept nog
     """Out of use until the next exclusive start. Caller holds the header's mutex, or found it damaged."""
     if load32(&r.headers[n].state) == QUARANTINED:
         return
+    mark(r, n)
     store32(&r.headers[n].state, QUARANTINED)
     add64(&r.control.corrupt, 1)
     add64(&r.control.quarantined, 1)

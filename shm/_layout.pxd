@@ -11,6 +11,7 @@ One file holds one table, whole and fixed from the start:
     Header     one a record: mutex, state word, link, key, and two Descriptors of which the state word selects one
     BlockState one a block: whose it is, and which block follows
     blocks     512 bytes of value each
+    marks      where asked for: a byte a header, a byte for every 4096 of them (see _marks.pxd)
 
 Headers and blocks are numbered from 1; 0 means none. Nothing holds an address, so every process may map the file elsewhere.
 Every word that others follow (state, link, bucket) carries a check of its own content and position, so random bytes are
@@ -54,7 +55,7 @@ cdef extern from * nogil:
 
 
 cdef enum:
-    LAYOUT_VERSION = 1
+    LAYOUT_VERSION = 2          # 2: marks, birth, filled
     PAGE = 4096
     BLOCK = 512
     KEY = 16
@@ -62,6 +63,12 @@ cdef enum:
     VALUE_MAX = CHAIN * BLOCK
     SPARES = 8                  # free headers that a slot keeps at hand
     SPARE_BLOCKS = 64           # free blocks that a slot keeps at hand
+
+cdef enum:                      # a byte of the marks
+    MARK_NONE = 0
+    MARK_CHANGED = 1            # by whoever changes the record
+    MARK_TAKEN = 2              # by the one who follows the changes
+    MARK_BITS = 12              # headers a byte of mark_pages: 2^12
 
 cdef enum:                      # kinds of BlockState.state
     BLOCK_FREE = 1
@@ -107,6 +114,8 @@ cdef struct Identity:
     uint64_t states_at
     uint64_t blocks_at
     uint64_t size
+    uint64_t marks_at           # 0: no marks
+    uint64_t birth              # drawn when the file was made; not compared
 
 
 cdef struct Control:
@@ -120,7 +129,9 @@ cdef struct Control:
     pthread_mutex_t mender      # held while a damaged mutex is made anew
     uint32_t mender_guard
     uint32_t relisting          # a free list is being rebuilt; found set after a death: again
-    uint64_t pad2[2]
+    uint32_t filled             # 1: what was kept elsewhere of a former table has been put in
+    uint32_t pad2
+    uint64_t pad3
     uint64_t corrupt            # counters, atomic
     uint64_t quarantined
     uint64_t full
@@ -212,6 +223,8 @@ cdef struct Region:             # process-local: where things are, who we are. W
     Header *headers             # headers[1] is the first
     BlockState *states          # states[1]
     unsigned char *values       # block b lies at values + b * BLOCK
+    unsigned char *marks        # marks[1]; NULL: the table has none
+    unsigned char *mark_pages   # mark_pages[n >> MARK_BITS]
     uint32_t records
     uint32_t blocks
     uint32_t slots

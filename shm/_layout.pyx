@@ -29,6 +29,8 @@ def structures():
             "states_at": <size_t>&(<Identity *>0).states_at,
             "blocks_at": <size_t>&(<Identity *>0).blocks_at,
             "size": <size_t>&(<Identity *>0).size,
+            "marks_at": <size_t>&(<Identity *>0).marks_at,
+            "birth": <size_t>&(<Identity *>0).birth,
         }),
         "Control": (sizeof(Control), {
             "version": <size_t>&(<Control *>0).version,
@@ -40,6 +42,7 @@ def structures():
             "mender": <size_t>&(<Control *>0).mender,
             "mender_guard": <size_t>&(<Control *>0).mender_guard,
             "relisting": <size_t>&(<Control *>0).relisting,
+            "filled": <size_t>&(<Control *>0).filled,
             "corrupt": <size_t>&(<Control *>0).corrupt,
             "quarantined": <size_t>&(<Control *>0).quarantined,
             "full": <size_t>&(<Control *>0).full,

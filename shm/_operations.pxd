@@ -217,6 +217,7 @@ cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const 
         fill_fresh(r, value, length)
         describe(r, h, &h.a if state == LIVE_B else &h.b, n, version, length, value, facts)
         mark_fresh(r, n)
+        mark(r, n)
         store32(&h.state, LIVE_A if state == LIVE_B else LIVE_B)
         act(action, argument)
         free_old(r, n)
@@ -316,6 +317,7 @@ cdef inline int64_t insert_fresh(Region *r, uint64_t tag, uint64_t high, const u
                 got = ABSENT
             stripe_unlock(r, bucket)
     if got == LOCKED:
+        mark(r, n)
         store32(&h.state, LIVE_A)
         act(action, argument)
     else:
@@ -373,6 +375,7 @@ cdef inline int64_t erase_locked(Region *r, uint32_t n, const Descriptor *old, u
     if stripe_lock(r, bucket) == BUSY:
         note_close(r)
         return BUSY
+    mark(r, n)
     store32(&h.state, DEAD)
     point(AT_DEAD)
     take_out_locked(r, bucket, n)

@@ -104,6 +104,8 @@ cdef extern from * nogil:
     uint64_t load64 "SHM_LOAD"(uint64_t *)
     void store32 "SHM_STORE"(uint32_t *, uint32_t)
     void store64 "SHM_STORE"(uint64_t *, uint64_t)
+    unsigned char load8 "SHM_LOAD"(unsigned char *)
+    void store8 "SHM_STORE"(unsigned char *, unsigned char)
     uint32_t add32 "SHM_ADD"(uint32_t *, uint32_t)
     uint64_t add64 "SHM_ADD"(uint64_t *, uint64_t)
     int64_t addi64 "SHM_ADD"(int64_t *, int64_t)

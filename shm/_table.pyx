@@ -134,7 +134,8 @@ cdef uint64_t rounded(uint64_t n, uint64_t unit):
     return (n + unit - 1) // unit * unit
 
 
-cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks, reserve_records, wall_expiry) except -1:
+cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks, reserve_records, wall_expiry,
+              bint marked=False) except -1:
     """Fill in an identity: sizes and where everything lies."""
     cdef uint32_t buckets = 64
     if not 1 <= records < 1 << 29 or not 1 <= blocks < 1 << 29 or not 1 <= slots <= 255:
@@ -164,6 +165,9 @@ cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks
     p.states_at = rounded(p.headers_at + <uint64_t>(p.records + 1) * sizeof(Header), PAGE)
     p.blocks_at = rounded(p.states_at + <uint64_t>(p.blocks + 1) * sizeof(BlockState), PAGE)
     p.size = rounded(p.blocks_at + <uint64_t>(p.blocks + 1) * BLOCK, PAGE)
+    if marked:
+        p.marks_at = p.size
+        p.size = rounded(p.marks_at + rounded(p.records + 1, PAGE) + (p.records >> MARK_BITS) + 1, PAGE)
     p.check = identity_check(p)
     return 0
 
@@ -175,10 +179,10 @@ cdef uint32_t identity_check(const Identity *p) noexcept:
     return checksum(&q, sizeof(Identity), LAYOUT_VERSION)
 
 
-def file_size(*, int records, int blocks, int slots=64):
+def file_size(*, int records, int blocks, int slots=64, bint marked=False):
     """How many bytes a table of this size takes."""
     cdef Identity p
-    plan(&p, bytes(16), records, blocks, slots, 0, 0, False)
+    plan(&p, bytes(16), records, blocks, slots, 0, 0, False, marked)
     return p.size
 
 
@@ -196,7 +200,8 @@ cdef str differences(const Identity *have, const Identity *want):
     for name, had, wanted in (
         ("records", have.records, want.records), ("blocks", have.blocks, want.blocks), ("slots", have.slots, want.slots),
         ("reserve_blocks", have.reserve_blocks, want.reserve_blocks), ("wall_expiry", have.wall_expiry, want.wall_expiry),
-        ("reserve_records", have.reserve_records, want.reserve_records), ("bytes", have.size, want.size),
+        ("reserve_records", have.reserve_records, want.reserve_records), ("marks", have.marks_at, want.marks_at),
+        ("bytes", have.size, want.size),
     ):
         if had != wanted:
             found.append(f"{name} is {had}, wanted is {wanted}")
@@ -239,15 +244,16 @@ cdef class Table:
 
     @staticmethod
     def create(path, *, int records, int blocks, int slots=64, bytes boot_id=bytes(16), bint fresh=False, int reserve_blocks=-1,
-               int reserve_records=-1, bint wall_expiry=False):
+               int reserve_records=-1, bint wall_expiry=False, bint marked=False):
         """Exclusive start: make the file, or take over the one that is there, with all mutexes made anew. The caller sees to it (flock)
-        that nobody else uses it. A reserve of -1 is a sixteenth. wall_expiry: expiry is epoch seconds, else CLOCK_BOOTTIME."""
+        that nobody else uses it. A reserve of -1 is a sixteenth. wall_expiry: expiry is epoch seconds, else CLOCK_BOOTTIME.
+        marked: changes are marked for one process that follows them (shm.marks)."""
         cdef Identity want
         cdef Table table = Table.__new__(Table)
         cdef uint32_t dropped = 0
         path = os.fspath(path)
         plan(&want, boot_id, records, blocks, slots, blocks // 16 if reserve_blocks < 0 else reserve_blocks,
-             records // 16 if reserve_records < 0 else reserve_records, wall_expiry)
+             records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked)
         private_directory(path)
         if fresh:
             remove(path)
@@ -301,6 +307,8 @@ cdef class Table:
         r.headers = <Header *>(r.base + p.headers_at)
         r.states = <BlockState *>(r.base + p.states_at)
         r.values = <unsigned char *>(r.base + p.blocks_at)
+        r.marks = <unsigned char *>(r.base + p.marks_at) if p.marks_at else NULL
+        r.mark_pages = r.marks + rounded(p.records + 1, PAGE) if p.marks_at else NULL
         r.records, r.blocks, r.slots = p.records, p.blocks, p.slots
         r.bucket_mask, r.stripe_mask = p.buckets - 1, p.stripes - 1
         r.wall_expiry = p.wall_expiry
@@ -669,6 +677,20 @@ cdef class Table:
         return self.where
 
     @property
+    def birth(self):
+        """8 bytes, drawn when the file was made: another table of the same name has others."""
+        return PyBytes_FromStringAndSize(<char *>&self.region.identity.birth, 8)
+
+    @property
+    def filled(self):
+        """Whether what was kept elsewhere of a former table has been put in: said once, by whoever does that."""
+        return self.region.control.filled == 1
+
+    def set_filled(self):
+        self.check_slot(0)
+        store32(&self.region.control.filled, 1)
+
+    @property
     def boot_id(self):
         return PyBytes_FromStringAndSize(<char *>self.region.identity.boot_id, 16)
 
@@ -687,6 +709,7 @@ cdef class Table:
             "headers": (p.headers_at + sizeof(Header), sizeof(Header), p.records),
             "states": (p.states_at + sizeof(BlockState), sizeof(BlockState), p.blocks),
             "blocks": (p.blocks_at + BLOCK, BLOCK, p.blocks),
+            **({"marks": (p.marks_at + 1, 1, p.records)} if p.marks_at else {}),
         }
 
 
@@ -710,11 +733,15 @@ cdef str differs(fd, path, const Identity *want):
 cdef make_file(path, const Identity *want):
     """Written under another name first: a file of the right name is always whole."""
     cdef Table table = Table.__new__(Table)
+    cdef Identity born
     cdef uint32_t dropped = 0
     fd, draft = open_draft(path)
     try:
         allocate(fd, path, want.size)
-        os.pwrite(fd, PyBytes_FromStringAndSize(<const char *>want, sizeof(Identity)), 0)
+        memcpy(&born, want, sizeof(Identity))
+        born.birth = int.from_bytes(os.urandom(8), "little")
+        born.check = identity_check(&born)
+        os.pwrite(fd, PyBytes_FromStringAndSize(<const char *>&born, sizeof(Identity)), 0)
         table.map_file(fd, want.size, False)
         table.where = path
         if rebuild(&table.region, &dropped) < 0:

@@ -39,6 +39,17 @@ class Head(NamedTuple):
     expiry: float
 
 
+class Place(NamedTuple):
+    """What lies at a header, by its number. `value` None: nothing; then the other fields say nothing either."""
+
+    number: int
+    version: int
+    owner: int
+    next_deadline: float
+    expiry: float
+    value: bytes | None
+
+
 class RecoveryReport(NamedTuple):
     slot: int
     alive: bool  # a process has the slot: nothing was done

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 # The hot path. A module that leaves this list is interpreted from then on: that is a decision, not an accident.
 COMPILED = [
     "shm._layout",
+    "shm._marks",
     "shm._slots",
     "shm._table",
     "siphon.sip._build_cy",

@@ -19,7 +19,7 @@ SETUP = """
 from setuptools import Extension, setup
 from Cython.Build import cythonize
 flags = ["-O1", "-fno-strict-aliasing", "-w", "-DSHM_TEST_POINTS=1"]
-names = ("_table", "_slots")
+names = ("_table", "_slots", "_marks")
 modules = [Extension(f"shm.{n}", [f"shm/{n}.pyx"], extra_compile_args=flags, libraries=["pthread"]) for n in names]
 setup(name="points", ext_modules=cythonize(modules, quiet=True))
 """

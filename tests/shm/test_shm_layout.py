@@ -4,17 +4,17 @@ import pytest
 
 from shm._layout import VERSION, structures
 
-LAYOUT_1 = {
+LAYOUT_2 = {
     "Identity": (
-        120,
+        136,
         "magic 0 layout 8 check 12 boot_id 16 records 32 blocks 36 slots 40 stripes 44 buckets 48 reserve_blocks 52 "
         "reserve_records 56 wall_expiry 60 notes_at 64 stripes_at 72 buckets_at 80 headers_at 88 states_at 96 "
-        "blocks_at 104 size 112",
+        "blocks_at 104 size 112 marks_at 120 birth 128",
     ),
     "Control": (
         256,
         "version 0 allocator 64 guard 104 moving 108 free_blocks 112 free_headers 120 mender 128 mender_guard 168 "
-        "relisting 172 corrupt 192 quarantined 200 full 208 "
+        "relisting 172 filled 176 corrupt 192 quarantined 200 full 208 "
         "busy 216 conflicts 224 inherited 232 mended 240 recovered 248",
     ),
     "Note": (
@@ -33,14 +33,14 @@ LAYOUT_1 = {
 
 
 def test_the_layout_version_is_the_one_written_down_here():
-    assert VERSION == 1
-    assert sorted(structures()) == sorted(LAYOUT_1)
+    assert VERSION == 2
+    assert sorted(structures()) == sorted(LAYOUT_2)
 
 
-@pytest.mark.parametrize("name", sorted(LAYOUT_1))
+@pytest.mark.parametrize("name", sorted(LAYOUT_2))
 def test_a_structure_has_its_size_and_offsets(name):
     size, fields = structures()[name]
-    wanted_size, wanted = LAYOUT_1[name]
+    wanted_size, wanted = LAYOUT_2[name]
     assert size == wanted_size
     assert " ".join(f"{field} {at}" for field, at in fields.items()) == wanted
 
