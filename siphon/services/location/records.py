@@ -96,7 +96,9 @@ class Records:
         value = record.to_bytes()
         if len(value) > RECORD_LIMIT:
             return FULL
-        mark = self._mark(record, wall)
+        return self._commit(key, version, value, self._mark(record, wall), use_reserve=use_reserve)
+
+    def _commit(self, key: bytes, version: int, value: bytes, mark: _Mark, *, use_reserve: bool) -> int:
         return without_waiting(
             lambda: self.table.commit(
                 key,
@@ -112,6 +114,14 @@ class Records:
     def until(self, record: AddressRecord, wall: float) -> float:
         """When the sweep must look at it."""
         return self._mark(replace(record, changes=Changes()), wall).deadline
+
+    def restore(self, key: bytes, record: AddressRecord, value: bytes, deadline: float, wall: float) -> int:
+        """As store() of what is not there yet, `value` being the record packed. One without bindings lives no longer
+        than it would have."""
+        mark = self._mark(record, wall)
+        if mark.owner == BARE and not record.pending:
+            mark = _Mark(BARE, deadline, deadline + SWEEP_GRACE_SECS)
+        return self._commit(key, 0, value, mark, use_reserve=False)
 
     def _mark(self, record: AddressRecord, wall: float) -> _Mark:
         if record.bindings:
