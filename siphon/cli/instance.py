@@ -20,6 +20,7 @@ from shm.slots import Slots
 from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
 from siphon.cli import directory
 from siphon.cli.agreed import agreed_secret
+from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TRANSACTIONS, TableSize, megabytes, need, require_room
@@ -36,6 +37,7 @@ from siphon.engine.application import Engine
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
 from siphon.engine.far import leave
+from siphon.engine.journal import Journal
 from siphon.engine.mirror import MirrorHelper
 from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
@@ -143,6 +145,18 @@ class MirrorOfRedis(MirrorHelper):
         os._exit(0)
 
 
+class JournalHelper(Journal):
+    """The helper that keeps the journal, with what belongs to a process of this program."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "journal"
+        super().started(context)
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+
+
 class Instance:
     """The supervisor's side. `tells_changes`: this script, or one before it, has handlers of registrar.on_change."""
 
@@ -181,6 +195,8 @@ class Instance:
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
             )
             status = supervisor.run()
+            if self.bindings is not None:
+                self.bindings.end()
             self.leave()
             self.log.info("stopped", status=status)
         return status
@@ -216,11 +232,20 @@ class Instance:
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
             require_room(settings)
             shared = self.tables(boot, fresh, secret)
+            self.bindings = self.kept_bindings(shared)
             self.lock = lock
             directory.describe(lock, self.facts())
             yield shared
         finally:
             directory.release(lock)
+
+    def kept_bindings(self, shared: Shared) -> Bindings | None:
+        """Those of the journal, which are in the table now; None where Redis keeps them."""
+        if shared.mirror is not None:
+            return None
+        bindings = Bindings(self.settings, shared, self.log, self.tells_changes)
+        bindings.begin(forgets=self.fresh)
+        return bindings
 
     def secret(self) -> bytes:
         """The instance's own, or that of all nodes of a Redis if it can be had within AGREE_SECS."""
@@ -247,8 +272,8 @@ class Instance:
 
     def helpers(self) -> list[str]:
         """In the order of their slots."""
-        mirror = ["mirror"] if self.settings.location_store is not None else []
-        return ["timer", *mirror, *(["events"] if self.tells_changes else [])]
+        keeper = "journal" if self.settings.location_store is None else "mirror"
+        return ["timer", keeper, *(["events"] if self.tells_changes else [])]
 
     def tables(self, boot: bytes, fresh: bool, secret: bytes) -> Shared:
         place = self.settings.shared.path
@@ -338,6 +363,10 @@ class Instance:
         if self.shared.mirror is not None:
             self.shared.secret = directory.instance_secret(self.settings.server.state_dir)
 
+    def make_journal(self) -> Journal:
+        """As make_application, for the helper that keeps the journal."""
+        return JournalHelper(self.base.settings, self.shared, self.log)
+
     def accept(self, payload: bytes) -> None:
         """After a reload, in the supervisor."""
         self.base, self.latest = self.latest, unpacked(payload)
@@ -373,9 +402,11 @@ class Instance:
         )
 
     def extras(self) -> list[Extra]:
-        """The mirror first: whether there is one is fixed."""
+        """Who keeps the location table first: which one that is cannot change. With location in Redis that is the
+        mirror, and Redis is what outlives a reboot."""
         events = Extra("events", self.make_events, lambda: self.tells_changes)
-        return [Extra("mirror", self.make_mirror), events] if self.shared.mirror is not None else [events]
+        journal, mirror = Extra("journal", self.make_journal), Extra("mirror", self.make_mirror)
+        return [journal if self.shared.mirror is None else mirror, events]
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it."""
@@ -433,6 +464,7 @@ def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:
             fresh=fresh,
             reserve_blocks=size.reserve_blocks,
             wall_expiry=size.wall_expiry,
+            marked=size.marked,
         )
     except LayoutMismatch as error:
         if ": records is " not in str(error):  # damaged, or of another program: no setting helps

@@ -22,7 +22,8 @@ TRANSACTIONS = "transactions"
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """One table. `key` is the setting that its size comes from; `wall_expiry`: its records expire by wall time."""
+    """One table. `key` is the setting that its size comes from; `wall_expiry`: its records expire by wall time;
+    `marked`: a helper follows its changes."""
 
     name: str
     key: str
@@ -30,11 +31,12 @@ class TableSize:
     blocks: int
     reserve_blocks: int
     wall_expiry: bool
+    marked: bool
 
     @property
     def size(self) -> int:
         """Bytes of its file."""
-        return file_size(records=self.records, blocks=self.blocks, slots=SLOTS)
+        return file_size(records=self.records, blocks=self.blocks, slots=SLOTS, marked=self.marked)
 
 
 def need(settings: Settings) -> list[TableSize]:
@@ -50,7 +52,9 @@ def need(settings: Settings) -> list[TableSize]:
             "transactions", "max_transactions", shared.max_transactions, 3 * shared.max_transactions + reserve, reserve
         ),
         # A binding is found by address of record, by contact and by token: one record each, of a block mostly.
-        _table("location", "max_bindings", 3 * shared.max_bindings, 3 * shared.max_bindings, -1, wall=True),
+        _table(
+            "location", "max_bindings", 3 * shared.max_bindings, 3 * shared.max_bindings, -1, wall=True, marked=True
+        ),
         _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
         _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
         _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),
@@ -61,9 +65,11 @@ def need(settings: Settings) -> list[TableSize]:
     ]
 
 
-def _table(name: str, key: str, records: int, blocks: int, reserve: int, wall: bool = False) -> TableSize:
+def _table(
+    name: str, key: str, records: int, blocks: int, reserve: int, wall: bool = False, marked: bool = False
+) -> TableSize:
     at_hand = 64 * SLOTS if blocks > 64 * SLOTS else 0  # what the processes keep at hand is not lost to others
-    return TableSize(name, f"shared.{key}", records, blocks + at_hand, reserve, wall)
+    return TableSize(name, f"shared.{key}", records, blocks + at_hand, reserve, wall, marked)
 
 
 def require_room(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from siphon.cli.memory import megabytes
-from siphon.cli.status import Process, Status
+from siphon.cli.status import Journal, Process, Status
 
 ALWAYS = ("requests", "responses", "sent", "retransmissions")
 """Counters that are shown even when they are zero; of the others only what has happened."""
@@ -48,7 +48,20 @@ def tables(status: Status) -> list[str]:
         numbers = [str(facts[key]) for key in keys]
         rows.append((name, *numbers, megabytes(facts["bytes"]), str(facts["full"]), str(facts["corrupt"])))
     registered = f"{status.addresses_of_record} addresses of record are registered"
-    return [*aligned(rows), registered]
+    kept = [] if status.journal is None else [journal(status.journal)]
+    return [*aligned(rows), registered, *kept]
+
+
+def journal(found: Journal) -> str:
+    """What of them outlives a reboot."""
+    text = f"journal: {found.records} of them in {megabytes(found.bytes)}"
+    if found.is_compacting:
+        text += ", a new one is being written"
+    if found.waiting:
+        text += f", {found.waiting} changes wait"
+    if found.behind_secs:
+        text += f", behind for {duration(found.behind_secs)}"
+    return text if found.error is None else f"{text}, error: {found.error}"
 
 
 def counters(found: dict[str, int]) -> list[str]:

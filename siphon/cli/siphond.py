@@ -33,7 +33,11 @@ Exit status:
 @click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-c", "--config", metavar="FILE", help="The configuration file.")
 @click.option("--check", is_flag=True, help="Load configuration and script, say what is wrong, and end.")
-@click.option("--fresh", is_flag=True, help="Start with empty tables: calls and registrations are forgotten.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Start with empty tables: calls and registrations are forgotten, those in the journal too.",
+)
 @click.option(
     "--workers", type=click.IntRange(1, MAX_WORKERS), metavar="N", help="Worker processes, instead of workers.count."
 )

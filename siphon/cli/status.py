@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shm.marks import Marks
 from shm.slots import SlotCondition, Slots
 from shm.table import SharedMemoryError, Table
 from siphon.cli import directory
 from siphon.cli.memory import SLOTS_FILE
 from siphon.engine.counters import Counter
+from siphon.engine.journal import read_status
 from siphon.services.location.records import BOUND, CHANGED
 from workers.application import Counter as ProcessCounter
 from workers.application import Flag
@@ -41,6 +43,20 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Journal:
+    """What outlives a reboot. `waiting` records have changed and are not in it yet; `behind_secs` is above zero while
+    it cannot be written to, and `error` says why."""
+
+    records: int
+    bytes: int
+    live_bytes: int
+    is_compacting: bool
+    waiting: int
+    behind_secs: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """An instance at one moment."""
 
@@ -59,6 +75,7 @@ class Status:
     addresses_of_record: int
     tables: dict[str, dict[str, int] | None]
     counters: dict[str, int]
+    journal: Journal | None
 
     def to_json(self) -> dict[str, Any]:
         """For programs; names are only ever added."""
@@ -99,6 +116,7 @@ def read(path: Path) -> Status | None:
         addresses_of_record=registered(tables["location"]),
         tables={name: facts_of(table) for name, table in tables.items()},
         counters=dict(counters(slots)),
+        journal=journal(path, tables["location"], now),
     )
 
 
@@ -122,6 +140,24 @@ def process(slots: Slots, index: int, name: str, now: float) -> Process:
     if handler is not None and not beats:
         does = "in handler"
     return Process(name, index, row.pid, does, beats, rounded(age), rounded(handler), restarts, datagrams)
+
+
+def journal(path: Path, location: Table | None, now: float) -> Journal | None:
+    """From what the helper has written last, which is as much as a second old; the table says what is not in it."""
+    facts = read_status(path)
+    try:
+        since = facts["failing_since"]
+        return Journal(
+            records=facts["records"],
+            bytes=facts["bytes"],
+            live_bytes=facts["live_bytes"],
+            is_compacting=facts["is_compacting"],
+            waiting=Marks(location).waiting() if location is not None else 0,
+            behind_secs=0.0 if since is None else round(max(0.0, now - since), 1),
+            error=facts["error"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def rounded(value: float | None) -> float | None:

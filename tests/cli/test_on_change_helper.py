@@ -156,7 +156,7 @@ def test_events_that_nobody_has_been_told_of_survive_a_restart(site, phone):
 def test_the_helper_is_started_by_the_reload_that_brings_the_handler_and_ends_with_the_rest(site, phone):
     site.script.write_text(SCRIPT.format(decorator=""))
     process = site.start()
-    assert list(helpers(site)) == ["timer"]
+    assert list(helpers(site)) == ["timer", "journal"]
     phone.register()
     site.script.write_text(SCRIPT.format(decorator=ON_CHANGE))
     assert site.siphonctl("reload").returncode == 0

@@ -38,7 +38,7 @@ def test_status_of_a_running_instance_for_people_and_programs(site):
     assert code == 0
     assert (found["pid"], found["state"], found["all_beat"]) == (process.pid, "running", True)
     assert [worker["name"] for worker in found["workers"]] == ["worker 1", "worker 2"]
-    assert [helper["name"] for helper in found["helpers"]] == ["timer"]
+    assert [helper["name"] for helper in found["helpers"]] == ["timer", "journal"]
     assert all(worker["beats"] and worker["heartbeat_age"] < 5 for worker in found["workers"])
     assert found["transactions"] == 1 and found["tables"]["transactions"]["records_max"] == 256
     assert found["counters"]["requests"] == 1
