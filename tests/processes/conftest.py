@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from death import SCRIPT, Victim
 from proxy_process import Siphond
 from service_manager import Manager
 from side_by_side import SERVERS, SideBySide, is_scenario
@@ -93,3 +94,27 @@ def sleeper(tmp_path: Path) -> Iterator[Sleeper]:
     made = Sleeper(tmp_path / "stalls")
     yield made
     made.close()
+
+
+@pytest.fixture
+def make(siphond: Callable[..., Siphond], tmp_path: Path) -> Callable[..., Victim]:
+    """Makes siphonds whose workers are to be killed, `make(more=...)`, started."""
+
+    def made(**options: Any) -> Victim:
+        place = tmp_path / "traps"
+        place.mkdir(exist_ok=True)
+        script = SCRIPT.replace("{place}", str(place))
+        return Victim(siphond(**{"workers": 3, "script": script} | options).start(), place)
+
+    return made
+
+
+@pytest.fixture
+def victim(make: Callable[..., Victim]) -> Victim:
+    return make()
+
+
+@pytest.fixture
+def phones(victim: Victim, agent: Callable[..., Agent]) -> Callable[[], tuple[Agent, Agent]]:
+    """Makes alice and bob, anew at each call."""
+    return lambda: (agent(victim.siphond, "alice"), agent(victim.siphond, "bob"))

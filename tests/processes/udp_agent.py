@@ -356,14 +356,14 @@ class Agent:
         raise AssertionError(f"no final answer to {cseq} within {within} s")
 
 
-def credentials(challenge: str, user: str, password: str, method: str, uri: str) -> str:
-    """MD5 with qop=auth (RFC 7616 §3.4)."""
+def credentials(challenge: str, user: str, password: str, method: str, uri: str, use: int = 1) -> str:
+    """MD5 with qop=auth (RFC 7616 §3.4); `use` counts the requests with this nonce."""
     field = {name: a or b for name, a, b in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', challenge)}
 
     def digest(text: str) -> str:
         return hashlib.md5(text.encode()).hexdigest()
 
     ha1, ha2 = digest(f"{user}:{field['realm']}:{password}"), digest(f"{method}:{uri}")
-    response = digest(f"{ha1}:{field['nonce']}:00000001:abcdef:auth:{ha2}")
+    response = digest(f"{ha1}:{field['nonce']}:{use:08x}:abcdef:auth:{ha2}")
     parts = f'username="{user}", realm="{field["realm"]}", nonce="{field["nonce"]}", uri="{uri}", response="{response}"'
-    return f'Digest {parts}, algorithm=MD5, qop=auth, nc=00000001, cnonce="abcdef", opaque="{field.get("opaque", "")}"'
+    return f'Digest {parts}, algorithm=MD5, qop=auth, nc={use:08x}, cnonce="abcdef", opaque="{field.get("opaque", "")}"'
