@@ -7,6 +7,7 @@ has a number, and whenever the link is down, `ready` is False: new work gets 503
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -32,7 +33,7 @@ AGREE_AGAIN_SECS = 0.5
 MOST_UNDER_WAY = 1000
 """Calls of one process that have no answer yet; beyond them new work is refused."""
 AWAY_SECS, ASKED_SECS = 0.5, 0.05
-START_SECS = 1.0
+START_SECS = 2.0
 """So long a new process keeps what comes until it is ready, rather than refuse it."""
 MOST_HELD = 1000
 HELD_SECS = 0.01
@@ -86,7 +87,7 @@ class Far:
         self.notes = Notes(self._link, self._names)
         self.takeover = TakeOver(remote, self.member, self.store.taken)
         self.member.suspended = True
-        self._starting_until = boottime() + START_SECS
+        self._starting_until = math.inf
         self._held: list[Received] = []
         self._link.start()
 
@@ -103,8 +104,10 @@ class Far:
     def holds(self, batch: Sequence[Received]) -> bool:
         """Keep datagrams while this process has just started: its siblings are ready, and so will it be in a moment.
         Not once the store is known to be away."""
-        if self.ready or boottime() >= self._starting_until or len(self._held) > MOST_HELD:
+        now = boottime()
+        if self.ready or now >= self._starting_until or len(self._held) > MOST_HELD:
             return False
+        self._starting_until = min(self._starting_until, now + START_SECS)
         self._held.extend(batch)
         return True
 
