@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -255,6 +257,27 @@ def test_shared_33_a_node_cut_off_from_redis_refuses_and_comes_back(
         at = time.monotonic()
         until(lambda: ask(alice, pair.a, 200), 10, "a ready")
         assert time.monotonic() - at < 6
+
+
+def test_shared_33_a_node_that_was_stopped_fires_nothing_that_the_other_has_taken(
+    redis_server: Server, siphond: Make, agent: Agents
+) -> None:
+    pair = make_pair(siphond, agent, url_of(redis_server), more=FAST)
+    pair.a.tolerated = "."
+    alice, bob = pair.phones()
+    invite = invite_of(alice, bob)
+    bob.expect("INVITE")
+    assert pair.a.process is not None
+    os.killpg(pair.a.process.pid, signal.SIGSTOP)
+    until(came_from(bob, pair.b), 15, "a take-over")
+    os.killpg(pair.a.process.pid, signal.SIGCONT)
+    until(lambda: ask(pair.agent(pair.a, "carol"), pair.a, 200), 15, "a ready")
+    alice.proxy = pair.b.address
+    final = alice.expect("408 INVITE", within=15)
+    assert final.source == pair.b.address
+    alice.acknowledge(invite, final)
+    assert all(message.source == pair.b.address for message in bob.drain())
+    alice.silence(1)
 
 
 def test_shared_29_a_hung_redis_means_503_in_time_and_shared_30_it_comes_back(
