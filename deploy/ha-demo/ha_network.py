@@ -84,6 +84,11 @@ class Host:
             raise OSError(f"{self.name}: {' '.join(line)}: {done.stderr.strip() or done.returncode}")
         return done.stdout
 
+    def write_setting(self, path: str, value: str) -> None:
+        """A setting below /proc/sys/net, which every namespace has for itself."""
+        with self.entered(), open(path, "w") as file:
+            file.write(value)
+
     # --- addresses that move
 
     def take(self, ip: str) -> None:
@@ -158,8 +163,7 @@ class Network:
         self._switch.run("ip", "link", "set", port, "master", "bridge", "up")
         made.run("ip", "address", "add", f"{made.ip}/24", "dev", "eth0")
         made.run("ip", "link", "set", "eth0", "up")
-        with made.entered(), open("/proc/sys/net/ipv4/ip_nonlocal_bind", "w") as file:
-            file.write("1")  # a standby binds the address that it is going to have
+        made.write_setting("/proc/sys/net/ipv4/ip_nonlocal_bind", "1")  # a standby binds what it is going to have
         self.hosts[name] = made
         return made
 

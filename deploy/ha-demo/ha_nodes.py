@@ -130,6 +130,9 @@ class Cluster:
         self.service = {"node-a": f"{service}.21", "node-b": f"{service}.22"}
         """The address at which each node is asked; it moves to the other when its node is down."""
         self.programs: dict[str, Program] = {}
+        self.location = "shm"
+        self.store = "shm"
+        """Where the nodes keep what they know: the URL of Redis once it runs."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Cluster:
@@ -157,7 +160,8 @@ class Cluster:
         except FileNotFoundError:
             raise CannotStart("redis-server is missing:  apt-get install redis-server") from None
         program.started(lambda: b"PONG" in self._ping(host, port))
-        return f"redis://{host.ip}:{port}"
+        self.store = f"redis://{host.ip}:{port}"
+        return self.store
 
     def start_node(self, name: str, store: str, like: str = "") -> Program:
         """A node with its service address. `like` names the node whose place it takes, where no address can move."""
@@ -167,7 +171,8 @@ class Cluster:
         environment = {
             "SERVICE_A": self._address_on(like or name, "node-a"),
             "SERVICE_B": self._address_on(like or name, "node-b"),
-            "STORE": store,
+            "LOCATION": self.location,
+            "TRANSACTIONS": store,
             "NONCE_SECRET": self.secret,
         }
         return self._siphond(host, name, "node.cfg", environment, self.service[like or name])

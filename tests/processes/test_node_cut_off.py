@@ -1,0 +1,95 @@
+"""SHARED-33: a node that is cut off from Redis, and from nothing else."""
+
+import time
+
+import pytest
+from proxy_process import until
+from two_nodes import FAILOVER_SECS, A, B, two_nodes
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    with two_nodes(tmp_path_factory.mktemp("nodes")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def pair(both):
+    both.revive()
+    yield both
+    both.mend()
+    if both.shared:
+        both.unshare()
+    both.close_agents()
+
+
+def status_of(pair, node, seconds=0.5):
+    """What the node says to an OPTIONS now; None: nothing."""
+    asker = pair.agent(node, "asker")
+    asker.send(asker.request("OPTIONS", "sip:example.com"))
+    return asker.receive(seconds)
+
+
+def refuses(pair, node):
+    answer = status_of(pair, node)
+    return answer is not None and answer.status == 503 and answer["retry-after"] != ""
+
+
+def ringing(pair):
+    bob, alice = pair.registered(), pair.agent(B, "alice")
+    invite = alice.send(alice.request("INVITE", "sip:bob@example.com"))
+    return alice, bob, invite, bob.expect("INVITE")
+
+
+def test_shared_33_it_refuses_new_work_with_503_the_other_serves_and_it_comes_back_by_itself(pair):
+    pair.cut_off(B)
+    until(lambda: all(refuses(pair, B) for _ in range(10)), 10, "503 from the node without Redis")
+    alice = pair.agent(B, "alice")
+    invite = alice.send(alice.request("INVITE", "sip:bob@example.com"))
+    alice.acknowledge(invite, alice.expect("503 INVITE", but=()))
+    assert status_of(pair, A, 5).status == 200
+    pair.mend()
+    began = time.monotonic()
+    pair.until_ready(B)
+    assert time.monotonic() - began < 10, "5 s, and what a loaded machine adds"
+
+
+def test_shared_33_it_stops_repeating_what_it_can_no_longer_commit_and_goes_on_when_it_is_back(pair):
+    alice, bob, invite, offer = ringing(pair)
+    pair.cut_off(B)
+    until(lambda: all(refuses(pair, B) for _ in range(10)), 10, "503 from the node without Redis")
+    list(bob.drain())
+    assert bob.receive(8) is None, "it still sends: Timer A was due within 8 s"
+    pair.mend()
+    pair.until_ready(B)
+    bob.respond(offer, 180, tag="b")
+    alice.expect("180 INVITE", within=FAILOVER_SECS)
+    bob.respond(offer, 486, tag="b")
+    alice.acknowledge(invite, alice.expect("486 INVITE", within=FAILOVER_SECS))
+
+
+def test_shared_33_the_other_takes_over_and_no_timer_fires_on_both(pair):
+    """Both nodes can send from the address here, so a timer that fired twice would be seen at bob."""
+    pair.share()
+    pair.steer(B)
+    alice, bob, invite, offer = ringing(pair)
+    pair.cut_off(B)
+    pair.steer(A)
+    heard = [offer.at or time.monotonic()]
+    end = time.monotonic() + 20
+    while (left := end - time.monotonic()) > 0:
+        if (message := bob.receive(left)) is not None:
+            assert message.raw == offer.raw
+            heard.append(time.monotonic())
+    gaps = [later - earlier for earlier, later in zip(heard, heard[1:], strict=False)]
+    assert len(gaps) >= 2, "nobody went on"
+    assert len(gaps) <= 5, "Timer A: after 0.5, 1.5, 3.5, 7.5 and 15.5 s"
+    assert all(gap >= 0.35 for gap in gaps), gaps
+    bob.respond(offer, 486, tag="b")
+    bob.expect("ACK", within=FAILOVER_SECS)
+    alice.acknowledge(invite, alice.expect("486 INVITE", within=FAILOVER_SECS))
+    pair.mend()
+    pair.steer(B)
+    pair.until_ready(B)
+    late = [message for message in (bob.receive(4), alice.receive(1)) if message is not None]
+    assert late == [], "the node that is back fires what the other has ended"
