@@ -37,6 +37,7 @@ def route(request):
 def answer(request, reply):
     if not request.in_dialog and request.vars.get("version") != VERSION:
         log.error(f"begun in version {{request.vars.get('version')}}, answered in {version}")
+    reply.set_header("X-Version", "{version}")
     reply.relay()
 """
 BALLAST = """
@@ -111,3 +112,33 @@ def test_shared_27_a_hundred_reloads_under_load_fail_no_call_and_keep_no_memory(
     assert last < second * GROWTH
     assert proxy.restarts() == 0
     assert proxy.log().count("script.traceback") == RELOADS // BROKEN_EACH
+
+
+def test_shared_27_a_call_ends_in_its_version_while_that_is_one_of_the_last_two(siphond, agent):
+    proxy = siphond(workers=2, script=SCRIPT.format(version=0))
+    proxy.tolerated = "begun in version"
+    reloads = Reloads(proxy)
+    reloads.write(0)
+    proxy.start()
+    bob, alice = agent(proxy, "bob"), agent(proxy, "alice")
+    bob.register_openly()
+
+    def ringing():
+        alice.send(alice.request("INVITE", "sip:bob@example.com"))
+        return bob.expect("INVITE")
+
+    def answered_by(offered, tag):
+        bob.respond(offered, 200, tag=tag)
+        answer = alice.expect("200 INVITE")
+        alice.within(alice.dialog(answer), "ACK")
+        bob.expect("ACK")
+        return answer["x-version"]
+
+    long, short = ringing(), ringing()
+    reloads.write(1)
+    assert reloads.reload() == ""
+    assert answered_by(short, "s") == "0"
+    for version in (2, 3):
+        reloads.write(version)
+        assert reloads.reload() == ""
+    assert answered_by(long, "l") == "3"
