@@ -57,6 +57,10 @@ class Notifier:
     def status(self, text: str) -> None:
         self.send(f"STATUS={text}")
 
+    def extend(self, secs: float) -> None:
+        """The start takes longer than usual, and will say so again within that time."""
+        self.send(f"EXTEND_TIMEOUT_USEC={int(secs * 1e6)}")
+
     def stopping(self) -> None:
         self.send("STOPPING=1")
 

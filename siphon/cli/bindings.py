@@ -17,7 +17,7 @@ from shm.table import Table
 from siphon.cli.memory import SLOTS
 from siphon.config.log import Log
 from siphon.config.settings import Settings
-from siphon.engine.journal import marks_of, path_of
+from siphon.engine.journal import keeps_journal, marks_of, path_of
 from siphon.engine.keys import Keys
 from siphon.engine.shared import Shared
 from siphon.services.journal.copy import new_head, write_rest, write_whole
@@ -26,8 +26,25 @@ from siphon.services.journal.frames import FIRST, Head
 from siphon.services.journal.keeper import reason
 from siphon.services.journal.reading import Newest, Walk, place_of
 from siphon.services.location.restore import Fate, Restoration
+from workers.notify import Notifier
 
 Failure = OSError, Unusable, Foreign
+EXTEND_SECS = 30.0
+"""What a service manager is asked for once a second while registrations are put back."""
+
+
+class Patience:
+    """Asked often, says yes once a second."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def is_over(self) -> bool:
+        now = time.monotonic()
+        over = now - self.last >= 1.0
+        if over:
+            self.last = now
+        return over
 
 
 class Bindings:
@@ -42,6 +59,8 @@ class Bindings:
 
     def begin(self, forgets: bool) -> None:
         """See the module. `forgets`: what is in the journal is not wanted any more."""
+        if not keeps_journal(self.settings):
+            return
         table = self.shared.location
         if forgets:
             self._forget()
@@ -54,6 +73,8 @@ class Bindings:
 
     def end(self) -> None:
         """Once no process is left that changes the table."""
+        if not keeps_journal(self.settings):
+            return
         try:
             write_rest(self.path, self._head(), marks_of(self.shared))
         except FileNotFoundError:
@@ -121,7 +142,11 @@ class Bindings:
     def _put_back(self, table: Table, file: JournalFile, offsets: list[int]) -> Restoration:
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
         done = Restoration(table, keys.table, self.settings.registrar.max_expires, self.tells_changes)
-        for at in offsets:
+        notifier, patience = Notifier(), Patience()
+        for number, at in enumerate(offsets):
+            if patience.is_over():
+                notifier.extend(EXTEND_SECS)
+                notifier.status(f"restoring registrations: {number} of {len(offsets)}")
             place = place_of(file.read, at, file.head)
             if place is not None and place.value is not None:
                 done.put(place.value, place.next_deadline, time.time())

@@ -37,7 +37,7 @@ from siphon.engine.application import Engine
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
 from siphon.engine.far import leave
-from siphon.engine.journal import Journal
+from siphon.engine.journal import Journal, keeps_journal
 from siphon.engine.mirror import MirrorHelper
 from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
@@ -195,8 +195,7 @@ class Instance:
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
             )
             status = supervisor.run()
-            if self.bindings is not None:
-                self.bindings.end()
+            self.bindings.end()
             self.leave()
             self.log.info("stopped", status=status)
         return status
@@ -232,20 +231,14 @@ class Instance:
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
             require_room(settings)
             shared = self.tables(boot, fresh, secret)
-            self.bindings = self.kept_bindings(shared)
+            self.shared = shared
+            self.bindings = Bindings(settings, shared, self.log, self.tells_changes)
+            self.bindings.begin(forgets=self.fresh)
             self.lock = lock
             directory.describe(lock, self.facts())
             yield shared
         finally:
             directory.release(lock)
-
-    def kept_bindings(self, shared: Shared) -> Bindings | None:
-        """Those of the journal, which are in the table now; None where Redis keeps them."""
-        if shared.mirror is not None:
-            return None
-        bindings = Bindings(self.settings, shared, self.log, self.tells_changes)
-        bindings.begin(forgets=self.fresh)
-        return bindings
 
     def secret(self) -> bytes:
         """The instance's own, or that of all nodes of a Redis if it can be had within AGREE_SECS."""
@@ -267,13 +260,8 @@ class Instance:
             "configuration": str(self.path.absolute()),
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
-            "helpers": self.helpers(),
+            "helpers": ["timer", *(extra.name for extra in self.extras() if extra.wanted())],
         }
-
-    def helpers(self) -> list[str]:
-        """In the order of their slots."""
-        keeper = "journal" if self.settings.location_store is None else "mirror"
-        return ["timer", keeper, *(["events"] if self.tells_changes else [])]
 
     def tables(self, boot: bytes, fresh: bool, secret: bytes) -> Shared:
         place = self.settings.shared.path
@@ -402,11 +390,13 @@ class Instance:
         )
 
     def extras(self) -> list[Extra]:
-        """Who keeps the location table first: which one that is cannot change. With location in Redis that is the
-        mirror, and Redis is what outlives a reboot."""
-        events = Extra("events", self.make_events, lambda: self.tells_changes)
-        journal, mirror = Extra("journal", self.make_journal), Extra("mirror", self.make_mirror)
-        return [journal if self.shared.mirror is None else mirror, events]
+        """Helpers beside the one for timers. Their order is that of their slots, so what may come later is the last."""
+        keepers = []
+        if self.shared.mirror is not None:
+            keepers = [Extra("mirror", self.make_mirror)]
+        elif keeps_journal(self.settings):
+            keepers = [Extra("journal", self.make_journal)]
+        return [*keepers, Extra("events", self.make_events, lambda: self.tells_changes)]
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it."""

@@ -33,6 +33,12 @@ def path_of(settings: Settings) -> Path:
     return settings.server.state_dir / f"location-{settings.server.instance_id}.journal"
 
 
+def keeps_journal(settings: Settings) -> bool:
+    """Not where the state lies beside the tables: what takes these takes the journal as well. Nor with location in
+    Redis, which outlives a reboot of this machine."""
+    return settings.location_store is None and not settings.server.state_dir.is_relative_to(settings.shared.path)
+
+
 def marks_of(shared: Shared) -> Marks:
     """Changes of addresses of record. Hints are not kept: they follow from the bindings."""
     return Marks(shared.location, without=HINTS)

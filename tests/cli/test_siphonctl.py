@@ -98,3 +98,21 @@ def test_stop_returns_when_it_has_stopped(site, arguments):
     assert process.wait(5) == 0
     assert site.siphonctl("stop").returncode == 3
     assert site.siphonctl("reload").returncode == 3
+
+
+def test_status_says_how_much_of_the_registrations_outlives_a_reboot(site):
+    site.start()
+    site.until(lambda: status(site)[1]["journal"] is not None and not status(site)[1]["journal"]["is_compacting"])
+    found = status(site)[1]["journal"]
+    assert (found["records"], found["waiting"], found["behind_secs"], found["error"]) == (0, 0, 0.0, None)
+    assert found["bytes"] == next((site.place / "state").glob("location-*.journal")).stat().st_size
+    assert "journal: 0 of them in 1.0 kB" in site.siphonctl("status").stdout
+
+
+def test_without_a_state_directory_there_is_no_journal(site):
+    site.configure(('[server]\nstate_dir = "state"\n', ""))
+    site.start()
+    code, found = status(site)
+    assert code == 0 and found["journal"] is None
+    assert [helper["name"] for helper in found["helpers"]] == ["timer"]
+    assert list(site.place.rglob("*.journal")) == list(site.shared.rglob("*.journal")) == []

@@ -29,10 +29,11 @@ def test_the_manager_hears_every_state(tmp_path: Path, abstract: bool) -> None:
         notifier.status("4 workers")
         notifier.watchdog()
         notifier.stopping()
-        heard = [manager.recv(200).decode() for _ in range(5)]
+        notifier.extend(30.0)
+        heard = [manager.recv(200).decode() for _ in range(6)]
     assert heard[0] == "READY=1"
     assert heard[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert heard[2:] == ["STATUS=4 workers", "WATCHDOG=1", "STOPPING=1"]
+    assert heard[2:] == ["STATUS=4 workers", "WATCHDOG=1", "STOPPING=1", "EXTEND_TIMEOUT_USEC=30000000"]
 
 
 def test_a_watchdog_for_another_process_is_not_ours() -> None:
