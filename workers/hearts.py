@@ -72,11 +72,13 @@ class Hearts:
         return bool(found)
 
     def condemn(self, child: Child, verdict: Verdict, reason: str, now: float) -> None:
-        """SIGABRT makes the process write its stack and end; SIGKILL follows for one that cannot even do that."""
+        """SIGABRT makes the process write its stack and end, SIGCONT one that was stopped too: it dies before it runs
+        on. SIGKILL follows for one that cannot even do that."""
         self.log("error", f"{child.name} is stuck: {reason}", pid=child.pid)
         self.slots.add(child.slot, Counter.STALLS)
         child.condemned_at = now
         os.kill(child.pid, signal.SIGABRT if verdict is Verdict.DUMP else signal.SIGKILL)
+        os.kill(child.pid, signal.SIGCONT)
 
     def wake_adopters(self, states: Mapping[int, SlotState]) -> None:
         """A sleeping worker cannot see that a sibling is stuck, so it is told, once."""

@@ -150,10 +150,17 @@ def test_a_handler_that_takes_too_long_is_ended(start: Start) -> None:
     until(lambda: instance.slots.read(blocked).in_handler_since == 0.0, "clean row")
 
 
-def test_a_stopped_worker_that_cannot_write_its_stack_is_killed(start: Start) -> None:
+def test_a_stopped_worker_writes_its_stack_and_ends(start: Start) -> None:
     instance = start(count=2)
     blocked = int(instance.ask("block 0.2").split()[1])
     os.kill(instance.worker_pids()[blocked], signal.SIGSTOP)
+    instance.until_noted("is stuck")
+    instance.until_noted("cause=SIGABRT")
+
+
+def test_a_stuck_worker_that_cannot_write_its_stack_is_killed(start: Start) -> None:
+    instance = start(count=2)
+    instance.ask("deafen 30")
     instance.until_noted("is stuck")
     instance.until_noted("cause=SIGKILL")
 

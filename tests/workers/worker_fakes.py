@@ -125,6 +125,11 @@ class Echo:
         self.reply(datagram, b"blocking %d" % self.context.index)
         time.sleep(float(rest))
 
+    def do_deafen(self, datagram: Received, rest: bytes, now: float) -> None:
+        """Blocks, and SIGABRT with it."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
+        self.do_block(datagram, rest, now)
+
     def do_handle(self, datagram: Received, rest: bytes, now: float) -> None:
         """Blocks inside a handler."""
         self.reply(datagram, b"blocking %d" % self.context.index)
