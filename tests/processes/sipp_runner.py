@@ -101,12 +101,12 @@ class Sipp:
         assert status in (0, 1, 97, 99), f"{self.name} exited with {status}\n{self.report()}"
         return Statistics.read(self.statistics_file)
 
-    def stop(self) -> Statistics | None:
-        """Ends it, letting running calls finish for a moment; its statistics so far."""
+    def stop(self, seconds: float = 10) -> Statistics | None:
+        """Ends it, letting running calls finish for so long; its statistics so far."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGUSR1)
             try:
-                self.process.wait(10)
+                self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()

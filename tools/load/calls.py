@@ -23,7 +23,7 @@ SOCKETS = ("-t", "un", "-max_socket", "5000")
 
 @dataclass
 class Kind:
-    """One kind of calls that runs: caller, callee, and how many were asked for."""
+    """One kind of calls that runs: caller and callee. `calls`: how many were asked for, then how many were begun."""
 
     name: str
     caller: Sipp
@@ -33,7 +33,18 @@ class Kind:
     answered: Statistics | None = None
 
     def finish(self, timeout: float) -> None:
-        self.counted = self.caller.wait(timeout)
+        """When all calls have been made; those that have not ended in so many seconds have failed."""
+        try:
+            self.counted = self.caller.wait(timeout)
+        except AssertionError:
+            self.counted = self.caller.stop()
+        self.answered = self.callee.stop()
+
+    def end(self) -> None:
+        """Now: no call is begun any more, and SIPp waits for those that run."""
+        self.counted = self.caller.stop(64)
+        assert self.counted is not None
+        self.calls = self.counted.calls
         self.answered = self.callee.stop()
 
     @property
