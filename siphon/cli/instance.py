@@ -85,7 +85,6 @@ class Worker(Engine):
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
-        self.secret_seen = secret_of(self.shared)
         super().started(context)
         self.watch()
 
@@ -100,7 +99,7 @@ class Worker(Engine):
             self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
 
     def tick(self, now: float) -> float | None:
-        require_secret(self.shared, self.secret_seen)
+        require_secret(self.shared, self.secret_count)
         return super().tick(now)
 
     def reload(self, payload: bytes) -> None:
@@ -118,7 +117,7 @@ class EventsHelper(Changes):
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "events"
-        self.secret_seen = secret_of(self.shared)
+        self.secret_seen = self.shared.secret_count
         super().started(context)
 
     def tick(self, now: float) -> float:
@@ -424,15 +423,10 @@ class Instance:
         return reload.pack(fresh, self.latest.version + 1, proved.sources, proved.kinds)
 
 
-def secret_of(shared: Shared) -> int:
-    """Which secret this process begins with."""
-    return shared.mirror.secret if shared.mirror is not None else 0
-
-
 def require_secret(shared: Shared, seen: int) -> None:
     """Ends this process if the nodes of its Redis use another secret: the next one begins with that. It has served
     nothing yet, since the instance is not ready before the nodes agree."""
-    if secret_of(shared) != seen:
+    if shared.secret_count != seen:
         os._exit(0)
 
 

@@ -101,6 +101,7 @@ class Engine:
         self.context = context
         self.reports = Reports(context, self.log)
         self.shared.attach(context.slot)
+        self.secret_count = self.shared.secret_count
         self.identity = identity_of(self.settings)
         self.own_addresses = OwnAddresses(self.identity.listeners, boottime)
         random_bits = RandomBits()
@@ -149,7 +150,7 @@ class Engine:
             time.time,
             random_bits,
             lambda: self.runtime.version,
-            context.refuses,
+            lambda: context.refuses() or self.shared.secret_count != self.secret_count,
             self._takes_nothing,
             limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),

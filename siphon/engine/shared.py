@@ -41,6 +41,11 @@ class Shared:
     mirror: MirrorState | None = None
     """How far the location table mirrors a Redis; None where it is the truth itself."""
 
+    @property
+    def secret_count(self) -> int:
+        """How often the secret has changed since the start: a process that began with another one must begin anew."""
+        return 0 if self.mirror is None else self.mirror.secret
+
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)

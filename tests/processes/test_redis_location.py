@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from proxy_process import Siphond
-from redis_nodes import on_redis
+from proxy_process import RECIPE, Siphond, until
+from redis_nodes import OPEN, on_redis
 from redis_servers import Server, redis_server
-from udp_agent import Agent, Message, address_in, unique
+from tcp_relay import Relay
+from udp_agent import Agent, Message, address_in, credentials, unique
+
+from siphon.services.location.scripts import COMMIT
 
 __all__ = ["redis_server"]
 
@@ -59,7 +62,7 @@ def called(caller: Agent, callee: Agent, within: float = 5.0) -> str:
     raise AssertionError("nothing came of the INVITE")
 
 
-def test_shared_10_31_a_binding_is_seen_on_the_same_node_at_once_and_on_the_other_within_50_ms(
+def test_shared_10_a_binding_is_seen_on_the_same_node_at_once_and_on_the_other_within_50_ms(
     siphond: Nodes, agent: Agents, redis_server: Server
 ) -> None:
     a, b = (on_redis(siphond, url_of(redis_server)).start() for _ in range(2))
@@ -72,3 +75,214 @@ def test_shared_10_31_a_binding_is_seen_on_the_same_node_at_once_and_on_the_othe
     bob = agent(b, "bob0")
     assert register(bob, expires=0, contact="*").status == 200
     assert called(callers[0], bob) == "404"
+
+
+def test_shared_28_without_redis_at_start_a_node_says_503_until_it_comes(siphond: Nodes, redis_server: Server) -> None:
+    redis_server.kill()
+    node = on_redis(siphond, url_of(redis_server))
+    node.launch()
+    with Agent(node.address, "probe") as probe:
+        until(lambda: " ready workers=" in node.log(), 20, "the start")
+
+        def options() -> Message | None:
+            probe.send(probe.request("OPTIONS", "sip:example.com"))
+            return probe.receive(0.5)
+
+        answer = until(options, 10, "an answer to OPTIONS")
+        assert answer.status == 503 and answer["retry-after"]
+        with Agent(node.address, "bob") as bob:
+            assert register(bob).status == 503
+        assert node.log().count("redis.down") == 1, node.log()
+        redis_server.start()
+        came = time.monotonic()
+        until(lambda: (a := options()) is not None and a.status == 200, 10, "being ready")
+        assert time.monotonic() - came < 6
+        with Agent(node.address, "bob") as bob:
+            assert register(bob).status == 200
+            assert called(probe, bob) == "reached"
+    assert node.log().count("redis.up") == 1
+
+
+def test_shared_29_a_hung_redis_stops_no_call_and_lets_no_register_pass(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    node = on_redis(siphond, url_of(redis_server)).start()
+    bob, carol, caller = agent(node, "bob"), agent(node, "carol"), agent(node, "caller")
+    assert register(bob).status == 200
+    redis_server.freeze()
+    try:
+        asked = time.monotonic()
+        assert register(carol).status == 500
+        assert time.monotonic() - asked < 3
+        for _ in range(5):
+            assert called(caller, bob) == "reached"
+            asked = time.monotonic()
+            assert called(caller, carol) == "404", "an unknown address of record waits for nobody"
+            assert register(carol).status == 500
+            assert time.monotonic() - asked < 1, "the breaker is open"
+        assert node.restarts() == 0
+    finally:
+        redis_server.thaw()
+    thawed = time.monotonic()
+    until(lambda: register(carol).status == 200, 10, "a 200 for carol")
+    assert time.monotonic() - thawed < 6
+    assert called(caller, carol) == "reached"
+
+
+def test_shared_30_a_redis_that_comes_back_empty_empties_the_mirror(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    a, b = (on_redis(siphond, url_of(redis_server)).start() for _ in range(2))
+    bob, caller = agent(a, "bob"), agent(b, "caller")
+    assert register(bob).status == 200
+    assert called(caller, bob) == "reached"
+    redis_server.kill()
+    until(lambda: register(bob).status == 500, 10, "a 500 without Redis")
+    assert called(caller, bob) == "reached", "the mirror serves"
+    redis_server.start()
+    until(lambda: called(caller, bob) == "404", 10, "an empty mirror")
+    assert register(bob).status == 200
+    assert called(caller, bob) == "reached"
+    assert called(agent(a, "caller"), bob) == "reached"
+
+
+def test_shared_30_a_flushed_redis_is_noticed_without_a_new_connection(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    node = on_redis(siphond, url_of(redis_server)).start()
+    bob, caller = agent(node, "bob"), agent(node, "caller")
+    assert register(bob).status == 200
+    redis_server.client().flushall()
+    until(lambda: called(caller, bob) == "404", 10, "an empty mirror")
+    assert register(bob).status == 200
+    assert called(caller, bob) == "reached"
+
+
+def test_shared_30_of_concurrent_registers_none_is_lost_and_an_older_one_never_wins(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    a, b = (on_redis(siphond, url_of(redis_server)).start() for _ in range(2))
+    phones = [agent(node, "bob") for node in (a, b) for _ in range(4)]
+    to = "<sip:bob@example.com>"
+    for phone in phones:
+        extra = [f"Contact: {phone.contact}", "Expires: 600"]
+        phone.send(
+            phone.request("REGISTER", "sip:example.com", remote=to, local=f"{to};tag={phone.address[1]}", extra=extra)
+        )
+    assert [phone.answer_to("1 REGISTER").status for phone in phones] == [200] * len(phones)
+    assert sorted(fetched(agent(b, "bob"))) == sorted(phone.uri for phone in phones)
+    call = unique("order-")
+    assert register(phones[0], cseq=7, call_id=call).status == 200
+    late = agent(b, "bob")
+    assert register(late, contact=phones[0].contact, cseq=6, call_id=call).status == 500
+
+
+def test_shared_09_a_nonce_of_one_node_is_good_on_the_other(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    a, b = (on_redis(siphond, url_of(redis_server), script=RECIPE).start() for _ in range(2))
+    alice = agent(a, "alice")
+    to = "<sip:alice@example.com>"
+    alice.send(alice.request("REGISTER", "sip:example.com", remote=to))
+    challenge = alice.answer_to("1 REGISTER")["www-authenticate"]
+    line = credentials(challenge, "alice", "secret", "REGISTER", "sip:example.com")
+    extra = [f"Authorization: {line}", f"Contact: {alice.contact}"]
+    request = alice.request("REGISTER", "sip:example.com", cseq=2, remote=to, local=f"{to};tag=1", extra=extra)
+    alice.send(request, to=b.address)
+    assert alice.answer_to("2 REGISTER").status == 200
+
+
+def test_shared_28_a_node_that_met_no_redis_takes_the_secret_that_the_others_have(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    a = on_redis(siphond, url_of(redis_server), script=RECIPE).start()
+    redis_server.freeze()
+    b = on_redis(siphond, url_of(redis_server), script=RECIPE)
+    b.tolerated += '|died pid=.* cause="exit status 0"'  # they begin anew with the secret
+    b.launch()
+    until(lambda: " ready workers=" in b.log(), 30, "the start")
+    redis_server.thaw()
+    until(lambda: "mirror.ready" in b.log(), 20, "being ready")
+    assert (a.directory / "state/secret").read_text() == (b.directory / "state/secret").read_text()
+    alice = agent(a, "alice")
+
+    def login() -> bool:
+        """A nonce of the one, used at the other."""
+        to = "<sip:alice@example.com>"
+        alice.send(alice.request("REGISTER", "sip:example.com", remote=to))
+        challenge = alice.answer_to("1 REGISTER")["www-authenticate"]
+        extra = [f"Authorization: {credentials(challenge, 'alice', 'secret', 'REGISTER', 'sip:example.com')}"]
+        request = alice.request("REGISTER", "sip:example.com", cseq=2, remote=to, local=f"{to};tag=1", extra=extra)
+        alice.send(request, to=b.address)
+        return alice.answer_to("2 REGISTER", 10).status == 200
+
+    until(login, 10, "a nonce that both know")
+
+
+def test_shared_30_a_slow_redis_delays_registers_only(siphond: Nodes, agent: Agents, redis_server: Server) -> None:
+    with Relay(redis_server.port) as relay:
+        node = on_redis(siphond, f"redis://127.0.0.1:{relay.port}", timeout_ms=1000).start()
+        bob, caller = agent(node, "bob"), agent(node, "caller")
+        relay.delay = 0.1  # each way
+        asked = time.monotonic()
+        assert register(bob).status == 200
+        assert time.monotonic() - asked > 0.2
+        until(lambda: called(caller, bob) == "reached", 5, "the binding in the mirror")
+        asked = time.monotonic()
+        assert called(caller, bob) == "reached"
+        assert time.monotonic() - asked < 0.15, "a call waits for no round trip"
+
+
+def test_shared_30_a_write_whose_answer_is_lost_is_read_back(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    with Relay(redis_server.port) as relay:
+        node = on_redis(siphond, f"redis://127.0.0.1:{relay.port}", timeout_ms=1000).start()
+        bob = agent(node, "bob")
+        assert register(bob).status == 200  # the script is known there
+        relay.marker = COMMIT.digest
+        relay.cut_after_next = True
+        assert register(bob, expires=700).status == 200
+        assert relay.cuts == 1, "the answer to the write was lost"
+        assert fetched(bob) == [bob.uri]
+
+
+def test_shared_30_a_node_that_starts_amid_registers_is_ready_with_a_complete_mirror(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    a = on_redis(siphond, url_of(redis_server)).start()
+    b = on_redis(siphond, url_of(redis_server))
+    phones = [agent(a, f"user{number}") for number in range(300)]
+    for phone in phones[:200]:
+        assert register(phone).status == 200
+    b.launch()
+    for phone in phones[200:]:
+        assert register(phone).status == 200
+    until(lambda: "mirror.ready" in b.log(), 30, "being ready")
+    caller = agent(b, "caller")
+    redis_server.freeze()
+    try:
+        until(lambda: called(caller, agent(b, "nobody")) == "404", 5, "an answer without Redis")
+        for phone in phones[::10]:
+            assert called(caller, phone) == "reached", phone.user
+    finally:
+        redis_server.thaw()
+
+
+def test_bindings_in_redis_expire_by_the_stores_time_and_the_end_is_told(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    script = OPEN + (
+        "\n@registrar.on_change\ndef changed(aor, event, contacts):\n"
+        "    from siphon import log\n    log.warn(f'told {event} {aor} {len(contacts)}')\n"
+    )
+    more = "[registrar]\nmin_expires = 1\n"
+    a, b = (on_redis(siphond, url_of(redis_server), script=script, more=more).start() for _ in range(2))
+    bob = agent(a, "bob")
+    assert register(bob, expires=3).status == 200
+    until(lambda: "told registered sip:bob@example.com 1" in a.log(), 10, "the event")
+    until(lambda: "told expired sip:bob@example.com 0" in a.log() + b.log(), 20, "the end")
+    assert (a.log() + b.log()).count("told expired") == 1, "one node tells it"
+    assert "told registered" not in b.log()
+    assert called(agent(b, "caller"), bob) == "404"
+    assert not redis_server.client().keys("*:r:*")

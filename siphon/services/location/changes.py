@@ -35,8 +35,8 @@ class Event(Enum):
     EXPIRED = "expired"
 
 
-_CODES = {Event.REGISTERED: 1, Event.REFRESHED: 2, Event.DEREGISTERED: 3, Event.EXPIRED: 4}
-_KINDS = {code: event for event, code in _CODES.items()}
+CODES = {Event.REGISTERED: 1, Event.REFRESHED: 2, Event.DEREGISTERED: 3, Event.EXPIRED: 4}
+KINDS = {code: event for event, code in CODES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Changes:
 
     def flat(self) -> list[Any]:
         """For msgpack."""
-        return [self.following, self.lost, self.begun, [[number, _CODES[event]] for number, event in self.waiting]]
+        return [self.following, self.lost, self.begun, [[number, CODES[event]] for number, event in self.waiting]]
 
 
 def changes_of(fields: object) -> Changes:
@@ -87,6 +87,6 @@ def changes_of(fields: object) -> Changes:
 def _event(entry: object) -> tuple[int, Event]:
     if type(entry) is not list or len(entry) != 2 or type(entry[0]) is not int or type(entry[1]) is not int:
         raise BadRecord("an event")
-    if entry[1] not in _KINDS:
+    if entry[1] not in KINDS:
         raise BadRecord("kind of an event")
-    return entry[0], _KINDS[entry[1]]
+    return entry[0], KINDS[entry[1]]

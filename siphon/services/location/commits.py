@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from siphon.services.location.binding import AddressRecord
-from siphon.services.location.changes import Changes, Event
+from siphon.services.location.changes import CODES, Changes
 from siphon.services.location.mirror_state import MirrorState, epoch_of, version_from, version_text
 from siphon.services.location.records import Records, readable
 from siphon.services.location.register import RegisterResult
@@ -36,7 +36,6 @@ SPREAD_SECS = 0.05
 SHORTEST_LOOK, LONGEST_LOOK = 0.001, 0.008
 MOST_CONFLICTS = 50
 READ_BACK_SECS = 0.02
-CODES = {Event.REGISTERED: b"1", Event.REFRESHED: b"2", Event.DEREGISTERED: b"3", Event.EXPIRED: b"4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class Commits:
         kept = replace(record, stored=0, changes=Changes())
         value = b"" if kept.is_empty else kept.to_bytes()
         until = int(self._records.until(kept, self._time()) * 1000)
-        events = b"".join(CODES[event] for event, _ in result.events) if self.tells else b""
+        events = b"".join(b"%d" % CODES[event] for event, _ in result.events) if self.tells else b""
         names = [keys.record(number, key), keys.meta(number), keys.stream(number), keys.index(number)]
         floor = epoch_of(self._state.position(number))
         arguments = [

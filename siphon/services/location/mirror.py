@@ -25,11 +25,11 @@ from typing import Any
 
 from siphon.services.location.aor import address_of_record_of
 from siphon.services.location.binding import AddressRecord, Binding, stored_version
-from siphon.services.location.changes import _KINDS, Changes, Event
+from siphon.services.location.changes import KINDS, Changes, Event
 from siphon.services.location.commits import Place
 from siphon.services.location.index import OWNER as HINT
 from siphon.services.location.index import Index, Kind
-from siphon.services.location.mirror_state import PARTITIONS, version_from, version_text
+from siphon.services.location.mirror_state import PARTITIONS, epoch_of, number_of, version_from, version_text
 from siphon.services.location.records import Records, readable
 from siphon.services.location.scripts import ENTRIES, LEAVE, RENEW, SNAPSHOT, STREAM_ENTRIES, SWEEP
 from siphon.services.store import CONFLICT, CONFLICT_TRIES, StoreError, read
@@ -166,7 +166,7 @@ class Mirror:
         if len(key) != 16 or partition(key) != number:
             raise ValueError("an entry with a key of another partition")
         own = facts[b"n"] == self._node
-        events = [_KINDS[code - 48] for code in facts[b"e"]] if own else []
+        events = [KINDS[code - 48] for code in facts[b"e"]] if own else []
         self._apply(key, version, facts[b"d"], events, newer_only=True)
 
     # -- a whole partition
@@ -305,7 +305,7 @@ class Mirror:
         """Remove from the store what has expired; every node does, and the first is told (on_change)."""
         for number in range(PARTITIONS):
             keys = [self._keys.meta(number), self._keys.stream(number), self._keys.index(number)]
-            run, floor = self._link.run_id(number), self._state.position(number) >> 40
+            run, floor = self._link.run_id(number), epoch_of(self._state.position(number))
             arguments = [
                 SWEEP_KEYS,
                 self._keys.records(number),
@@ -320,5 +320,6 @@ class Mirror:
 
 
 def _follows(position: int, version: int) -> bool:
-    """Whether nothing lies between the two: the next number of the same epoch."""
-    return version == position + 1
+    """Whether nothing lies between the two: changes are numbered through, also where a new epoch begins. A store that
+    has lost all begins with 1 again."""
+    return number_of(version) == number_of(position) + 1 and version > position

@@ -24,6 +24,10 @@ def epoch_of(version: int) -> int:
     return version >> _EPOCH_SHIFT
 
 
+def number_of(version: int) -> int:
+    return version & (1 << _EPOCH_SHIFT) - 1
+
+
 def version_from(text: bytes) -> int:
     """From "epoch-number", as the store writes it; 0 for nothing. ValueError for anything else."""
     if not text:
@@ -36,7 +40,7 @@ def version_from(text: bytes) -> int:
 
 def version_text(version: int) -> bytes:
     """As the store writes it; b"" for 0."""
-    return b"%d-%d" % (epoch_of(version), version & (1 << _EPOCH_SHIFT) - 1) if version else b""
+    return b"%d-%d" % (epoch_of(version), number_of(version)) if version else b""
 
 
 class MirrorState:

@@ -107,6 +107,7 @@ class Lane:
         self.place: Place | None = None
         self.up = False
         self.why = "not connected yet"
+        self._is_new = True  # the first attempt to connect has not ended
         self.redirect: Callable[[Ask, MovedError | AskError | TryAgainError], None] = _unexpected
         self.changed: Callable[[Lane], None] = lambda lane: None
         """Called when it goes up, or down."""
@@ -132,8 +133,8 @@ class Lane:
             self._task = None
 
     def put(self, item: Ask) -> None:
-        """Ask; `item.done` gets the Answer, now if the lane is down."""
-        if not self.up:
+        """Ask; `item.done` gets the Answer, now if the lane is down. Before the first connection it waits for that."""
+        if not (self.up or self._is_new):
             item.done(Refused(self.why))
             return
         self._queue.append(item)
@@ -192,7 +193,7 @@ class Lane:
         return connection
 
     def _is_up(self) -> None:
-        self.up, self.why = True, ""
+        self.up, self.why, self._is_new = True, "", False
         assert self.server is not None
         if self._down_since is not None:
             self._report(
@@ -202,7 +203,8 @@ class Lane:
         self.changed(self)
 
     def _is_down(self, why: str) -> None:
-        was, self.up, self.why = self.up, False, why
+        was, self.up, self.why, self._is_new = self.up, False, why, False
+        self._refuse_queue(why)
         if self._down_since is None:
             self._down_since = self._now()
             self._report("error", "redis.down", server=self._name(), reason=why)
@@ -322,6 +324,9 @@ class Lane:
             self._watch()
         elif now > oldest + LATE * self._limit or self._looked == (oldest, self._answers):
             self._timer = None
+            if not self.up:  # not connected in time; the attempt goes on
+                self._is_new = False
+                self._refuse_queue(self.why)
             self.give_up(f"no answer within {self._limit * 1000:.0f} ms")
         else:
             self._looked = oldest, self._answers
@@ -333,9 +338,7 @@ class Lane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._wake.clear()
         flight, self._flight = self._flight, deque()
-        queue, self._queue = self._queue, []
         broken = self._broken
         why = self.why = broken.result() if broken and broken.done() and not broken.cancelled() else "closed"
         for item in flight:
@@ -345,6 +348,10 @@ class Lane:
                         waiting.done(waiting.value._replace(replicated=False))
             elif isinstance(item, Ask):
                 item.done(Lost(why))
+        self._refuse_queue(why)
+
+    def _refuse_queue(self, why: str) -> None:
+        queue, self._queue = self._queue, []
         for item in queue:
             item.done(Refused(why))
 
