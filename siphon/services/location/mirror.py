@@ -19,7 +19,8 @@ A hint is published for each entry; a partition is looked at when one comes, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,10 @@ ENTRIES_STEP = 100
 AT_ONCE = 8
 """Partitions that are worked on at one time."""
 SCAN_HEADERS = 2000
+KEY_BYTES = 16
+SAY_AGAIN_SECS = 60.0
+UNREADABLE = (ValueError, LookupError, TypeError, StoreError)
+"""What damaged bytes in the store bring about, or a table here that is full."""
 
 
 class Mirror:
@@ -74,6 +79,7 @@ class Mirror:
         self._dirty: set[int] = set(range(PARTITIONS))
         self._wake = asyncio.Event()
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._told = "", 0.0
         self.snapshots = 0
         self.damaged = 0
 
@@ -102,18 +108,19 @@ class Mirror:
                 self._dirty.update(range(PARTITIONS))
             self._wake.clear()
             numbers, self._dirty = self._dirty, set()
-            await self._resync([n for n in sorted(numbers) if self._runs.get(n) != self._link.run_id(n)])
+            await self._resync_all([n for n in sorted(numbers) if self._runs.get(n) != self._link.run_id(n)])
             await asyncio.gather(*(self._follow(number) for number in sorted(numbers)))
 
     # -- one partition
 
     async def _follow(self, number: int) -> None:
+        equal = readable = False
         async with self._places:
-            try:
+            with suppress(*UNREADABLE):
                 equal = await self._up_to_date(number)
-            except (ValueError, LookupError, TypeError, StoreError) as error:
-                self._report("error", "mirror.unreadable", partition=number, reason=str(error)[:200])
-                equal = False
+                readable = True
+        if not readable:  # the stream says nothing that can be used: what there is does
+            await self._resync_all([number])
         if equal:
             self._equal.add(number)
         else:
@@ -136,7 +143,7 @@ class Mirror:
             if at == position:
                 break
             if not entries or not _follows(position, version_from(entries[0][0])):
-                if not await self._resync([number]):
+                if not await self._resync([number], self._read_all):
                     return False
                 continue
             for entry in entries:
@@ -163,7 +170,7 @@ class Mirror:
     def _apply_entry(self, number: int, version: int, fields: list[bytes]) -> None:
         facts = dict(zip(fields[::2], fields[1::2], strict=True))
         key = bytes.fromhex(facts[b"k"].decode("ascii"))
-        if len(key) != 16 or partition(key) != number:
+        if len(key) != KEY_BYTES or partition(key) != number:
             raise ValueError("an entry with a key of another partition")
         own = facts[b"n"] == self._node
         events = [KINDS[code - 48] for code in facts[b"e"]] if own else []
@@ -171,11 +178,28 @@ class Mirror:
 
     # -- a whole partition
 
-    async def _resync(self, numbers: list[int]) -> bool:
+    async def _resync_all(self, numbers: list[int]) -> None:
+        """`_resync` of many, a few at a time."""
+
+        async def bounded(number: int) -> tuple[int, set[bytes]] | None:
+            async with self._places:
+                return await self._read_all(number)
+
+        try:
+            await self._resync(numbers, bounded)
+        except UNREADABLE as error:
+            what = f"{type(error).__name__}: {error}"[:200]
+            if (what, self._told[1] + SAY_AGAIN_SECS > self._time()) != (self._told[0], True):
+                self._told = what, self._time()
+                self._report("error", "mirror.unreadable", reason=what)
+
+    async def _resync(
+        self, numbers: list[int], read_all: Callable[[int], Awaitable[tuple[int, set[bytes]] | None]]
+    ) -> bool:
         """Make these partitions what the store has; whether all of them are."""
         self._equal.difference_update(numbers)
         runs = {number: run for number in numbers if (run := self._link.run_id(number))}
-        found = await asyncio.gather(*(self._read_all(number) for number in runs))
+        found = await asyncio.gather(*(read_all(number) for number in runs))
         done = {number: whole for number, whole in zip(runs, found, strict=True) if whole is not None}
         if done:
             await self._remove_others({number: seen for number, (_, seen) in done.items()})
@@ -190,20 +214,25 @@ class Mirror:
         the store went away meanwhile."""
         cursor, first, seen = b"0", None, set()
         keys = [self._keys.meta(number), self._keys.index(number)]
-        async with self._places:
-            while True:
-                arguments = [cursor, SNAPSHOT_STEP, self._keys.records(number)]
-                answer: Answer = await self._link.ask(SNAPSHOT, number, keys, arguments)
-                if not isinstance(answer, Value):
-                    return None
-                cursor, at, rows = answer.value
-                first = version_from(at) if first is None else first
-                for text, version, data in rows:
-                    key = bytes.fromhex(text.decode("ascii"))
-                    seen.add(key)
-                    self._apply(key, version_from(version), data, [], newer_only=False)
-                if cursor == b"0":
-                    return first, seen
+        while True:
+            arguments = [cursor, SNAPSHOT_STEP, self._keys.records(number)]
+            answer: Answer = await self._link.ask(SNAPSHOT, number, keys, arguments)
+            if not isinstance(answer, Value):
+                return None
+            cursor, at, rows = answer.value
+            first = version_from(at) if first is None else first
+            for text, version, data in rows:
+                try:
+                    key, stored = bytes.fromhex(text.decode("ascii")), version_from(version)
+                except ValueError:
+                    key, stored = b"", 0
+                if len(key) != KEY_BYTES:
+                    self.damaged += 1
+                    continue
+                seen.add(key)
+                self._apply(key, stored, data, [], newer_only=False)
+            if cursor == b"0":
+                return first, seen
 
     async def _remove_others(self, seen: dict[int, set[bytes]]) -> None:
         """What the store does not have of these partitions is gone here as well."""

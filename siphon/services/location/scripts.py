@@ -10,7 +10,7 @@ Of each partition:
 
 A version is "epoch-n". After a failover or a restart the server's run id is another: the epoch grows by one, so a
 version is never used twice, also when the server has lost its last changes. The floor that a writer passes keeps it
-growing when the server has lost all of them.
+growing when the server has lost all of them, and it leaps over a last entry that is none of ours (damage).
 """
 
 from __future__ import annotations
@@ -36,14 +36,24 @@ end
 """
 
 _NEXT = """
-local function next_version(meta, run, floor)
+local function next_version(meta, stream, run, floor)
     local known = redis.call('HMGET', meta, 'run', 'epoch')
-    local epoch = math.max(tonumber(known[2] or 0), tonumber(floor))
-    if known[1] ~= run then
-        epoch = epoch + 1
-        redis.call('HSET', meta, 'run', run, 'epoch', epoch)
+    local before, epoch = tonumber(known[2] or 0) or 0, tonumber(floor)
+    epoch = math.max(before, epoch)
+    if known[1] ~= run then epoch = epoch + 1 end
+    local number = redis.call('HINCRBY', meta, 'n', 1)
+    local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
+    if last[1] then
+        local last_epoch, last_number = string.match(last[1][1], '^(%d+)-(%d+)$')
+        last_epoch, last_number = tonumber(last_epoch), tonumber(last_number)
+        if last_epoch > 1000000 then
+            redis.call('DEL', stream)
+        elseif last_epoch > epoch or (last_epoch == epoch and last_number >= number) then
+            epoch = last_epoch + 1
+        end
     end
-    return string.format('%d-%d', epoch, redis.call('HINCRBY', meta, 'n', 1))
+    if epoch ~= before or known[1] ~= run then redis.call('HSET', meta, 'run', run, 'epoch', epoch) end
+    return string.format('%d-%d', epoch, number)
 end
 """
 
@@ -61,7 +71,7 @@ COMMIT = Script(
     if found[2] == writer then return {1, version, live(nodes, node)} end
     if version ~= expected then return {0, version, found[3] or ''} end
     if value == '' and version == '' then return {1, '', {}} end
-    local new = next_version(meta, run, floor)
+    local new = next_version(meta, stream, run, floor)
     if value == '' then
         redis.call('DEL', record)
         redis.call('ZREM', index, key)
@@ -131,7 +141,7 @@ SWEEP = Script(
     for _, key in ipairs(due) do
         redis.call('DEL', ARGV[2] .. key)
         redis.call('ZREM', index, key)
-        local new = next_version(meta, ARGV[4], ARGV[5])
+        local new = next_version(meta, stream, ARGV[4], ARGV[5])
         redis.call('XADD', stream, 'MAXLEN', '~', ARGV[7], new, 'k', key, 'd', '', 'n', ARGV[3], 'e', '4')
     end
     if #due > 0 then redis.call('PUBLISH', ARGV[6], ARGV[8]) end

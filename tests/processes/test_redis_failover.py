@@ -1,0 +1,128 @@
+"""Bindings in Redis when servers fail: every REGISTER gets a defined answer, and what got 200 is there afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from proxy_process import Siphond, until
+from redis_nodes import on_redis
+from redis_servers import (
+    Cluster,
+    Replicated,
+    Server,
+    redis_cluster,
+    redis_replicated,
+    redis_server,
+    redis_tls,
+    redis_with_password,
+)
+from test_redis_location import called, fetched, register, url_of
+from udp_agent import Agent
+
+from siphon.state.redis.names import slot
+
+__all__ = ["redis_cluster", "redis_replicated", "redis_server", "redis_tls", "redis_with_password"]
+
+Nodes = Callable[..., Siphond]
+Agents = Callable[..., Agent]
+
+
+def registered_through(phones: list[Agent], kill: Callable[[], None]) -> dict[str, int]:
+    """REGISTERs of all phones one after another, the servers failing after the first third; status by user."""
+    statuses: dict[str, int] = {}
+    for number, phone in enumerate(phones):
+        if number == len(phones) // 3:
+            kill()
+        asked = time.monotonic()
+        statuses[phone.user] = register(phone).status
+        assert time.monotonic() - asked < 4, "an answer in time"
+        if statuses[phone.user] != 200:
+            time.sleep(0.1)
+    return statuses
+
+
+def test_shared_30_after_a_failover_by_sentinel_nothing_that_got_200_is_missing(
+    siphond: Nodes, agent: Agents, redis_replicated: Replicated
+) -> None:
+    url = redis_replicated.url + "?wait=1"
+    a, b = (on_redis(siphond, url, timeout_ms=500).start() for _ in range(2))
+    phones = [agent(a, f"user{number}") for number in range(60)]
+    statuses = registered_through(phones, redis_replicated.master().kill)
+    assert set(statuses.values()) <= {200, 500}
+    confirmed = [phone for phone in phones if statuses[phone.user] == 200]
+    assert len(confirmed) >= 20
+    # The one server that is left has no replica: with wait=1 nothing more is confirmed, but all can be read.
+    until(lambda: "redis.up" in b.log(), 30, "the new master")
+    caller = agent(b, "caller")
+    for phone in confirmed:
+        until(lambda phone=phone: called(caller, phone) == "reached", 20, phone.user)  # type: ignore[misc]
+    assert register(phones[0]).status == 500, "one replica is wanted and there is none"
+
+
+def test_shared_30_after_a_master_of_a_cluster_died_nothing_that_got_200_is_missing(
+    siphond: Nodes, agent: Agents, redis_cluster: Cluster
+) -> None:
+    a, b = (on_redis(siphond, redis_cluster.url, timeout_ms=500).start() for _ in range(2))
+    phones = [agent(a, f"user{number}") for number in range(60)]
+    early = {phone.user: register(phone).status for phone in phones[:20]}
+    assert set(early.values()) == {200}
+
+    def kill() -> None:
+        time.sleep(0.5)  # replication is asynchronous: the docs say what a Cluster may lose
+        redis_cluster.master_of(slot(0)).kill()
+
+    statuses = early | registered_through(phones[20:], kill)
+    assert set(statuses.values()) <= {200, 500}
+    until(lambda: all(register(phone).status == 200 for phone in phones[:12]), 40, "all partitions again")
+    caller = agent(b, "caller")
+    for phone in phones:
+        if statuses[phone.user] == 200:
+            until(lambda phone=phone: called(caller, phone) == "reached", 20, phone.user)  # type: ignore[misc]
+
+
+def test_a_redis_with_password_and_one_with_tls_serve(
+    siphond: Nodes, agent: Agents, redis_with_password: Server, redis_tls: tuple[Server, Path]
+) -> None:
+    server, certificate = redis_tls
+    urls = [
+        f"redis://:s3cret-word@127.0.0.1:{redis_with_password.port}",
+        f"rediss://127.0.0.1:{server.port}?ca={certificate}",
+    ]
+    for url in urls:
+        node = on_redis(siphond, url, timeout_ms=1000).start()
+        bob = agent(node, "bob")
+        assert register(bob).status == 200
+        assert fetched(bob) == [bob.uri]
+        assert called(agent(node, "caller"), bob) == "reached"
+        shown = node.log() + node.control("status").stdout + node.control("status", "--json").stdout
+        assert "s3cret-word" not in shown
+
+
+def test_sec_17_damaged_bytes_in_redis_are_refused_and_replaced(
+    siphond: Nodes, agent: Agents, redis_server: Server
+) -> None:
+    node = on_redis(siphond, url_of(redis_server)).start()
+    node.tolerated += "|mirror.damaged_record|mirror.unreadable"
+    bob, caller = agent(node, "bob"), agent(node, "caller")
+    assert register(bob).status == 200
+    store = redis_server.client()
+    (key,) = store.keys("*:r:*")
+    store.hset(key, "d", b"\xc7\xff\x00cos\nsystem\n(S'true'\ntR.")
+    assert fetched(agent(node, "bob")) == [], "what cannot be read is not there"
+    assert called(caller, bob) == "reached", "the mirror has what it had"
+    for stream in store.keys("*:s"):
+        store.xadd(stream, {"k": b"zz", "d": b"\xff", "n": b"", "e": b"99999"}, id="9-9")
+    assert register(bob).status == 200
+    assert fetched(bob) == [bob.uri]
+    until(lambda: called(caller, bob) == "reached", 10, "the binding")
+    assert node.restarts() == 0
+
+
+def test_a_node_of_another_layout_refuses_to_start_and_names_both(siphond: Nodes, redis_server: Server) -> None:
+    redis_server.client().set("siphon:{s00}:layout", "99")
+    node = on_redis(siphond, url_of(redis_server))
+    process = node.launch()
+    assert process.wait(20) != 0
+    assert "layout 99" in node.log() and "layout 1" in node.log()
