@@ -1,9 +1,9 @@
-"""Bindings in Redis: what a REGISTER and a call cost with it, without it and while it hangs; how a node fills its mirror.
+"""Bindings in Redis: what a REGISTER and a call cost with it and while it hangs; how a node fills its mirror.
 
     python bench/redis_location.py [bindings]
 
-Needs redis-server. Two nodes of two workers each on this machine; the phone and the callee are this program, one request
-at a time, so the figures are latencies of an idle proxy.
+Needs redis-server. Two nodes of two workers each on this machine; the phone and the callee are this program, one
+request at a time, so the figures are latencies of an idle proxy.
 """
 
 from __future__ import annotations
@@ -57,17 +57,21 @@ def latencies(make: Callable[..., Siphond], redis: Server) -> None:
     with Agent(alone.address, "bob") as bob, Agent(alone.address, "caller") as caller:
         timed("shared memory: REGISTER", lambda: register(bob))
         timed("shared memory: INVITE to its 486", lambda: called(caller, bob))
-    with Agent(first.address, "bob") as bob, Agent(first.address, "caller") as caller:
+    with (
+        Agent(first.address, "bob") as bob,
+        Agent(first.address, "caller") as caller,
+        Agent(first.address, "nobody") as nobody,
+    ):
         timed("Redis, one node: REGISTER", lambda: register(bob))
         on_redis(make, url_of(redis)).start()
         timed("Redis, two nodes: REGISTER", lambda: register(bob))
         timed("Redis: INVITE to its 486", lambda: called(caller, bob))
-        timed("Redis: INVITE to nobody, 404", lambda: called(caller, caller))
+        timed("Redis: INVITE to nobody, 404", lambda: called(caller, nobody))
         redis.freeze()
         timed("Redis hangs: the first REGISTER, 500", lambda: register(bob), 1)
         timed("Redis hangs: REGISTER, 500", lambda: register(bob))
         timed("Redis hangs: INVITE to its 486", lambda: called(caller, bob))
-        timed("Redis hangs: INVITE to nobody, 404", lambda: called(caller, caller))
+        timed("Redis hangs: INVITE to nobody, 404", lambda: called(caller, nobody))
         redis.thaw()
         began = time.perf_counter()
         until(lambda: register(bob).status == 200, 20, "a 200 again")

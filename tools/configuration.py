@@ -27,10 +27,7 @@ from siphon.config.version import PRODUCT
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 UNSERVED = ("tcp", "tls", "ws", "wss", "sctp")
-SILENT = (
-    "registrar.redis",
-    "security.trusted_cidrs",
-)
+SILENT = ("security.trusted_cidrs",)
 """Without effect today, and no warning says so: nothing outside siphon/config reads them."""
 WRITTEN_SHORT = ("auth.users.NAME.password",)
 """Written as the value of the table itself, never as a key."""
