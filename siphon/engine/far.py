@@ -99,7 +99,7 @@ class Far:
     @property
     def takes_work(self) -> bool:
         """Whether transactions can be begun, and those begun do not wait in a long queue."""
-        return self.store.ready and self.store.under_way < MOST_UNDER_WAY
+        return self.store.ready and not self.store.is_behind and self.store.under_way < MOST_UNDER_WAY
 
     def holds(self, batch: Sequence[Received]) -> bool:
         """Keep datagrams while this process has just started: its siblings are ready, and so will it be in a moment.

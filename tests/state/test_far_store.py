@@ -251,6 +251,16 @@ def test_nothing_is_asked_while_the_store_is_away_and_who_waits_is_called_when_i
     assert away.values == [True]
 
 
+def test_a_store_that_takes_half_its_limit_is_behind(world: World) -> None:
+    one = Process(world, 2)
+    one.commit(4, record())
+    assert not one.store.is_behind
+    world.pass_time(0.2)
+    assert one.store.is_behind
+    one.remote.next("write")[1].resolve(True)
+    assert not one.store.is_behind
+
+
 def test_a_refusal_of_a_running_calls_commit_is_away_and_frees_the_lease(world: World) -> None:
     one, two = Process(world, 2), Process(world, 3)
     answer = one.commit(4, record())

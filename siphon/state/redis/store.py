@@ -47,6 +47,7 @@ class _Flight:
     write: Write
     held: Held
     begun: float
+    asked: float
     wait: Wait = field(default_factory=Wait)
     abandoned: bool = False
     followers: list[Callable[[], None]] = field(default_factory=list)
@@ -106,6 +107,14 @@ class FarStore:
         return key in self._flights or key in self._loading
 
     @property
+    def is_behind(self) -> bool:
+        """Whether a commit waits so long for its answer that the limit of one call is near: the far store, or this
+        machine, has more to do than it can."""
+        for flight in self._flights.values():  # the oldest
+            return self._clock() - flight.asked > self._hold_secs / 2
+        return False
+
+    @property
     def under_way(self) -> int:
         """Commits and loads whose answers have not come."""
         return len(self._flights) + self._loading.total()
@@ -136,7 +145,7 @@ class FarStore:
         held = self._local.lease(commit.key, until, commit.expiry or until, commit.new_work)
         if not isinstance(held, Held):
             return FULL if held == LOCAL_FULL else Busy()
-        flight = _Flight(commit, self._write_of(commit, now), held, now)
+        flight = _Flight(commit, self._write_of(commit, now), held, now, now)
         self._flights[commit.key] = flight
         self._ask(flight)
         return flight.wait
@@ -240,6 +249,7 @@ class FarStore:
         return count << _SALT_BITS | self._random_bits(_SALT_BITS)
 
     def _ask(self, flight: _Flight) -> None:
+        flight.asked = self._clock()
         self._remote.write(flight.write).then(lambda answer: self._answered(flight, answer))
 
     def _answered(self, flight: _Flight, answer: object) -> None:
