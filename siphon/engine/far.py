@@ -73,7 +73,14 @@ class Far:
         self.member = Membership(remote, shared.node_token, self._slots, boottime, self._joined)
         self.store = FarStore(
             remote,
-            Local(shared.transactions, context.slot, context.generation, shared.alive, boottime),
+            Local(
+                shared.transactions,
+                context.slot,
+                context.generation,
+                shared.alive,
+                boottime,
+                home=0 if context.is_helper else None,
+            ),
             self.member,
             slot=context.slot,
             generation=context.generation,
@@ -132,7 +139,7 @@ class Far:
         """Once a turn: renew our lease, take over from the dead. When it wants to be called again."""
         if self._agreed:
             self.member.tick(now)
-            if self.member.dead and not self._context.is_helper:
+            if not self._context.is_helper:
                 self.takeover.tick(now)
         if self._held:
             return now + HELD_SECS

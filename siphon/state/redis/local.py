@@ -78,7 +78,8 @@ ABSENT = Entry()
 
 
 class Local:
-    """One process's view. `alive` tells whether a slot of this node still has a generation."""
+    """One process's view. `alive` tells whether a slot of this node still has a generation. A helper, which runs no
+    handlers and may own no record, gives as `home` the worker's slot that is to own what it finds to be nobody's."""
 
     def __init__(
         self,
@@ -87,7 +88,9 @@ class Local:
         generation: int,
         alive: Callable[[int, int], bool],
         clock: Callable[[], float],
+        home: int | None = None,
     ) -> None:
+        self._home = home
         self._table = table
         self._slot = slot
         self._generation = generation
@@ -119,7 +122,7 @@ class Local:
         before = self.read(key)
         if before is None or self.is_leased(before):
             return TAKEN
-        owner = self._slot if before.owner == NOBODY else before.owner
+        owner = self.owner_after(before)  # ours, or nobody would look at `until` when we have died
         look = min(before.deadline or until, until)
         made = before._replace(
             slot=self._slot, generation=self._generation, until=until, owner=owner, expiry=max(before.expiry, expiry)
@@ -128,6 +131,12 @@ class Local:
         if row > 0:
             return Held(row, before)
         return FULL if row == _FULL else TAKEN
+
+    def owner_after(self, before: Entry) -> int:
+        """Who is to fire a deadline that this process arms: itself, unless it is a helper."""
+        if self._home is None:
+            return self._slot
+        return self._home if before.owner == NOBODY else before.owner
 
     def holds(self, key: bytes, held: Held) -> bool:
         """Whether the lease is still ours: nobody has taken it because it had run out."""
@@ -140,10 +149,11 @@ class Local:
         self._again(lambda: self._write(key, held.row, made, deadline))
 
     def release(self, key: bytes, held: Held) -> None:
-        """Nothing was committed: as it was before."""
+        """Nothing was committed: as before, but that the deadline is ours: its owner may have found it leased."""
         before = held.before
         if before.row:
-            made = before._replace(slot=0, generation=0, until=0.0)
+            owner = NOBODY if before.owner == NOBODY else self.owner_after(before)
+            made = before._replace(slot=0, generation=0, until=0.0, owner=owner)
             self._again(lambda: self._write(key, held.row, made, before.deadline))
         else:
             self.drop(key, held)

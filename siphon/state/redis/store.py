@@ -48,6 +48,7 @@ class _Flight:
     held: Held
     begun: float
     asked: float
+    """When the write was last sent there."""
     wait: Wait = field(default_factory=Wait)
     abandoned: bool = False
     followers: list[Callable[[], None]] = field(default_factory=list)
@@ -90,10 +91,12 @@ class FarStore:
         self._flights: dict[bytes, _Flight] = {}
         self._loading: Counter[bytes] = Counter()
         self._away: list[Away] = []
+        self.doubted: Callable[[bytes], None] = lambda key: None
+        """Told of a record that may be of new work that has been refused: another has committed on top of it."""
         self.damaged = 0
         """Records that were not what had been written."""
         self.unordered = 0
-        """Datagrams that were not sent because the lease had run out before the answer came."""
+        """Datagrams that were not sent because the answer came when the lease had run out, or much too late."""
 
     # -- Store --------------------------------------------------------------------------------------------------------
 
@@ -215,16 +218,19 @@ class FarStore:
                 self._local.note(key, entry, found.version, NOBODY, 0.0, expiry)
             return
         deadline = found.deadline - self._remote.offset(key) if found.deadline else 0.0
-        if self._local.note(key, entry, found.version, self._slot, deadline, expiry) and deadline:
+        if self._local.note(key, entry, found.version, self._local.owner_after(entry), deadline, expiry) and deadline:
             self._arm(deadline, key, found.version)
 
     def taken(self, key: bytes, version: int, deadline: float) -> None:
-        """A record of a dead node is ours: it is looked after here. `deadline` is the far store's."""
+        """A record of a dead node, or of a process of ours that has died before it noted it, is to be looked after
+        here. `deadline` is the far store's."""
         entry = self._local.read(key)
+        if entry is not None and entry.row and entry.owner != NOBODY and entry.version >= version:
+            return  # known here, and looked after
         if entry is not None and not self._local.is_leased(entry) and key not in self._flights:
             at = deadline - self._remote.offset(key)
             expiry = max(at, self._clock()) + KEEP_SECS
-            if self._local.note(key, entry, version, self._slot, at, expiry):
+            if self._local.note(key, entry, version, self._local.owner_after(entry), at, expiry):
                 self._arm(at, key, version)
 
     # -- commit -------------------------------------------------------------------------------------------------------
@@ -256,12 +262,14 @@ class FarStore:
         if answer is True:
             self._stands(flight)
         elif answer is False:
-            self._local.release(flight.commit.key, flight.held)
+            self._release(flight)
             self._landed(flight, CONFLICT)
+            if flight.abandoned:
+                self.doubted(flight.commit.key)
         elif isinstance(answer, Lost) or flight.abandoned:
             self._in_doubt(flight)
         else:
-            self._local.release(flight.commit.key, flight.held)
+            self._release(flight)
             self._landed(flight, self._absent())
 
     def _in_doubt(self, flight: _Flight) -> None:
@@ -270,10 +278,17 @@ class FarStore:
             flight.abandoned = True
             flight.wait.resolve(self._absent())
         if self._clock() - flight.begun > PATIENCE_SECS:
-            self._local.release(flight.commit.key, flight.held)
+            self._release(flight)
             self._landed(flight, self._absent())
         else:
             self._later(AGAIN_SECS, lambda: self._remote.back().then(lambda _: self._ask(flight)))
+
+    def _release(self, flight: _Flight) -> None:
+        """Nothing has come of it: what was to be fired before is ours to fire."""
+        key, before = flight.commit.key, flight.held.before
+        self._local.release(key, flight.held)
+        if before.row and before.owner != NOBODY and before.deadline:
+            self._arm(before.deadline, key, before.version)
 
     def _stands(self, flight: _Flight) -> None:
         commit, key = flight.commit, flight.commit.key
@@ -283,7 +298,10 @@ class FarStore:
         if not self._local.holds(key, flight.held):
             self.unordered += len(commit.sends)
         else:
-            if commit.sends:
+            if self._clock() > flight.asked + self._hold_secs + LEASE_MARGIN_SECS:
+                # we stood still: another node may have committed, and sent, since
+                self.unordered += len(commit.sends)
+            elif commit.sends:
                 self._send(commit)
             if commit.value is None:
                 self._local.drop(key, flight.held)
@@ -296,7 +314,7 @@ class FarStore:
         """A record was made for new work that has been refused meanwhile."""
         del self._flights[flight.commit.key]
         gone = Commit(flight.commit.key, flight.write.version, None)
-        self._local.release(flight.commit.key, flight.held)
+        self._release(flight)
         self.commit(gone)
         for follow in flight.followers:
             follow()

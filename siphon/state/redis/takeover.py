@@ -1,5 +1,9 @@
 """Taking over what a dead node owned: its index of each partition, portion by portion.
 
+A take-over moves a record into our index before we hear of it. If the process that asked dies then, or the answer is
+lost, the record is ours and nobody knows: so each process looks through our own index when it begins, and after an
+answer was lost. (To take over from oneself changes nothing and lists what is due first.)
+
 Every process of every node may do it at the same time, since a portion moves in one step and each record once. A number
 stays dead for a while after its indexes are empty (a write that was under way enters late), so they are looked at
 again every AGAIN_SECS until the far store has forgotten the number.
@@ -34,11 +38,17 @@ class TakeOver:
         self._taken = taken
         self._again_at: dict[int, float] = {}
         self._rounds: dict[int, _Round] = {}
+        self._own: set[int] = set(range(PARTITIONS))
+        """Partitions of our own index that are still to be looked through."""
         self.records = 0
         """Taken over by this process."""
 
     def tick(self, now: float) -> None:
-        """Begin a round for each dead number that wants one."""
+        """Begin a round for each dead number that wants one; look through our own index where that is to be done."""
+        if self._own and self._member.number:
+            partitions, self._own = self._own, set()
+            for partition in sorted(partitions):
+                self._list(partition)
         for number in [number for number in self._again_at if number not in self._member.dead]:
             del self._again_at[number]
         for number in self._member.dead:
@@ -52,8 +62,20 @@ class TakeOver:
         wait = self._remote.take(dead, partition, self._member.number, PORTION)
         wait.then(lambda answer: self._took(dead, partition, answer))
 
+    def _list(self, partition: int) -> None:
+        number = self._member.number
+        self._remote.take(number, partition, number, PORTION).then(lambda answer: self._listed(partition, answer))
+
+    def _listed(self, partition: int, answer: object) -> None:
+        if not isinstance(answer, Portion):
+            self._own.add(partition)
+            return
+        for record in answer.taken:
+            self._taken(*record)
+
     def _took(self, dead: int, partition: int, answer: object) -> None:
-        if not isinstance(answer, Portion):  # the next round will find it
+        if not isinstance(answer, Portion):  # the next round will find it, there or in our own index
+            self._own.add(partition)
             self._ended(dead, False)
             return
         for record in answer.taken:
