@@ -29,6 +29,7 @@ from siphon.engine.keys import Keys
 from siphon.engine.local_ips import LocalIps
 from siphon.engine.location_store import store_of
 from siphon.engine.memory import MemoryUse
+from siphon.engine.orphans import AtWork
 from siphon.engine.own_addresses import OwnAddresses
 from siphon.engine.random_bits import RandomBits
 from siphon.engine.reports import Reports
@@ -133,6 +134,9 @@ class Engine:
         self.core = Core(
             self.store, self.env, self.handlers, self.resolver, self.reports, boottime, context.timers.arm, self._refuse
         )
+        if self.far is not None:
+            self.core.at_work = AtWork()
+            self.far.store.doubted = self.core.refuse_late
         wake = self.shared.wakes.wake if self.far is None else self.far.wake
         self.own_requests = OwnRequests(
             self.core,

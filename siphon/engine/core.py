@@ -19,6 +19,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.dialogs import awaited, closed, in_known_dialog, opened
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
+    OUTCOMES,
     AckEvent,
     CancelEvent,
     CancelOutcomeEvent,
@@ -35,6 +36,7 @@ from siphon.engine.events import (
 )
 from siphon.engine.failover import rested
 from siphon.engine.order import CALL, Order
+from siphon.engine.orphans import AtWork, OrphanEvent
 from siphon.engine.own import SendEvent
 from siphon.engine.parts import Handlers, Reporter, Resolver
 from siphon.engine.rates import PerSecond
@@ -94,6 +96,8 @@ class Core:
     """Events that found a lock held; taken up again at the next turn."""
     order: Order[Event] = field(default_factory=Order)
     """What waits for the store, and what stands in line behind it."""
+    at_work: AtWork | None = None
+    """Given where the store may lose an answer, or a write: then a claim of ours may be in a record unknown to us."""
     repeats: PerSecond = field(default_factory=lambda: PerSecond(REPEATS_PER_SECOND))
     """Retransmissions that are answered (SEC-12): a client sends one each T1 at most, whoever replays sends more."""
     running: dict[tuple[bytes, int], deque[ResponseEvent]] = field(default_factory=dict)
@@ -215,6 +219,8 @@ class Core:
             self.reporter.count(Counter.BAD_RECORDS)
             self.reporter.error("bad_record", event.key, error=str(error))
             return True
+        if self.at_work is not None and record.claims and self.at_work.orphans(record, self.env):
+            self.process(OrphanEvent(event.key, self.at_work))
         return self.decide(event, loaded.version, record)
 
     # -- decide -------------------------------------------------------------------------------------------------------
@@ -234,6 +240,7 @@ class Core:
             event.elsewhere, event.source = False, ""
             self.reporter.count(Counter.OTHER_SOURCE)
         if outcome is None:
+            self._ended(event)
             if isinstance(event, ResponseEvent) and event.stray:
                 self.reporter.count(Counter.STRAYS)
             elif isinstance(event, TimerEvent) and record is not None:
@@ -336,7 +343,18 @@ class Core:
             self.arm(self.clock() + ROOM_AGAIN_SECS, event.key, expected)
         return True
 
+    def refuse_late(self, key: bytes) -> None:
+        """New work that has been refused for want of an answer may stand in the store all the same."""
+        if self.at_work is not None:
+            self.process(OrphanEvent(key, self.at_work, refused=True))
+
+    def _ended(self, event: Event) -> None:
+        """The outcome of handlers is committed, or counts no more."""
+        if self.at_work is not None and isinstance(event, OUTCOMES):
+            self.at_work.end((event.key, event.kind, event.branch))
+
     def _committed(self, event: Event, step: Step, commit: Commit, version: int) -> None:
+        self._ended(event)
         if is_new(event):
             self.reporter.count(Counter.TRANSACTIONS)
         if step.sends:
@@ -363,6 +381,8 @@ class Core:
         kind = ClaimKind(claim.kind)
         if claim.runs:
             self.reporter.count(Counter.CLAIMS_RERUN)
+        if self.at_work is not None:
+            self.at_work.begin(record.key, claim)
         if kind == ClaimKind.REQUEST:
             self._run(RequestOutcomeEvent(record.key), version, record, self._request_runner(message))
         elif kind == ClaimKind.REPLY:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from siphon.engine.answers import tag_of
 from siphon.engine.attempts import names_to_resolve
@@ -42,6 +42,10 @@ from siphon.sip.splices import apply_splices, unpack_splices
 from siphon.state.record import Branch, ClaimKind, Record
 from siphon.state.store import Send
 from siphon.transaction.step import Step
+
+STALE_SECS = 4.0
+"""A request that has waited so long for the store, or for this process to go on, begins nothing: the transaction that
+it belongs to may have been and gone. As in a socket (workers/loop.py)."""
 
 NO_ROOM = {"full": (503, "Service Unavailable"), "large": (513, "Message Too Large")}
 
@@ -86,6 +90,9 @@ class RequestEvent:
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         self.new = record is None or is_over(record, now)
         if record is None or self.new:
+            if now - self.arrival.arrived > STALE_SECS:
+                self.new = False
+                return None
             return begin(self.key, self.arrival, env, now)
         if is_other_dialog(record, self.arrival.message):
             return None  # it would need the key of a call that is not over
@@ -226,6 +233,9 @@ class RequestOutcomeEvent:
     """Status of a final that the handlers armed when another had left."""
     gave_in: bool = False
 
+    kind: ClassVar[ClaimKind] = ClaimKind.REQUEST
+    branch: ClassVar[int] = 0
+
     def give_in(self, why: str) -> bool:
         """What the handlers armed finds no room: 513 where a record cannot hold it, 503 where the table is full. False
         when that was tried before."""
@@ -259,6 +269,9 @@ class FailureOutcomeEvent:
     too_late: int = 0
     """Status of a final that the handlers armed when another had left."""
 
+    kind: ClassVar[ClaimKind] = ClaimKind.FAILURE
+    branch: ClassVar[int] = 0
+
     def give_in(self, why: str) -> bool:
         """What the handlers armed finds no room: the failure is forwarded. False when it is already."""
         if self.outcome is None or self.outcome.request is None:
@@ -289,6 +302,8 @@ class ReplyOutcomeEvent:
     branch: int
     outcome: ReplyOutcome | None = None
 
+    kind: ClassVar[ClaimKind] = ClaimKind.REPLY
+
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or self.outcome is None:
             return None
@@ -307,6 +322,9 @@ class CancelOutcomeEvent:
     key: bytes
     outcome: CancelOutcome | None = None
 
+    kind: ClassVar[ClaimKind] = ClaimKind.CANCEL
+    branch: ClassVar[int] = 0
+
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or record.claim(ClaimKind.CANCEL) is None:
             return None
@@ -314,6 +332,10 @@ class CancelOutcomeEvent:
         if self.outcome is not None:
             merge_vars(record, self.outcome.vars_written, self.outcome.vars_deleted)
         return Step(record, now, env.timing)
+
+
+OUTCOMES = (RequestOutcomeEvent, FailureOutcomeEvent, ReplyOutcomeEvent, CancelOutcomeEvent)
+"""Each says of which claim it is: `kind` and `branch`."""
 
 
 def awaits(record: Record, kind: ClaimKind) -> bool:
