@@ -46,7 +46,13 @@ def judge(world: SimulatedWorld, ask: Asked) -> Iterator[str]:
         return
     at, result = ask.results[0]
     faults = world.faults
-    late = SLACK_SECS + sum(secs for _, secs, _ in faults.pauses) + 3 * faults.slow + (0.5 if faults.busy else 0.0)
+    late = (
+        SLACK_SECS
+        + sum(secs for _, secs, _ in faults.pauses)
+        + 3 * faults.slow
+        + faults.doubt
+        + (0.5 if faults.busy else 0.0)
+    )
     if at > ask.began + ask.own.seconds + late:
         yield f"{name}: a result {at - ask.began:.3f} s after the request"
     ended, status = world.checks.ended.get(world.checks.own.get(ask.call_id, b""), (0.0, 0))

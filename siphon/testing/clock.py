@@ -21,3 +21,21 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Move on; who wants timers to fire uses World.advance."""
         self.now += seconds
+
+
+class NodeClock(VirtualClock):
+    """The clocks of one of several machines: CLOCK_BOOTTIME `ahead` seconds more than the world's, wall time wrong."""
+
+    def __init__(self, world: VirtualClock, ahead: float, skew: float) -> None:
+        super().__init__()
+        self._world = world
+        self.ahead = ahead
+        self.skew = skew
+        """Of the wall clock; a step changes it."""
+
+    def __call__(self) -> float:
+        return self._world.now + self.ahead
+
+    def wall(self) -> float:
+        """Epoch seconds, as this machine believes."""
+        return self._world.wall() + self.skew

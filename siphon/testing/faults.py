@@ -25,6 +25,8 @@ class Faults:
     busy: float = 0.0
     slow: float = 0.0
     """Longest answer time of the store; 0.0 = it answers at once."""
+    doubt: float = 0.0
+    """How long it may take until it is known that a commit stands, because its answers were lost."""
     room: int = 0
     """Blocks of the table beyond the reserve; 0 = more than enough."""
     random: Random | None = None
@@ -37,7 +39,7 @@ class Faults:
     @property
     def none(self) -> bool:
         """Whether nothing goes wrong with workers and store."""
-        return not (self.deadly or self.pauses or self.conflicts or self.busy or self.slow or self.room)
+        return not (self.deadly or self.pauses or self.conflicts or self.busy or self.slow or self.room or self.doubt)
 
     def happens(self, probability: float) -> bool:
         """Draw."""

@@ -21,6 +21,7 @@ from siphon.engine.keys import Keys
 from siphon.engine.parts import Handlers
 from siphon.script.sending import OwnRequest, Sending
 from siphon.services.location.records import Records
+from siphon.sip.message import SipMessage
 from siphon.state.memory import MemoryTable
 from siphon.state.memory_store import MemoryStore
 from siphon.state.store import Send, Store
@@ -63,6 +64,9 @@ class Pulse:
 
 class SimulatedWorld(World):
     """`random` decides over the network; `spread` sends each datagram to another worker, else the source decides."""
+
+    name = ""
+    """Before the names of its workers, where there are several such worlds (siphon/testing/nodes/)."""
 
     def __init__(
         self,
@@ -157,7 +161,7 @@ class SimulatedWorld(World):
             self.wire.peers[STRANGER].receive(send.data)
             return
         self.checks.proxy_sent(send, stateful)
-        self.wire.send(PROXY, send.to, send.data, f"w{slot}")
+        self.wire.send(PROXY, send.to, send.data, f"{self.name}w{slot}")
 
     def arrive(self, data: bytes, source: Place) -> None:
         """A datagram has reached the proxy's address: the kernel puts it into one worker's socket."""
@@ -178,12 +182,21 @@ class SimulatedWorld(World):
                 self.checks.proxy_reads(data, source)
                 stale = self.checks.version_if_stale(data)
                 worker.turn(worker.ingest.datagram, data, source, 0, "", arrived)
-                if stale is not None and (head := self.transactions.head(stale[0])) and head.version != stale[1]:
+                if stale is not None and self.has_changed(*stale):
                     self.checks.fail("a stale response has changed a later record")
                 read = self.checks.reading
                 if self.checks.in_time():
-                    self.schedule.at(self.clock() + SURVIVED_SECS, self.checks.proxy_has_read, worker, read)
+                    self.schedule.at(self.clock() + SURVIVED_SECS, self.survived, worker, read, self.clock())
                 self.retry(worker)
+
+    def has_changed(self, key: bytes, version: int) -> bool:
+        """Whether a record is another than before the datagram that has just been served."""
+        head = self.transactions.head(key)
+        return head is not None and head.version != version
+
+    def survived(self, worker: VirtualWorker, read: SipMessage | None, since: float) -> None:
+        """A response has been read a while ago."""
+        self.checks.proxy_has_read(worker, read)
 
     def reader(self, slot: int) -> VirtualWorker | None:
         """The live worker of a slot, or its adopter."""
@@ -221,7 +234,7 @@ class SimulatedWorld(World):
         """A point at which the worker may die."""
         self.points += 1
         if self.points in self.faults.deaths_at_points and not worker.is_helper:
-            self.ladder.note(f"w{worker.slot} dies at point {self.points} ({point})")
+            self.ladder.note(f"{self.name}w{worker.slot} dies at point {self.points} ({point})")
             self.kill(worker.slot)
             raise WorkerDied
 
@@ -230,7 +243,7 @@ class SimulatedWorld(World):
         worker = self.workers[slot]
         if not worker.alive:
             return
-        self.ladder.note(f"w{slot} is dead")
+        self.ladder.note(f"{self.name}w{slot} is dead")
         self.bury(slot)
         self.checks.deaths += 1
         worker.paused = False
@@ -240,7 +253,7 @@ class SimulatedWorld(World):
 
     def replace(self, slot: int) -> None:
         """A new worker in the slot."""
-        self.ladder.note(f"w{slot} is new")
+        self.ladder.note(f"{self.name}w{slot} is new")
         self.workers[slot] = self.new_worker(slot, self.workers[slot].generation + 1)
         self.schedule.at(self.clock() + LOOK_AGAIN_SECS, self.workers[slot].turn, self.workers[slot].arm_owned, slot)
         self.schedule.at(self.clock() + self.random.random() * LOOK_SECS, self.look)
@@ -251,7 +264,7 @@ class SimulatedWorld(World):
         worker = self.workers[slot]
         if not worker.alive or worker.paused:
             return
-        self.ladder.note(f"w{slot} stands still")
+        self.ladder.note(f"{self.name}w{slot} stands still")
         worker.paused = True
         self.paused_at[slot] = self.clock()
         self.schedule.at(self.clock() + BEAT_LIMIT + self.random.random() * LOOK_SECS, self.look)
@@ -262,7 +275,7 @@ class SimulatedWorld(World):
         worker = self.workers[slot]
         if worker.generation != generation or not worker.paused:
             return
-        self.ladder.note(f"w{slot} goes on")
+        self.ladder.note(f"{self.name}w{slot} goes on")
         worker.paused = False
         waiting, worker.waiting = worker.waiting, []
         for call, args in waiting:
@@ -292,7 +305,7 @@ class SimulatedWorld(World):
         for worker in self.workers:
             mine = {slot for slot, adopter in found.items() if adopter == worker.slot}
             for slot in sorted(mine - worker.adopted):
-                self.ladder.note(f"w{worker.slot} adopts w{slot}")
+                self.ladder.note(f"{self.name}w{worker.slot} adopts w{slot}")
                 worker.adopted.add(slot)
                 worker.turn(worker.arm_owned, slot)
                 self.read(slot)

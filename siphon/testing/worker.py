@@ -163,7 +163,7 @@ class VirtualWorker:
             self.count(Counter.TIMERS)
             if self.is_helper:
                 self.core.env.owner = head[1]
-            self.core.process(TimerEvent(key, self.world.is_alive))
+            self.core.process(TimerEvent(key, self.world.alive_for(self)))
 
     def arm_owned(self, slot: int) -> None:
         """Arm every deadline of a slot's records here."""
@@ -300,7 +300,7 @@ class VirtualWorker:
             local_ip=lambda listener, ip: "",
             dialogs=Dialogs(self.world.dialogs, keys.table, self.world.settings.dialog.max_age_secs),
             rests=Rests(self.world.hints, keys.table),
-            slot=self.slot,
+            slot=self.world.slot_of(self),
             owner=self.slot,
             generation=self.generation,
             runs_handlers=not self.is_helper,

@@ -92,12 +92,12 @@ class World:
         helper: bool = False,
         **overrides: Any,
     ) -> None:
-        self.clock = VirtualClock()
-        self.schedule = Schedule()
+        self.clock = self.make_clock()
+        self.schedule = self.make_schedule()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         path = script if isinstance(script, Path) else self._write(script)
         self.settings = settings or settings_for_tests(**{"script": {"path": str(path)}, **overrides})
-        self.random = Random(1)
+        self.random = self.make_random()
         self.late = late
         self.identity = identity_of(self.settings)
         self.transactions = self.make_table()
@@ -138,6 +138,18 @@ class World:
             worker.aio.abandon()
         if self._directory is not None:
             self._directory.cleanup()
+
+    def make_clock(self) -> VirtualClock:
+        """The clock that all live by."""
+        return VirtualClock()
+
+    def make_schedule(self) -> Schedule:
+        """What is to happen."""
+        return Schedule()
+
+    def make_random(self) -> Random:
+        """What workers draw from."""
+        return Random(1)
 
     def make_table(self) -> MemoryTable:
         """The table of transactions."""
@@ -218,6 +230,14 @@ class World:
         """Whether that generation still has the slot."""
         worker = self.workers[slot]
         return worker.alive and worker.generation == generation
+
+    def alive_for(self, worker: VirtualWorker) -> Callable[[int, int], bool]:
+        """How a worker finds out whether a claimant lives."""
+        return self.is_alive
+
+    def slot_of(self, worker: VirtualWorker) -> int:
+        """A worker's slot as records name it."""
+        return worker.slot
 
     def count(self, counter: Counter) -> int:
         """A counter summed over the workers."""

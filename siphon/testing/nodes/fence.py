@@ -1,0 +1,104 @@
+"""What must hold between nodes: who has lost a record sends nothing for it, nothing due is left, nobody is silent.
+
+fence      datagrams of a commit leave within one round trip of it, or nobody else has committed since
+take-over  a deadline is served within the lease of a dead node and the time of a take-over
+503        a node that cannot reach the store says so to new work, in time
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from siphon.sip.message import SipMessage, parse
+from siphon.state.codec import decode
+from siphon.state.redis.nodes import LEASE_SECS
+from siphon.state.store import Commit, Send
+from siphon.testing.peer import STRANGER
+
+if TYPE_CHECKING:
+    from siphon.testing.nodes.cluster import Cluster
+    from siphon.testing.nodes.node import NodeWorld
+
+TAKE_SECS = 2.5
+"""From the end of a lease to the first deadline served: a renewal that buries the node, a round of take-overs."""
+ANSWER_SECS = 1.0
+"""Beyond the limit of a request to the store: until a 503 has left."""
+
+
+class Fence:
+    """Told of every write that the far store has taken and of every datagram."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.writes: dict[bytes, list[tuple[int, int, float]]] = {}
+        """(version, node, when) of the writes of a record, oldest first."""
+        self.seen: set[bytes] = set()
+        """Branches of requests that have come to any node."""
+        self.stateless: set[bytes] = set()
+        """Branches of requests that have been answered without a record."""
+
+    def wrote(self, node: NodeWorld, key: bytes, version: int) -> None:
+        """A write stands."""
+        entries = self.writes.setdefault(key, [])
+        if not entries or entries[-1][0] != version:
+            entries.append((version, node.number, self.cluster.clock()))
+
+    def sends(self, node: NodeWorld, version: int, commit: Commit) -> None:
+        """A node sends what a commit of its own explains."""
+        if not commit.sends or commit.key in self.cluster.far.forgotten:
+            return
+        entries = self.writes.get(commit.key, [])
+        at = next((number for number, entry in enumerate(entries) if entry[0] == version), None)
+        if at is None:
+            self.cluster.checks.fail(f"{node.name} sends for a commit that was never made")
+            return
+        now, limit = self.cluster.clock(), self.cluster.plan.timeout
+        for _, other, when in entries[at + 1 :]:
+            if other != node.number and now - when > limit:
+                self.cluster.checks.fail(f"{node.name} sends {now - when:.3f} s after n{other} has taken the record")
+
+    # -- new work at a node without a store ---------------------------------------------------------------------------
+
+    def arrived(self, node: NodeWorld, data: bytes, source: tuple[str, int]) -> None:
+        """A datagram has come to a node: new work if nobody has seen its branch before, and a node that is cut off must
+        refuse it."""
+        if source == STRANGER or data.startswith(b"SIP/"):
+            return
+        request = parse(data)
+        new, branch = request.via.branch not in self.seen, request.via.branch
+        self.seen.add(branch)
+        if new and node.cut and node.answers and request.method not in ("ACK", "CANCEL", "PRACK"):
+            self._expect(node, request)
+
+    def _expect(self, node: NodeWorld, request: SipMessage) -> None:
+        """Look in time whether it has been answered."""
+        lives, limit = node.lives, self.cluster.plan.timeout + ANSWER_SECS
+        self.cluster.schedule.at(self.cluster.clock() + limit, self._judge, node, lives, request, self.cluster.deaths)
+
+    def _judge(self, node: NodeWorld, lives: int, request: SipMessage, deaths: int) -> None:
+        """It has had the time to answer."""
+        if node.lives != lives or node.down or deaths != self.cluster.deaths or not node.cut:
+            return
+        if request.via.branch not in self.stateless:
+            self.cluster.checks.fail(f"{node.name} is cut off and says nothing to a new {request.method}")
+
+    def answered(self, send: Send) -> None:
+        """A stateless answer has left."""
+        self.stateless.add(parse(send.data).via.branch)
+
+    # -- nothing is left lying ----------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Every deadline that is long past is served, unless nobody can."""
+        cluster = self.cluster
+        now = cluster.clock()
+        limit = LEASE_SECS + TAKE_SECS
+        if now - cluster.troubled_at < limit or not any(n.serves for n in cluster.nodes):
+            return
+        past = cluster.far.now() - limit
+        for key in cluster.far.model.live(cluster.far.now()):
+            found = cluster.far.model.load(key, cluster.far.now())
+            if found is not None and 0.0 < found.deadline < past and key not in cluster.far.forgotten:
+                late = cluster.far.now() - found.deadline
+                call = decode(key, found.value).call_id.decode()
+                cluster.checks.fail(f"a deadline of {call} ({key.hex()[:6]}), node {found.node}, is {late:.1f} s late")

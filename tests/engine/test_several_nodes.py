@@ -1,0 +1,95 @@
+"""Several nodes that share the transactions: what seeds have found, and that each kind of trouble is really tried.
+
+Random runs of one node and of several are in test_random_runs.py; ./dev sim runs more.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from siphon.state.redis import store
+from siphon.testing.nodes.far_side import FarFaults
+from siphon.testing.nodes.plan import NodePlan, draw_nodes
+from siphon.testing.run import Run, has_nodes, run_nodes
+from siphon.testing.scenario import Scenario
+
+FOUND = {
+    16: "a helper became the owner of a record, and renewed for ever the claim that it left for a worker",
+    184: "handlers whose claim was stored by a commit whose answer was lost never ran",
+    190: "a claim that a failover of the store had brought back was renewed for ever",
+    314: "a record whose first worker had died was armed by one process and owned by another",
+    589: "an INVITE that had waited in a stopped process began anew when its call was over",
+    769: "new work whose first commit got no answer was met with silence",
+    1020: "a worker died with what it had just taken over; nobody else knew that the node had it",
+    1243: "new work that had been refused stood all the same, with a claim that nobody ran",
+    1297: "a worker died in a commit of a record whose deadline another owned, who was not told",
+}
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_a_seed_has_found(seed: int) -> None:
+    found = run_nodes(seed)
+    assert not found.problems, str(found)
+
+
+def forced(seed: int, **facts: object) -> Run:
+    """A seed with faults of one kind only; `facts` are fields of its NodePlan."""
+
+    def change(scenario: Scenario, plan: NodePlan) -> None:
+        plan.deaths, plan.pauses, plan.cuts, plan.far = [], [], [], FarFaults()
+        plan.deaths_at_points, plan.pauses_at_points = (), {}
+        for name, value in facts.items():
+            setattr(plan, name, value)
+        scenario.faults.doubt = 0.0 if plan.calm else 40.0
+        scenario.faults.slow = 2 * plan.far.slowest
+
+    return run_nodes(seed, change)
+
+
+def test_shared_31_any_node_serves_any_message() -> None:
+    for seed in range(12):
+        found = forced(seed, front="spread")
+        assert not found.problems, str(found)
+
+
+def test_shared_32_another_node_ends_what_a_dead_one_has_begun() -> None:
+    for seed in range(12):
+        found = forced(seed, deaths=[(0.3 + 0.2 * seed, 60.0, seed % 2)])
+        assert not found.problems, str(found)
+
+
+def test_shared_32_a_node_that_stood_still_sends_nothing_for_what_was_taken() -> None:
+    for seed in range(12):
+        found = forced(seed, front="flow", pauses=[(0.2 + 0.2 * seed, 6.0, seed % 2)])
+        assert not found.problems, str(found)
+
+
+def test_shared_33_a_node_that_is_cut_off_from_the_store_refuses_new_work() -> None:
+    for seed in range(12):
+        found = forced(seed, front="spread", cuts=[(0.1 * seed, 5.0, seed % 2)])
+        assert not found.problems, str(found)
+
+
+def test_shared_34_wall_clocks_apart_and_set_change_no_transaction() -> None:
+    for seed in range(8):
+        found = forced(seed, skews=[30.0, -30.0, 0.0], steps=[(1.0, 3600.0, 0), (2.0, -3600.0, 1)])
+        assert not found.problems, str(found)
+
+
+def test_every_kind_of_trouble_is_drawn_in_the_seeds_of_the_tests() -> None:
+    plans = [draw_nodes(seed)[1] for seed in range(2500) if has_nodes(seed)]
+    for name in ("deaths", "deaths_at_points", "pauses", "pauses_at_points", "cuts", "moves", "steps"):
+        assert any(getattr(plan, name) for plan in plans), name
+    for name in ("hangs", "refuses", "lost", "empties", "fails_over"):
+        assert any(getattr(plan.far, name) for plan in plans), name
+
+
+def test_the_fence_sees_a_node_that_sends_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The invariant itself can fail: a store that sends whenever its answer comes."""
+    monkeypatch.setattr(store, "LEASE_MARGIN_SECS", 100.0)
+    assert any(found.problems for found in map(late, range(40)))
+
+
+def late(seed: int) -> Run:
+    """A node stands still with an answer in its socket."""
+    return forced(seed, front="flow", pauses_at_points=dict.fromkeys((12 + seed, 30 + seed), 8.0))
