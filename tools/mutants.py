@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 from mutation import Copy, Mutant
+from node_mutants import MUTANTS as NODE_MUTANTS
 
 UNIT = ("transaction", "forwarding", "state", "sip", "script", "services")
 """Folders of tests/ that try the parts by themselves, without workers, network and time."""
@@ -282,7 +283,9 @@ def main() -> int:
     parser.add_argument("--unit", action="store_true", help="run the unit tests over each mutant too")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
-    chosen = [m for m in MUTANTS if not options.words or any(word in m.what for word in options.words)]
+    chosen = [
+        m for m in (*MUTANTS, *NODE_MUTANTS) if not options.words or any(word in m.what for word in options.words)
+    ]
     if not chosen:
         parser.error(f"no mutant has {' or '.join(map(repr, options.words))} in its description")
     survivors, unseen = [], []
@@ -303,7 +306,8 @@ def try_one(mutant: Mutant, copy: Copy, seeds: int, unit: bool) -> tuple[bool, b
         print(f"not there   {mutant.what}: {mutant.file}")
         return False, True
     try:
-        run = copy.run("-m", "siphon.testing.sim", "--seeds", str(seeds))
+        nodes = ["--nodes"] if mutant in NODE_MUTANTS else []
+        run = copy.run("-m", "siphon.testing.sim", "--seeds", str(seeds), *nodes)
         seen = unit and copy.run("-m", "pytest", "-q", "-x", *(f"tests/{name}" for name in UNIT)).returncode != 0
     finally:
         copy.restore(mutant)

@@ -49,7 +49,7 @@ class Run:
             f"seed {self.seed}: {'; '.join(self.problems) or 'nothing wrong'}\n"
             f"  {s.workers} workers, spread={s.spread}, {s.script.name}, {s.weather}{links}\n"
             f"  {s.faults}\n{nodes}{calls}\n"
-            f"{self.ladder}\nreplay: ./dev sim --from {self.seed} --seeds 1 --show\n"
+            f"{self.ladder}\nreplay: ./dev sim --from {self.seed} --seeds 1 --show{' --nodes' if nodes else ''}\n"
         )
 
 

@@ -1,4 +1,4 @@
-"""The simulator's command: ./dev sim --seeds N --from K [--jobs J] [--show] [--keep-going]
+"""The simulator's command: ./dev sim --seeds N --from K [--jobs J] [--show] [--keep-going] [--nodes]
 
 Seeds are independent, so J processes share them; what a seed does is the same in any of them. Exit 1 when a seed has
 failed; its ladder and how to replay it are on standard output.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from siphon.testing.run import run
+from siphon.testing.run import run, run_nodes
 
 CHUNK = 20
 """Seeds that a process takes at a time."""
@@ -67,10 +67,11 @@ class Progress:
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that share them.")
 @click.option("--show", is_flag=True, help="Print every run's ladder, also where nothing is wrong.")
 @click.option("--keep-going", is_flag=True, help="Go on after a failing seed and name them all at the end.")
-def main(seeds: int, first: int, jobs: int, show: bool, keep_going: bool) -> None:
+@click.option("--nodes", is_flag=True, help="Run every seed on several nodes; else one in eight is.")
+def main(seeds: int, first: int, jobs: int, show: bool, keep_going: bool, nodes: bool) -> None:
     """Run the engine in a virtual world of bad networks and dying workers, one world a seed."""
     progress = Progress(seeds)
-    for ended in _all(first, seeds, jobs, show):
+    for ended in _all(first, seeds, jobs, show, nodes):
         progress.done += 1
         if ended.problem or show:
             click.echo(ended.text if show or not progress.failed else f"seed {ended.seed}: {ended.problem}")
@@ -85,12 +86,12 @@ def main(seeds: int, first: int, jobs: int, show: bool, keep_going: bool) -> Non
     sys.exit(1 if progress.failed else 0)
 
 
-def _all(first: int, seeds: int, jobs: int, show: bool) -> Iterator[Ended]:
+def _all(first: int, seeds: int, jobs: int, show: bool, nodes: bool) -> Iterator[Ended]:
     """What became of each seed, in order."""
-    chunks = [(at, min(at + CHUNK, first + seeds), show) for at in range(first, first + seeds, CHUNK)]
+    chunks = [(at, min(at + CHUNK, first + seeds), show, nodes) for at in range(first, first + seeds, CHUNK)]
     if jobs == 1:
         for chunk in chunks:
-            yield from (_one(seed, show) for seed in range(*chunk[:2]))
+            yield from _each(*chunk)
         return
     with ProcessPoolExecutor(jobs) as pool:
         try:
@@ -100,13 +101,17 @@ def _all(first: int, seeds: int, jobs: int, show: bool) -> Iterator[Ended]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _some(chunk: tuple[int, int, bool]) -> list[Ended]:
-    first, end, show = chunk
-    return [_one(seed, show) for seed in range(first, end)]
+def _some(chunk: tuple[int, int, bool, bool]) -> list[Ended]:
+    return list(_each(*chunk))
 
 
-def _one(seed: int, show: bool) -> Ended:
-    result = run(seed)
+def _each(first: int, end: int, show: bool, nodes: bool) -> Iterator[Ended]:
+    for seed in range(first, end):
+        yield _one(seed, show, nodes)
+
+
+def _one(seed: int, show: bool, nodes: bool) -> Ended:
+    result = run_nodes(seed) if nodes else run(seed)
     problem = result.problems[0] if result.problems else ""
     return Ended(seed, problem, str(result) if problem or show else "")
 
