@@ -34,7 +34,8 @@ QUIET_TICK = 2 * TICK
 """Not above BEAT_LIMIT: a worker that is found busy after it cannot have been silent for longer than allowed."""
 QUIET_SECS = 0.25
 PAUSE_SECS = 0.5
-ALL_FLAGS = sum(Flag)
+OWN_FLAGS = Flag.DRAINING | Flag.STARTING
+"""Those that are raised and lowered here; the others are the application's."""
 
 
 class Supervisor:
@@ -72,7 +73,7 @@ class Supervisor:
         finally:
             self.children.bury_all()
             self.reload.close()
-            self.slots.lower_flags(ALL_FLAGS)
+            self.slots.lower_flags(OWN_FLAGS)
             self.selector.close()
             self.signals.give_back()
         return 0
@@ -82,7 +83,7 @@ class Supervisor:
         for index in range(self.options.slot_count):
             if self.slots.read(index).pid:
                 self.slots.leave(index)
-        self.slots.lower_flags(ALL_FLAGS)
+        self.slots.lower_flags(OWN_FLAGS)
         self.slots.raise_flags(Flag.STARTING)
 
     def turn(self) -> None:

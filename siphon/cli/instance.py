@@ -269,6 +269,7 @@ class Instance:
             self.log.info("tables.of_another_boot", begins="empty")
         try:
             slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
+            slots.lower_flags(Flag.STATE_AWAY)  # of an earlier run
             slots.raise_flags(Flag.STARTING)
             made = {size.name: create(place, size, boot, fresh) for size in sizes}
             directory.note_boot(place, boot)

@@ -74,6 +74,15 @@ def test_new_work_gets_503_while_the_shared_state_is_away_and_is_served_while_ot
     assert site.ask() == b"SIP/2.0 200 OK"
 
 
+def test_what_an_earlier_run_has_left_in_the_flags_counts_no_more(site):
+    process = site.start()
+    site.slots().raise_flags(Flag.STATE_AWAY | Flag.DRAINING)
+    process.kill()
+    process.wait()
+    site.start()
+    assert ready(site) == (0, [], "ready\n")
+
+
 def test_a_missing_table_is_named(site):
     site.start()
     (site.shared / "dialogs").unlink()
