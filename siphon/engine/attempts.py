@@ -245,18 +245,18 @@ def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]
 
 def _listener(env: Environment, record: Record, plan: Plan, ipv6: bool) -> Listener | None:
     """The socket that sends: with a flow its own or none. Else the one named, else that of the other side where the
-    dialog has two, else the one the request came in on, else the first of the family; of these the first whose address
-    is on this machine, if any is."""
+    dialog has two, else the one the request came in on, else the first of the family. One whose address is elsewhere
+    leaves its turn to the next of those that were asked for, never to one that is merely here: it may lead nowhere."""
     listeners = env.identity.listeners
     if plan.local_addr and plan.listener == NO_LISTENER:
         captured = env.identity.listener_at(*split_address(plan.local_addr))
         return None if captured is None or (":" in listeners[captured].ip) != ipv6 else listeners[captured]
     wished = [plan.listener, _named(listeners, record.send_socket), _other_side(env, record), record.listener]
-    order = [listeners[i] for i in wished if NO_LISTENER < i < len(listeners)] + list(listeners)
-    order = [listener for listener in order if (":" in listener.ip) == ipv6]
-    if len(listeners) > 1:
-        order.sort(key=lambda listener: not env.is_here(listener.index))
-    return order[0] if order else None
+    asked_for = [listeners[i] for i in wished if NO_LISTENER < i < len(listeners)]
+    asked_for = [listener for listener in asked_for if (":" in listener.ip) == ipv6]
+    if len(asked_for) > 1 and asked_for[0] != asked_for[-1]:
+        asked_for.sort(key=lambda listener: not env.is_here(listener.index))
+    return next((listener for listener in [*asked_for, *listeners] if (":" in listener.ip) == ipv6), None)
 
 
 def _other_side(env: Environment, record: Record) -> int:

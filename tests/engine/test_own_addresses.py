@@ -87,6 +87,17 @@ def test_a_phone_is_called_from_another_listener_while_that_address_is_elsewhere
     assert (bob.last.via.host, bob.last.via.port) == (b"127.0.0.1", 5060)
 
 
+def test_a_listener_that_nobody_asked_for_does_not_send_because_it_alone_is_here(make_world: Make) -> None:
+    three = {"udp": [*TWO["udp"], "127.0.0.1:5080"]}
+    world = make_world(REGISTRAR, listen=three, workers=1)
+    bob, caller = world.agent("192.0.2.2", 5090), world.agent("192.0.2.1")
+    bob.send(bob.request("REGISTER", "sip:example.com", to="sip:bob@example.com"), listener=1)
+    world.workers[0].core.env.is_here = lambda listener: listener == 2
+    caller.send(caller.request("INVITE", "sip:bob@example.com"), listener=0)
+    assert world.sent[-1].to == ("192.0.2.2", 5090)
+    assert world.sent[-1].listener == 1
+
+
 def test_where_no_address_is_here_the_usual_one_is_tried(make_world: Make) -> None:
     world = registered_on_the_second(make_world)
     world.workers[0].core.env.is_here = lambda listener: False
