@@ -17,10 +17,11 @@ def helper() -> tuple[Engine, dict[str, Any]]:
     """The timer helper's engine, and what it knows and does: `head` of the record, `armed`, `fired`."""
     world: dict[str, Any] = {"head": (7, SIBLING), "armed": [], "fired": []}
     engine = Engine.__new__(Engine)
+    engine.far, engine.failed = None, []
     engine.left, engine.stalled = set(), False
     timers = SimpleNamespace(arm=lambda *entry: world["armed"].append(entry))
     engine.context = SimpleNamespace(slot=HELPER, adopted=set(), is_helper=True, timers=timers)
-    engine.store = SimpleNamespace(head=lambda key: world["head"], failed=[])
+    engine.store = SimpleNamespace(head=lambda key: world["head"])
     engine.core = SimpleNamespace(process=lambda event: world["fired"].append(event.key))
     engine.env = SimpleNamespace(owner=HELPER)
     engine.reports = SimpleNamespace(count=lambda *_: None)
