@@ -1,6 +1,7 @@
 """Bindings in Redis: what a REGISTER and a call cost with it and while it hangs; how a node fills its mirror.
 
-    python bench/redis_location.py [bindings]
+    python bench/redis_location.py latency
+    python bench/redis_location.py fill [bindings]
 
 Needs redis-server. Two nodes of two workers each on this machine; the phone and the callee are this program, one
 request at a time, so the figures are latencies of an idle proxy.
@@ -156,7 +157,7 @@ def restart(make: Callable[..., Siphond], redis: Server, count: int) -> None:
 
 
 def main() -> None:
-    """Both."""
+    """What is asked for."""
     made: list[Siphond] = []
 
     def make(**options: object) -> Siphond:
@@ -165,9 +166,10 @@ def main() -> None:
 
     try:
         with server() as redis:
-            latencies(make, redis)
-        with server() as redis:
-            restart(make, redis, int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+            if sys.argv[1:] == ["latency"]:
+                latencies(make, redis)
+            else:
+                restart(make, redis, int(sys.argv[2]) if len(sys.argv) > 2 else 100_000)
     finally:
         for node in made:
             node.tolerated = "."

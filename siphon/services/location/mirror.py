@@ -32,7 +32,7 @@ from siphon.services.location.index import OWNER as HINT
 from siphon.services.location.index import Index, Kind
 from siphon.services.location.mirror_state import PARTITIONS, epoch_of, number_of, version_from, version_text
 from siphon.services.location.records import Records, readable
-from siphon.services.location.scripts import ENTRIES, LEAVE, RENEW, SNAPSHOT, STREAM_ENTRIES, SWEEP
+from siphon.services.location.scripts import ENTRIES, LEAVE, RENEW, SNAPSHOT, STREAM_ENTRIES, SWEEP, rows_of
 from siphon.services.store import CONFLICT, CONFLICT_TRIES, StoreError, read
 from siphon.state.redis.names import partition
 from siphon.state.redis.script import Answer, Value
@@ -164,8 +164,8 @@ class Mirror:
         answer = await self._link.ask(ENTRIES, number, keys, [after, ENTRIES_STEP])
         if not isinstance(answer, Value):
             return None
-        _, at, entries = answer.value
-        return version_from(at), entries
+        at, packed = answer.value
+        return version_from(at), rows_of(packed)
 
     def _apply_entry(self, number: int, version: int, fields: list[bytes]) -> None:
         facts = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -219,9 +219,9 @@ class Mirror:
             answer: Answer = await self._link.ask(SNAPSHOT, number, keys, arguments)
             if not isinstance(answer, Value):
                 return None
-            cursor, at, rows = answer.value
+            cursor, at, packed = answer.value
             first = version_from(at) if first is None else first
-            for text, version, data in rows:
+            for text, version, data in rows_of(packed):
                 try:
                     key, stored = bytes.fromhex(text.decode("ascii")), version_from(version)
                 except ValueError:
