@@ -90,8 +90,8 @@ MUTANTS = [
     Mutant(
         "NODES: nobody looks through the index of its own node",
         REDIS + "takeover.py",
-        "self._own: set[int] = set(range(PARTITIONS))",
-        "self._own: set[int] = set()",
+        "            self._own = set(range(PARTITIONS))\n",
+        "            pass\n",
     ),
     Mutant(
         "NODES: the dead of another node live",

@@ -19,6 +19,9 @@ from siphon.state.redis.remote import PARTITIONS, Portion, Remote
 
 PORTION = 200
 AGAIN_SECS = 5.0
+LOOK_SECS = (0.0, 1.0, AGAIN_SECS)
+"""When a process looks through its own index, after its node has got a number: a store that came back empty numbers the
+nodes anew, and for a moment another one may still write by what is our number now."""
 
 
 @dataclass(slots=True)
@@ -38,14 +41,22 @@ class TakeOver:
         self._taken = taken
         self._again_at: dict[int, float] = {}
         self._rounds: dict[int, _Round] = {}
-        self._own: set[int] = set(range(PARTITIONS))
+        self._number = 0
+        self._look_at: list[float] = []
+        self._own: set[int] = set()
         """Partitions of our own index that are still to be looked through."""
         self.records = 0
         """Taken over by this process."""
 
     def tick(self, now: float) -> None:
         """Begin a round for each dead number that wants one; look through our own index where that is to be done."""
-        if self._own and self._member.number:
+        if self._member.number != self._number:
+            self._number = self._member.number
+            self._look_at = [now + later for later in LOOK_SECS]
+        if self._look_at and now >= self._look_at[0]:
+            del self._look_at[0]
+            self._own = set(range(PARTITIONS))
+        if self._own:
             partitions, self._own = self._own, set()
             for partition in sorted(partitions):
                 self._list(partition)
