@@ -77,3 +77,22 @@ def route(request):
     else:
         request.fork([request.get_header("X-Targets")])
 """
+
+
+def test_shared_31_a_phone_that_registered_at_one_node_is_called_through_the_other(
+    redis_server: Server, siphond: Make, agent: Agents
+) -> None:
+    """Bindings and transactions both in Redis."""
+    url = f"redis://127.0.0.1:{redis_server.port}"
+    more = f'\n[registrar]\nbackend = "redis"\n\n[registrar.redis]\nurl = "{url}"\n'
+    pair = make_pair(siphond, agent, url, more=more)
+    alice, bob = agent(pair.b, "alice"), agent(pair.a, "bob")
+    assert bob.register().status == 200
+    alice.send(alice.request("INVITE", "sip:bob@example.com"))
+    called = bob.expect("INVITE")
+    assert called.source == pair.b.address
+    respond_to(bob, called, pair.a.address, 200)
+    answer = alice.expect("200 INVITE")
+    assert answer.source == pair.a.address
+    alice.within(alice.dialog(answer), "ACK")
+    bob.expect("ACK")
