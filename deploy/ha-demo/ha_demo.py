@@ -109,7 +109,13 @@ class Phone:
         return self.process.poll() is not None
 
     def heard(self, pattern: str) -> bool:
-        return re.search(rf" <- \S+ {pattern}", self.trace.read_text(errors="replace")) is not None
+        return self.when("<-", pattern) is not None
+
+    def when(self, arrow: str, pattern: str) -> float | None:
+        """The time of the first message that it received (`<-`) or sent (`->`) with this beginning."""
+        trace = self.trace.read_text(errors="replace")
+        match = re.search(rf"^([\d.]+) {arrow} \S+ {pattern}", trace, re.M)
+        return float(match[1]) if match else None
 
     @property
     def printed(self) -> str:
@@ -136,6 +142,7 @@ def start(story: Story, without_redis: bool) -> None:
         story.say(f"{name}    {cluster.service[name]}:{cluster.port}, {len(program.pids)} processes")
     cluster.start_front()
     story.say(f"front     {cluster.hosts['front'].ip}:{cluster.port}")
+    story.began = time.time()
 
 
 def register(story: Story, asked: argparse.Namespace) -> Phone:
@@ -200,7 +207,9 @@ def finish(story: Story, alice: Phone, bob: Phone, asked: argparse.Namespace) ->
     story.step("bob answers, and the call goes on without node-b.")
     story.wait(lambda: alice.ended() or bob.ended(), asked.ring + asked.wait)
     story.wait(bob.ended, 2)
-    story.expect("alice has his 200 OK", alice.printed == "200")
+    sent, came = bob.when("->", "SIP/2.0 200 OK"), alice.when("<-", "SIP/2.0 200 OK")
+    took = f", {came - sent:.2f} s after he first sent it" if sent and came else ""
+    story.expect(f"alice has his 200 OK{took}", alice.printed == "200")
     story.expect("bob has her ACK", bob.heard("ACK "))
     story.expect("her BYE got 200", alice.process.poll() == 0)
     story.expect("bob has seen the whole call end", bob.process.poll() == 0 and bob.printed == "200")

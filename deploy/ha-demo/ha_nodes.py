@@ -129,8 +129,8 @@ class Cluster:
         service = self.hosts["front"].ip.rpartition(".")[0]
         self.service = {"node-a": f"{service}.21", "node-b": f"{service}.22"}
         """The address at which each node is asked; it moves to the other when its node is down."""
+        self.node_file = HERE / "node.cfg"
         self.programs: dict[str, Program] = {}
-        self.location = "shm"
         self.store = "shm"
         """Where the nodes keep what they know: the URL of Redis once it runs."""
         self._stack = ExitStack()
@@ -171,23 +171,24 @@ class Cluster:
         environment = {
             "SERVICE_A": self._address_on(like or name, "node-a"),
             "SERVICE_B": self._address_on(like or name, "node-b"),
-            "LOCATION": self.location,
+            "OWN": self.service[like or name],  # for a configuration in which each node has one address
+            "LOCATION": store,
             "TRANSACTIONS": store,
             "NONCE_SECRET": self.secret,
         }
-        return self._siphond(host, name, "node.cfg", environment, self.service[like or name])
+        return self._siphond(host, name, self.node_file, environment, self.service[like or name])
 
     def start_front(self) -> Program:
         host = self.hosts["front"]
         nodes = " ".join(f"{ip}:{self.port}" for ip in self.service.values())
-        return self._siphond(host, "front", "front.cfg", {"FRONT": host.ip, "SIPHON_NODES": nodes}, host.ip)
+        return self._siphond(host, "front", HERE / "front.cfg", {"FRONT": host.ip, "SIPHON_NODES": nodes}, host.ip)
 
     def _address_on(self, node: str, of: str) -> str:
         """On loopback the other node's address can't be bound as well; one that nobody has stands for it."""
         ip = self.service[of]
         return ip if self.network.moves or node == of else ip.replace(".77.0.", ".77.9.")
 
-    def _siphond(self, host: Host, name: str, file: str, environment: dict[str, str], ip: str) -> Program:
+    def _siphond(self, host: Host, name: str, file: Path, environment: dict[str, str], ip: str) -> Program:
         tables = Path(f"/dev/shm/{TABLES}{os.getpid()}-{name}")
         self._stack.callback(shutil.rmtree, tables, ignore_errors=True)  # when the program has ended
         program = self._program(host, name)
@@ -195,7 +196,7 @@ class Cluster:
         siphond = Path(sys.executable).parent / "siphond"
         if not siphond.exists():
             raise CannotStart("siphond is not built:  ./dev build")
-        program.start([siphond, "-c", HERE / file, "--fresh"], {**environment, **known, "SIP_PORT": str(self.port)})
+        program.start([siphond, "-c", file, "--fresh"], {**environment, **known, "SIP_PORT": str(self.port)})
         program.started(lambda: " ready " in program.log.read_text(errors="replace") and self.serves(ip))
         return program
 

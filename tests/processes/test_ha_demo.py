@@ -1,6 +1,7 @@
 """deploy/ha-demo: what its command says and how it ends."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,8 +14,8 @@ from proxy_process import ROOT, until
 COMMAND = ROOT / "deploy/ha-demo/ha_demo.py"
 
 
-def demo(*words, seconds=120, **options):
-    line = [sys.executable, COMMAND, *words]
+def demo(*words, seconds=120, prefix=(), **options):
+    line = [*prefix, sys.executable, COMMAND, *words]
     return subprocess.run(line, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, **options)
 
 
@@ -22,6 +23,28 @@ def left_behind():
     tables = [path.name for path in Path("/dev/shm").glob("siphond-ha-demo-*")]
     links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True).stdout
     return tables, "bridge" in links
+
+
+@pytest.mark.parametrize("where", ["namespaces", "loopback", "not root"])
+def test_shared_32_a_call_outlives_the_node_that_carries_it(where):
+    user = ("unshare", "--user", "--map-user=1000", "--map-group=1000") if where == "not root" else ()
+    if user and subprocess.run([*user, "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces")
+    done = demo("--ring", "3", *(("--loopback",) if where == "loopback" else ()), prefix=user)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("   ok     ") >= 9
+    assert "FAILED" not in done.stdout
+    assert ("ip address del, add, gratuitous ARP" in done.stdout) == (where != "loopback")
+    assert re.search(r"bob +-> node-b's address SIP/2.0 200 OK", done.stdout)
+    assert done.stdout.endswith("All came true: a call outlived the node that carried it.\n")
+    assert done.stderr == ""
+    assert left_behind() == ([], False)
+
+
+def test_an_answer_that_came_while_nobody_had_the_address_comes_again():
+    done = demo("--ring", "1", "--failover", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("bob   -> node-b's address SIP/2.0 200 OK") >= 3, "two of the INVITE, one of the BYE"
 
 
 @pytest.mark.parametrize("where", [(), ("--loopback",)])

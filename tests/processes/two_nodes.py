@@ -11,7 +11,7 @@ one node to the other:
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -52,12 +52,10 @@ class Pair:
     def registered(self, user: str = "bob") -> Agent:
         """A phone that has registered at N-A, the only one of its user."""
         made = self.agent(A, user)
-        for node in (A,) if self.cluster.location != "shm" else (A, B):
-            made.proxy = self.address(node)
-            if self.shared:
-                self.steer(node)
-            assert made.registration(["Contact: *", "Expires: 0"], "secret").status == 200
-            assert made.register().status == 200
+        if self.shared:
+            self.steer(A)
+        assert made.registration(["Contact: *", "Expires: 0"], "secret").status == 200
+        assert made.register().status == 200
         return made
 
     def close_agents(self) -> None:
@@ -133,14 +131,17 @@ class Pair:
 
 
 @contextmanager
-def two_nodes(directory: Path) -> Iterator[Pair]:
-    """Their logs go into the directory. Skips where there are no namespaces."""
+def two_nodes(directory: Path, change: Callable[[str], str] = lambda text: text) -> Iterator[Pair]:
+    """Their logs go into the directory; `change` may edit their configuration. Skips where there are no namespaces."""
     with ExitStack() as stack:
         try:
             network = stack.enter_context(Network())
         except NoNetwork as error:
             pytest.skip(str(error))
         cluster = stack.enter_context(Cluster(network, directory))
+        text = cluster.node_file.read_text().replace("../..", str(ROOT))
+        cluster.node_file = directory / "node.cfg"
+        cluster.node_file.write_text(change(text))
         cluster.start_redis()
         for node in (A, B):
             cluster.start_node(node, cluster.store)

@@ -75,7 +75,7 @@ def test_the_readme_opens_with_the_two_commands():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_commands_of_a_document_exist(document):
-    known = set(re.findall(r"^([\w |]+)\)$", (ROOT / "dev").read_text(), re.M))
+    known = set(re.findall(r"^([\w| -]+)\)$", (ROOT / "dev").read_text(), re.M))
     known = {name for names in known for name in names.split(" | ")}
     for line in commands_of(document):
         words = line.split("#")[0].split()
