@@ -189,7 +189,7 @@ class Cluster:
         return ip if self.network.moves or node == of else ip.replace(".77.0.", ".77.9.")
 
     def _siphond(self, host: Host, name: str, file: Path, environment: dict[str, str], ip: str) -> Program:
-        tables = Path(f"/dev/shm/{TABLES}{os.getpid()}-{name}")
+        tables = Path(f"/dev/shm/{TABLES}{os.getpid()}-{self.secret[:4]}-{name}")
         self._stack.callback(shutil.rmtree, tables, ignore_errors=True)  # when the program has ended
         program = self._program(host, name)
         known = {"NODE": name, "TABLES": str(tables), "STATE": str(self.directory / f"{name}.state")}
