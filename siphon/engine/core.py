@@ -273,6 +273,7 @@ class Core:
             return self._no_room(event, step, expected, shrunk, "large")
         opened(step, self.env)
         awaited(step, self.env)
+        closed(step, self.env)
         result = self.store.commit(commit)
         if isinstance(result, Busy | Away):
             self._put_off(event, step, result)
@@ -365,7 +366,6 @@ class Core:
             self.arm(commit.next_deadline, commit.key, version)
         if step.record.final_sent_at == step.now and step.record.touched.bit_count() >= 3:
             self.reporter.count(Counter.MULTI_WORKER)
-        closed(step, self.env)
         rested(step, self.env)
         if isinstance(event, SendEvent):
             event.left()

@@ -1,7 +1,8 @@
 """When a dialog record is written, read and removed (API 16.5).
 
 Written before the commit that sends the 2xx: a death between the two leaves a record that nobody asks for. Read by
-decisions as a fact, as names are. Removed once the BYE's final has been committed.
+decisions as a fact, as names are. Removed before the commit that sends the BYE's final: a death between the two leaves
+none behind, and a BYE that comes again is found by its own record.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def answered(env: Environment, message: SipMessage) -> bytes | None:
 
 
 def closed(step: Step, env: Environment) -> None:
-    """Forget the dialog whose BYE has been answered by this step."""
+    """Forget the dialog whose BYE is answered by this step."""
     r = step.record
     if env.dialogs is not None and r.method == "BYE" and r.to_tag and r.final_sent_at == step.now:
         env.dialogs.forget(r.call_id, r.from_tag, r.to_tag)

@@ -64,3 +64,21 @@ def test_after_the_bye_the_dialog_is_forgotten(make_world: Make) -> None:
     callee.answer(callee.last, 200)
     caller.send(in_dialog(caller, "INFO", 3))
     assert caller.statuses[-1] == 481
+
+
+def test_a_dialog_is_forgotten_before_the_answer_to_its_bye_leaves(make_world: Make) -> None:
+    """A worker that dies between the two leaves no record behind."""
+    world, caller, callee = answered(make_world)
+    caller.send(in_dialog(caller, "BYE", 2))
+    heard: list[int] = []
+    delete = world.dialogs.delete
+
+    def noted(key: bytes, expected: int) -> int:
+        heard.append(len(caller.statuses))
+        return delete(key, expected)
+
+    world.dialogs.delete = noted  # type: ignore[method-assign]
+    before = len(caller.statuses)
+    callee.answer(callee.last, 200)
+    assert caller.statuses[before:] == [200]
+    assert heard == [before]
