@@ -2,6 +2,7 @@ import os
 
 from shm.values import SlotState
 
+LAYOUT: int
 ROW_BYTES: int
 
 class Slots:

@@ -39,6 +39,7 @@ cdef enum:
 cdef const char *MAGIC = b"siphslt\n"
 cdef object FREE = SlotCondition.FREE, TAKEN = SlotCondition.TAKEN, DAMAGED = SlotCondition.DAMAGED
 EPOCH_2020 = 1577836800
+LAYOUT = SLOTS_LAYOUT
 ROW_BYTES = sizeof(SlotRow)
 
 

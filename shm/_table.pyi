@@ -34,6 +34,18 @@ class Table:
         marked: bool = False,
     ) -> Table: ...
     @staticmethod
+    def join(
+        path: str | os.PathLike[str],
+        *,
+        records: int,
+        blocks: int,
+        slots: int = 64,
+        boot_id: bytes = ...,
+        reserve_blocks: int = -1,
+        reserve_records: int = -1,
+        wall_expiry: bool = False,
+    ) -> Table: ...
+    @staticmethod
     def attach(path: str | os.PathLike[str]) -> Table: ...
     @staticmethod
     def view(path: str | os.PathLike[str]) -> Table: ...

@@ -249,8 +249,8 @@ cdef class Table:
         that nobody else uses it. A reserve of -1 is a sixteenth. wall_expiry: expiry is epoch seconds, else CLOCK_BOOTTIME.
         marked: changes are marked for one process that follows them (shm.marks)."""
         cdef Identity want
-        cdef Table table = Table.__new__(Table)
         cdef uint32_t dropped = 0
+        cdef Table table
         path = os.fspath(path)
         plan(&want, boot_id, records, blocks, slots, blocks // 16 if reserve_blocks < 0 else reserve_blocks,
              records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked)
@@ -258,21 +258,22 @@ cdef class Table:
         if fresh:
             remove(path)
         try:
-            fd = open_private(path, os.O_RDWR)
+            table = mapped(path, &want, "; start with `siphond --fresh` to throw it away")
         except FileNotFoundError:
             return make_file(path, &want)
-        try:
-            text = differs(fd, path, &want)
-            if text:
-                raise LayoutMismatch(f"{path}: {text}; start with `siphond --fresh` to throw it away")
-            table.map_file(fd, want.size, False)
-        finally:
-            os.close(fd)
-        table.where = path
         if rebuild(&table.region, &dropped) < 0:
             raise MemoryError
         add64(&table.region.control.corrupt, dropped)
         return table
+
+    @staticmethod
+    def join(path, *, int records, int blocks, int slots=64, bytes boot_id=bytes(16), int reserve_blocks=-1, int reserve_records=-1,
+             bint wall_expiry=False):
+        """Join the processes that use the table, if it is as create() would make it; nothing in it changes. For a hand-over."""
+        cdef Identity want
+        plan(&want, boot_id, records, blocks, slots, blocks // 16 if reserve_blocks < 0 else reserve_blocks,
+             records // 16 if reserve_records < 0 else reserve_records, wall_expiry)
+        return mapped(os.fspath(path), &want, "")
 
     @staticmethod
     def attach(path):
@@ -752,6 +753,21 @@ cdef make_file(path, const Identity *want):
         raise
     finally:
         os.close(fd)
+    return table
+
+
+cdef Table mapped(path, const Identity *want, advice):
+    """The file, if it is as wanted."""
+    cdef Table table = Table.__new__(Table)
+    fd = open_private(path, os.O_RDWR)
+    try:
+        text = differs(fd, path, want)
+        if text:
+            raise LayoutMismatch(f"{path}: {text}{advice}")
+        table.map_file(fd, want.size, False)
+    finally:
+        os.close(fd)
+    table.where = path
     return table
 
 

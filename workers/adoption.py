@@ -14,8 +14,9 @@ in it: an earlier run, that had more workers, has left deadlines or a socket the
     beats                         sees the beat, releases           compare-and-swap fires a deadline once
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 from workers.application import SlotState, SlotTable
 
@@ -38,6 +39,14 @@ class Crew:
     @property
     def workers(self) -> range:
         return range(self.first, self.first + self.count)
+
+    def pack(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Crew":
+        fields = json.loads(data)
+        return cls(**{**fields, "orphaned": tuple(fields["orphaned"])})
 
     def read(self, slots: SlotTable) -> dict[int, SlotState]:
         helper = () if self.helper is None else (self.helper,)
@@ -68,13 +77,33 @@ def crew_of(
     has_helper: bool,
     has_work: Callable[[int], bool] = lambda _: True,
     sockets: int = 0,
+    first: int = 0,
+    last: int | None = None,
+    others: Collection[int] = (),
 ) -> Crew:
-    """Asked once, by the supervisor before it forks. The helper has the last slot. `sockets`: how many each address
-    has; those beyond the workers belong to the slots that follow."""
-    helper = slot_count - 1 if has_helper else None
-    beyond = (index for index in range(count, slot_count) if index != helper)
-    return Crew(
-        count,
-        helper,
-        tuple(index for index in beyond if index < sockets or (slots.read(index).starts and has_work(index))),
+    """Asked once, by the supervisor before it forks. The helper has the slot `last`, the last one of all if absent.
+    `sockets`: how many each address has; those beyond the workers belong to the slots that follow. `others` are slots
+    of the siphond that this one takes over from."""
+    helper = (slot_count - 1 if last is None else last) if has_helper else None
+    crew = range(first, first + count)
+    beyond = (index for index in range(slot_count) if index != helper and index not in crew)
+    matters = (
+        index
+        for index in beyond
+        if index in others or first <= index < first + sockets or (slots.read(index).starts and has_work(index))
     )
+    return Crew(count, helper, tuple(matters), first)
+
+
+def free_places(taken: Collection[int], slot_count: int, width: int, helpers: int) -> tuple[int, int] | None:
+    """The first of `width` slots in a row that are not taken, and the last of `helpers` such ones; None where there is
+    no room for both."""
+    free = [index for index in range(slot_count) if index not in taken]
+    firsts = (index for index in free if set(range(index, index + width)) <= set(free))
+    first = next(firsts, None)
+    if first is None:
+        return None
+    left = set(free) - set(range(first, first + width))
+    lasts = (index for index in sorted(left, reverse=True) if set(range(index - helpers + 1, index + 1)) <= left)
+    last = next(lasts, None)
+    return None if last is None else (first, last)

@@ -162,4 +162,8 @@ class Application(Protocol):
     def reload(self, payload: bytes) -> None:
         """Switch to what the scratch process has validated; also called after started() in a process forked later."""
 
+    def finish(self) -> bool:
+        """Another siphond serves now. Asked once a turn from then on: begin nothing that nobody has asked for, and say
+        True when nothing is in progress that would have to be done again if this process ended."""
+
     def stopping(self) -> None: ...

@@ -13,8 +13,8 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from workers.adoption import crew_of
 from workers.application import Application, Counter, Flag, SlotTable, WorkerContext
@@ -66,7 +66,7 @@ class Children:
         after_fork: Callable[[], None],
     ) -> None:
         self.width = max((len(group) for group in listeners), default=options.count)
-        if self.width + bool(options.helper) + len(options.extras) > options.slot_count:
+        if options.first_slot + self.width + bool(options.helper) + len(options.extras) > options.slot_count:
             raise ValueError(f"{self.width} workers do not fit into {options.slot_count} slots")
         self.listeners = listeners
         self.slots = slots
@@ -74,21 +74,36 @@ class Children:
         self.selector = selector
         self.after_fork = after_fork
         self.log = options.log
-        self.crew = crew_of(slots, options.slot_count, options.count, options.helper, options.has_work, self.width)
+        self.crew = crew_of(
+            slots,
+            options.slot_count,
+            options.count,
+            options.helper,
+            options.has_work,
+            self.width,
+            options.first_slot,
+            options.last_slot,
+            options.predecessor.slots if options.predecessor else (),
+        )
         self.ledgers = self.new_ledgers()
         self.payload: bytes | None = None
         self.announced = False
         self.respawning = True
         self.switched: Callable[[Child, str], None] = lambda child, error: None
         """Called when a process has switched to the payload, or could not."""
-        self.all = [self.new(slot, f"worker {slot + 1}/{options.count}", make_application) for slot in self.workers]
+        self.finishing = False
+        self.alone = options.predecessor is None
+        """No other siphond has extras of its own."""
+        self.when_ready: Callable[[], None] = options.notifier.ready
+        names = (f"worker {number + 1}/{options.count}" for number in range(options.count))
+        self.all = [self.new(slot, name, make_application) for slot, name in zip(self.workers, names, strict=True)]
         if self.crew.helper is not None:
             self.all.append(self.new(self.crew.helper, "helper timer", make_application))
         self.hire()
 
     @property
     def workers(self) -> range:
-        return range(self.options.count)
+        return self.crew.workers
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self.all)
@@ -101,11 +116,21 @@ class Children:
         return Child(slot, name, slot not in self.workers, watch, make_application)
 
     def hire(self) -> None:
-        """Extras that are wanted and not there yet."""
-        for number, extra in enumerate(self.options.extras):
-            slot = self.options.slot_count - 2 - number
+        """Extras that are wanted and not there yet. None while another siphond has its own."""
+        for slot, extra in zip(self.extra_slots, self.options.extras, strict=True) if self.alone else ():
             if all(child.slot != slot for child in self.all) and extra.wanted():
                 self.all.append(self.new(slot, f"helper {extra.name}", extra.make_application))
+
+    @property
+    def extra_slots(self) -> range:
+        last = self.options.slot_count - 1 if self.options.last_slot is None else self.options.last_slot
+        return range(last - 1, last - 1 - len(self.options.extras), -1)
+
+    @property
+    def slots_in_use(self) -> list[int]:
+        """Rows that may have a process of ours, now or later, or stand for sockets that have no worker."""
+        helper = [] if self.crew.helper is None else [self.crew.helper]
+        return [*range(self.crew.first, self.crew.first + self.width), *helper, *self.extra_slots]
 
     # Birth.
 
@@ -126,13 +151,13 @@ class Children:
         generation = self.slots.enter(child.slot, os.getpid())
         self.slots.beat(child.slot, 0.0, True)  # not beating yet: siblings serve the slot until the first turn
         context = WorkerContext(
-            index=child.slot,
+            index=child.slot - self.crew.first if child.slot in self.workers else child.slot,
             slot=child.slot,
             generation=generation,
             count=self.options.count,
             is_helper=child.is_helper,
             slots=self.slots,
-            outbox=make_outbox(self.listeners, child.slot),
+            outbox=make_outbox(self.listeners, child.slot - self.crew.first if child.slot in self.workers else 0),
         )
         application = child.make_application()
         application.started(context)
@@ -204,7 +229,27 @@ class Children:
         self.announced = True
         self.slots.lower_flags(Flag.STARTING)
         self.log("info", "ready", workers=self.options.count)
-        self.options.notifier.ready()
+        self.when_ready()
+
+    # What another siphond brings with it.
+
+    def look_after(self, slots: Collection[int]) -> None:
+        """Of one that has died: what is owned by these slots is ours."""
+        orphaned = sorted({*self.crew.orphaned, *slots} - set(self.slots_in_use))
+        self.crew = replace(self.crew, orphaned=tuple(orphaned))
+        for child in self.all:
+            child.tell(Message.CREW, self.crew.pack())
+
+    def finish(self) -> None:
+        """Another one serves: who ends is not replaced."""
+        self.finishing, self.respawning = True, False
+        for child in self.all:
+            child.tell(Message.FINISH)
+
+    def serve_again(self) -> None:
+        self.finishing, self.respawning = False, True
+        for child in self.all:
+            child.tell(Message.SERVE)
 
     # Death.
 

@@ -18,6 +18,12 @@ class Message(Enum):
     SWITCHED = b"switched"
     """A process's answer to RELOAD; a payload is the text of the error that kept it from switching."""
     STOP = b"stop"
+    CREW = b"crew"
+    """Other slots are to be looked after from now on; the payload is a Crew."""
+    FINISH = b"finish"
+    """Another siphond serves: read nothing more, end when nothing is in progress."""
+    SERVE = b"serve"
+    """FINISH is taken back."""
 
 
 class Closed(Exception):

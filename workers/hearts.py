@@ -27,7 +27,8 @@ class Hearts:
         self.children = children
         self.slots = slots
         self.log = log
-        self.deaf = DeafWatch({index: [group[index] for group in listeners] for index in children.workers})
+        first = children.crew.first
+        self.deaf = DeafWatch({slot: [group[slot - first] for group in listeners] for slot in children.workers})
         self.woken: dict[int, int] = {}
 
     def look(self, now: float) -> dict[int, SlotState]:
@@ -65,6 +66,8 @@ class Hearts:
 
     def watch_sockets(self, states: Mapping[int, SlotState], now: float) -> bool:
         """An idle worker that does not wake for its datagrams counts as a busy one that does not beat (deaf.py)."""
+        if self.children.finishing:
+            return False  # what comes is another siphond's
         found = self.deaf.find(states, now)
         for slot in found:
             self.slots.beat(slot, states[slot].heartbeat, True)

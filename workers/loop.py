@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.adoption import Crew
 from workers.application import Application, Counter, Log, WorkerContext
@@ -95,6 +95,7 @@ class WorkerLoop:
         self.counted: dict[Counter, int] = {}
         self.wanted = True
         self.exhausted = False
+        self.finishing = False
 
     def run(self) -> int:
         """The exit status of the process."""
@@ -130,14 +131,16 @@ class WorkerLoop:
         self.fire()
         self.step(stepping)
         self.tick()
-        if self.now >= self.next_look:
+        if self.finishing:
+            self.go_on_finishing()
+        elif self.now >= self.next_look:
             self.look()
         if self.now >= self.next_count:
             self.write_counters()
 
     def timeout(self) -> float:
         self.now = boottime()
-        until = self.now + (ADOPTER_SECS if self.context.adopted - self.gone else IDLE_SECS)
+        until = self.now + (ADOPTER_SECS if self.finishing or self.context.adopted - self.gone else IDLE_SECS)
         for moment in (self.context.timers.next_deadline(), self.context.aio.next_when(), self.next_tick):
             if moment is not None and moment < until:
                 until = moment
@@ -203,8 +206,14 @@ class WorkerLoop:
             self.wanted = False
         elif message is Message.RELOAD:
             self.reload(payload)
-        elif message is Message.LOOK:
+        elif message is Message.LOOK and not self.finishing:
             self.look()
+        elif message is Message.CREW:
+            self.options = replace(self.options, crew=Crew.unpack(payload))
+            self.gone = frozenset(self.options.crew.orphaned)
+            self.next_look = 0.0
+        elif message in (Message.FINISH, Message.SERVE):
+            self.set_finishing(message is Message.FINISH)
 
     def reload(self, payload: bytes) -> None:
         """Scripts are loaded here, so this counts as a handler. The supervisor hears what came of it."""
@@ -217,6 +226,25 @@ class WorkerLoop:
             error = repr(fault).encode()
         self.context.leave_handler()
         self.control.send(Message.SWITCHED, error)
+
+    # The end, when another siphond serves.
+
+    def set_finishing(self, finishing: bool) -> None:
+        """What waits in the sockets is the other one's, or ours again."""
+        if finishing == self.finishing:
+            return
+        self.finishing = finishing
+        for slot in sorted(self.context.adopted):
+            self.release(slot)
+        if not self.context.is_helper:
+            (self.forget_slot if finishing else self.watch_slot)(self.context.slot)
+
+    def go_on_finishing(self) -> None:
+        try:
+            self.wanted = not self.application.finish()
+        except BaseException as error:
+            self.failed("finish", error)
+            self.wanted = False
 
     # Other slots.
 
@@ -301,5 +329,5 @@ class WorkerLoop:
 
 
 def make_outbox(sockets: Sequence[Sequence[socket.socket]], index: int) -> Outbox:
-    """Sends from the worker's own sockets; a helper has none and borrows those of the first worker."""
-    return Outbox([group[index if index < len(group) else 0].fileno() for group in sockets])
+    """Sends from the sockets at this place: a worker's own. A helper has none and borrows those of the first worker."""
+    return Outbox([group[index].fileno() for group in sockets])

@@ -5,6 +5,7 @@ Without NOTIFY_SOCKET, or when the manager does not listen, every call does noth
 """
 
 import os
+import select
 import socket
 import time
 from array import array
@@ -46,6 +47,17 @@ class Notifier:
             self.try_to(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", [sock.fileno()], KEEP_WAIT_SECS)
             for name, sock in sockets.items()
         )
+
+    def handed_to(self, pid: int) -> None:
+        """Another process is the service from now on. Returns when the manager has taken note: it looks at what a
+        process says, and whether it may, by the process, which will be gone soon."""
+        if self.try_to(f"MAINPID={pid}", (), KEEP_WAIT_SECS):
+            reading, writing = os.pipe()
+            sent = self.try_to("BARRIER=1", [writing], KEEP_WAIT_SECS)
+            os.close(writing)
+            if sent:
+                select.select([reading], [], [], KEEP_WAIT_SECS)  # the manager closes its copy when it has read so far
+            os.close(reading)
 
     def forget(self, name: str) -> None:
         """The manager closes what it keeps under this name."""

@@ -1,11 +1,12 @@
 """What a supervisor is told at its start: counts, limits, and what it calls. Plain data, made before the first fork."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workers.application import Application, Log
 from workers.notify import Notifier
+from workers.predecessor import Predecessor
 
 
 def log_to_stderr(level: str, event: str, **fields: object) -> None:
@@ -24,8 +25,8 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many reloads have begun and ended since the start; they differ while one runs. `error` is why the last one
-    that ended was refused, or did not reach all processes; empty when it did."""
+    """How many reloads, or upgrades, have begun and ended since the start; they differ while one runs. `error` is why
+    the last one that ended was refused, has failed, or did not reach all processes; empty when it did."""
 
     begun: int = 0
     ended: int = 0
@@ -33,9 +34,27 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Succession:
+    """What a supervisor must know of its application to hand over to the next one.
+
+    `command()` is what is executed; `facts()` and `descriptors()` are given to it beside the sockets. `given()` is
+    called when the next one has become the instance, `taken_back()` when it has not, or has died; `report()` hears of
+    the progress. `limit_secs`: how long the next one may take until it serves.
+    """
+
+    command: Callable[[], Sequence[str]]
+    facts: Callable[[], Mapping[str, object]]
+    descriptors: Callable[[], Sequence[int]]
+    given: Callable[[], None]
+    taken_back: Callable[[], None]
+    report: Callable[[Progress], None]
+    limit_secs: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """`slot_count` is the size of the slot table: workers take the first rows, the timer helper the last, `extras`
-    those before it, the first of them the highest.
+    """`slot_count` is the size of the slot table: workers take the rows from `first_slot` on, the timer helper
+    `last_slot` (the last one of all if absent), `extras` those before it, the first of them the highest.
 
     `has_work(slot)` says whether an earlier run has left deadlines in a slot. What `validate()` gives in a scratch
     process is given to `accepted()` here and sent to all processes; `reloading()` hears when a reload begins and ends.
@@ -55,6 +74,13 @@ class Options:
     accepted: Callable[[bytes], None] = lambda payload: None
     reloading: Callable[[Progress], None] = lambda progress: None
     idle: Callable[[], bool] | None = None
+    first_slot: int = 0
+    last_slot: int | None = None
+    predecessor: Predecessor | None = None
+    """Who hands over to this one."""
+    succeeded: Callable[[], None] = lambda: None
+    """Called when nothing is left of the predecessor."""
+    succession: Succession | None = None
     notifier: Notifier = field(default_factory=Notifier)
     log: Log = log_to_stderr
     program: str = "siphond"

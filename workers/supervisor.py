@@ -2,14 +2,16 @@
 
 The supervisor keeps the sockets open, so a worker's queue outlives the worker. Every TICK (while nobody works, every
 QUIET_TICK) it reads the slot table and lets each of its parts go a step further: children.py forks and buries,
-hearts.py watches, reloading.py switches to what has been validated, ending.py drains and stops. Signals arrive between
-two turns:
+hearts.py watches, reloading.py switches to what has been validated, upgrade.py hands over to the next siphond,
+ending.py drains and stops. Signals arrive between two turns:
 
     TERM        drain: the DRAINING flag is set, workers stop when `idle()` is true or after `drain_secs`
     TERM again  stop at once, as INT; a worker that does not obey within STOP_SECS is killed. All state stays
     HUP         `validate()` runs in a scratch process; if it succeeds, its payload is sent to every process
-    USR2        not yet
+    USR2        the next siphond is executed and gets sockets and shared memory; this one ends when that one serves
     CHLD        a process that died is forked again
+
+Once the next one serves, TERM, INT, HUP and USR2 are passed on to it.
 """
 
 import selectors
@@ -26,6 +28,7 @@ from workers.options import Extra, Options, log_to_stderr
 from workers.process import set_title
 from workers.reloading import STOPPING, Reload
 from workers.signals import Signals
+from workers.upgrade import Upgrade
 
 __all__ = ["Extra", "Options", "Supervisor", "log_to_stderr"]
 
@@ -56,6 +59,9 @@ class Supervisor:
         self.hearts = Hearts(self.children, slots, listeners, options.log)
         self.reload = Reload(self.children, options, self.close_after_fork)
         self.ending = Ending(self.children, slots, options)
+        self.upgrade = Upgrade(self.children, slots, listeners, options, self.selector)
+        self.upgrade_wanted = self.reload_wanted = False
+        self.predecessor = options.predecessor
         self.next_watchdog = 0.0
         self.last_tick = 0.0
         self.quiet = False
@@ -65,26 +71,36 @@ class Supervisor:
         set_title(f"{self.options.program}: supervisor")
         self.clear_slots()
         self.signals = Signals(self.selector, self.obey)
+        self.greet_predecessor()
         try:
             for child in self.children:
                 self.children.spawn(child)
-            while any(child.pid for child in self.children) or self.ending.state is not State.STOPPING:
+            while self.goes_on():
                 self.turn()
         finally:
+            self.upgrade.abort()
             self.children.bury_all()
             self.reload.close()
-            self.slots.lower_flags(OWN_FLAGS)
+            if not self.upgrade.has_given:
+                self.slots.lower_flags(OWN_FLAGS)
             self.selector.close()
             self.signals.give_back()
         return 0
 
+    def goes_on(self) -> bool:
+        if self.upgrade.over:
+            return False
+        return any(child.pid for child in self.children) or self.ending.state is not State.STOPPING
+
     def clear_slots(self) -> None:
-        """Whoever was in the table before is gone: the caller holds it exclusively."""
+        """Whoever was in the table before is gone: the caller holds it exclusively, or with its predecessor."""
+        others = self.predecessor.slots if self.predecessor else ()
         for index in range(self.options.slot_count):
-            if self.slots.read(index).pid:
+            if index not in others and self.slots.read(index).pid:
                 self.slots.leave(index)
-        self.slots.lower_flags(OWN_FLAGS)
-        self.slots.raise_flags(Flag.STARTING)
+        if self.predecessor is None:
+            self.slots.lower_flags(OWN_FLAGS)
+            self.slots.raise_flags(Flag.STARTING)
 
     def turn(self) -> None:
         events = self.selector.select(QUIET_TICK if self.quiet else TICK)
@@ -107,12 +123,14 @@ class Supervisor:
         self.children.respawn(now)
         states = self.hearts.look(now)
         self.reload.follow(now, may_go_on=self.ending.state is State.RUNNING)
+        self.follow_upgrade(now)
+        self.follow_predecessor()
         self.ending.follow(now)
         self.feed_watchdog(now)
         self.quiet = self.is_quiet(states)
 
     def is_quiet(self, states: Mapping[int, SlotState]) -> bool:
-        waited_for = self.ending.state is not State.RUNNING or self.reload.runs
+        waited_for = self.ending.state is not State.RUNNING or self.reload.runs or self.upgrade.runs
         all_there = all(child.pid and child.ready and not child.condemned_at for child in self.children)
         return all_there and not waited_for and not any(state.busy for state in states.values())
 
@@ -121,23 +139,88 @@ class Supervisor:
         if number == signal.SIGCHLD:
             self.children.reap()
             self.reload.reap()
-        elif number == signal.SIGTERM and self.ending.state is State.RUNNING:
-            self.ending.drain()
+            self.upgrade.reap()
+        elif self.upgrade.has_given:
+            self.upgrade.forward(number)
         elif number in (signal.SIGTERM, signal.SIGINT):
-            self.ending.stop()
+            self.upgrade.abort()
+            drains = number == signal.SIGTERM and self.ending.state is State.RUNNING
+            (self.ending.drain if drains else self.ending.stop)()
         elif number == signal.SIGHUP:
             if self.ending.state is State.RUNNING:
-                self.reload.start()
+                self.start_reload()
             else:
                 self.reload.refuse(STOPPING)
         elif number == signal.SIGUSR2:
-            self.log("warning", "handing over to a new binary is not offered yet")
+            self.start_upgrade()
+
+    # One siphond after the other.
+
+    def start_reload(self) -> None:
+        """During an upgrade later, here or in the next siphond, which may have read the files already."""
+        if self.upgrade.runs:
+            self.reload_wanted = True
+        else:
+            self.reload.start()
+
+    def start_upgrade(self) -> None:
+        if self.ending.state is not State.RUNNING:
+            self.upgrade.refuse("siphond is about to stop")
+        elif self.predecessor is not None:
+            self.upgrade.refuse("the siphond before this one has not ended yet")
+        elif self.reload.runs:
+            self.upgrade_wanted = True
+        else:
+            self.upgrade.start(time.monotonic())
+
+    def follow_upgrade(self, now: float) -> None:
+        self.upgrade.follow(now)
+        if self.upgrade_wanted and not self.reload.runs:
+            self.upgrade_wanted = False
+            self.start_upgrade()
+        if self.reload_wanted and (self.upgrade.has_given or not self.upgrade.runs):
+            self.reload_wanted = False
+            if self.upgrade.has_given:
+                self.upgrade.forward(signal.SIGHUP)
+            elif self.ending.state is State.RUNNING:
+                self.reload.start()
+            else:
+                self.reload.refuse(STOPPING)
+
+    def greet_predecessor(self) -> None:
+        if self.predecessor is not None:
+            self.children.when_ready = self.predecessor.ready
+            self.selector.register(self.predecessor.link, selectors.EVENT_READ, self.hear_predecessor)
+
+    def hear_predecessor(self) -> None:
+        predecessor = self.predecessor
+        if predecessor is not None and not predecessor.hear():
+            self.selector.unregister(predecessor.link)
+            predecessor.link.close()
+            if self.children.announced:
+                predecessor.become()
+
+    def follow_predecessor(self) -> None:
+        predecessor = self.predecessor
+        if predecessor is None:
+            return
+        gone = not predecessor.open and predecessor.bury(self.slots)
+        if predecessor.alone and predecessor.took and not self.children.alone:
+            self.children.alone = True
+            self.children.hire()
+        if gone and predecessor.took:
+            self.predecessor = None
+            self.options.notifier.ready()
+            self.options.succeeded()
 
     def close_own(self) -> None:
         """In a child that is no process of the crew as well: what only the supervisor uses."""
         self.selector.close()
         self.signals.close()
         self.reload.forget()
+        self.upgrade.forget()
+        if self.predecessor is not None:
+            self.predecessor.link.close()
 
     def close_after_fork(self) -> None:
         self.children.close_channels()

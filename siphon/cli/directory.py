@@ -2,7 +2,8 @@
 outlives a reboot, with the secret.
 
 The shared directory is held by flock on its file `lock`. Workers inherit the open file, so it stays held while one of
-them is left: they may still write to the tables that the next siphond would make anew. The file tells who holds it: pid
+them is left: they may still write to the tables that the next siphond would make anew. At an upgrade the open file is
+handed over, so that there is no moment at which another could take it. The file tells who holds it: pid
 and start time (a pid alone may be somebody else's by now), so that it can be asked without taking the lock.
 """
 
@@ -22,6 +23,7 @@ from siphon.cli.exits import Exit, Refusal
 
 LOCK = "lock"
 RELOADS = "reloads"
+UPGRADES = "upgrades"
 BOOT = "boot"
 SECRET = "secret"
 SECRET_BYTES = 32
@@ -84,18 +86,17 @@ def describe(lock: int, facts: Mapping[str, object]) -> None:
     os.ftruncate(lock, len(text))
 
 
-def note_reloads(path: Path, facts: Mapping[str, object]) -> None:
-    """Says in a file of its own how reloads stand, whole or not at all: siphonctl waits for it to change."""
-    draft = path / f".{RELOADS}"
-    draft.write_text(json.dumps(facts) + "\n")
-    draft.chmod(0o600)
-    draft.rename(path / RELOADS)
+def write_note(path: Path, name: str, facts: Mapping[str, object]) -> None:
+    """Facts in a file of their own, whole or not at all: siphonctl waits for it to change."""
+    draft = path / f".{name}"
+    _write(draft, json.dumps(facts).encode() + b"\n")
+    draft.rename(path / name)
 
 
-def reloads(path: Path) -> dict[str, Any]:
-    """What note_reloads() was given last; empty before."""
+def read_note(path: Path, name: str) -> dict[str, Any]:
+    """What write_note() was given last; empty before."""
     try:
-        found: dict[str, Any] = json.loads((path / RELOADS).read_bytes())
+        found: dict[str, Any] = json.loads((path / name).read_bytes())
     except FileNotFoundError:
         return {}
     return found
@@ -111,10 +112,12 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-def release(lock: int) -> None:
-    """Forgets the holder and gives the lock back."""
-    with suppress(OSError):
-        os.ftruncate(lock, 0)
+def release(lock: int, forget: bool = True) -> None:
+    """Gives the lock back; `forget` says that nobody holds it then. Who got the open file from us, or gave it to us,
+    holds it on."""
+    if forget:
+        with suppress(OSError):
+            os.ftruncate(lock, 0)
     os.close(lock)
 
 

@@ -10,6 +10,7 @@ class Exit(IntEnum):
     NOT_ALL_BEAT = 1
     NOT_READY = 1
     NOT_RELOADED = 1
+    NOT_UPGRADED = 1
     USAGE = 2
     NO_INSTANCE = 3
     NO_SHARED_MEMORY = 71

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from shm.slots import Slots
 from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
-from siphon.cli import directory
+from siphon.cli import directory, succession
 from siphon.cli.agreed import agreed_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
@@ -43,18 +43,27 @@ from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
 from siphon.services.location.mirror_state import MirrorState
+from workers.adoption import free_places
 from workers.application import Flag, WorkerContext
 from workers.kept import from_manager, name_of, sort
 from workers.notify import Notifier
-from workers.options import Progress
+from workers.options import Progress, Succession
+from workers.predecessor import Predecessor
 from workers.scratch import Refused
 from workers.sockets import AddressInUse, CannotListen, open_listeners
+from workers.steering import steer
 from workers.supervisor import Extra, Options, Supervisor
 
 
-def serve(path: Path, settings: Settings, fresh: bool = False, workers: int | None = None) -> int:
-    """Runs until it is told to stop; the exit status. Raises Refusal."""
-    return Instance(path, settings, make_log(settings), fresh, workers).run()
+def serve(
+    path: Path,
+    settings: Settings,
+    fresh: bool = False,
+    workers: int | None = None,
+    predecessor: Predecessor | None = None,
+) -> int:
+    """Runs until it is told to stop; the exit status. Raises Refusal. `predecessor` hands over to this one."""
+    return Instance(path, settings, make_log(settings), fresh, workers, predecessor).run()
 
 
 def make_log(settings: Settings) -> Log:
@@ -160,7 +169,13 @@ class Instance:
     """The supervisor's side. `tells_changes`: this script, or one before it, has handlers of registrar.on_change."""
 
     def __init__(
-        self, path: Path, settings: Settings, log: Log, fresh: bool = False, workers: int | None = None
+        self,
+        path: Path,
+        settings: Settings,
+        log: Log,
+        fresh: bool = False,
+        workers: int | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self.path = path
         self.settings = settings
@@ -168,7 +183,12 @@ class Instance:
         self.fresh = fresh
         self.workers = workers
         self.notifier = Notifier()
-        self.kept = from_manager(os.environ, self.warn_of_kept)
+        self.predecessor = predecessor
+        self.kept = predecessor.kept if predecessor else from_manager(os.environ, self.warn_of_kept)
+        self.first_slot, self.last_slot = 0, SLOTS - 1
+        self.given = False
+        """The next siphond is the instance."""
+        self.reloads = Progress()
 
     def run(self) -> int:
         """See serve()."""
@@ -181,21 +201,24 @@ class Instance:
             stack.callback(self.wake.close)
             shared = stack.enter_context(self.shared_state())
             stack.callback(shared.wakes.close)
-            listeners = self.listeners()
+            self.opened = listeners = self.listeners()
             for sock in (sock for group in listeners for sock in group):
                 stack.callback(sock.close)
             self.shared = shared
+            self.place()
             shared.slots.started_wall = time.time()
             shared.slots.script_version += 1
             self.base = self.latest = Good(self.settings, shared.slots.script_version, sources)
-            self.note_reload(Progress())
+            if not self.predecessor:
+                self.note_reload(Progress())
             supervisor = Supervisor(listeners, shared.slots, self.make_application, self.options())
             self.log.info(
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
             )
             status = supervisor.run()
-            self.bindings.end()
-            self.leave()
+            if not self.given:
+                self.bindings.end()
+                self.leave()
             self.log.info("stopped", status=status)
         return status
 
@@ -222,22 +245,46 @@ class Instance:
         """The directories, held, and the tables in them."""
         settings = self.settings
         directory.make_private(settings.shared.path, "shared.path")
-        lock = directory.hold(settings.shared.path)
+        lock = self.inherited_lock() if self.predecessor else directory.hold(settings.shared.path)
         try:
             directory.make_private(settings.server.state_dir, "server.state_dir")
             secret = self.secret()
             boot = directory.boot_id()
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
-            require_room(settings)
-            shared = self.tables(boot, fresh, secret)
-            self.shared = shared
+            if not self.predecessor:
+                require_room(settings)
+            self.lock = lock
+            self.shared = shared = self.tables(boot, fresh, secret)
             self.bindings = Bindings(settings, shared, self.log, self.tells_changes)
             self.bindings.begin(forgets=self.fresh)
-            self.lock = lock
-            directory.describe(lock, self.facts())
+            if self.predecessor:
+                self.predecessor.take = self.take
+            else:
+                self.describe()
             yield shared
         finally:
-            directory.release(lock)
+            directory.release(lock, forget=self.is_instance())
+
+    def inherited_lock(self) -> int:
+        """That of the siphond which hands over; Refusal where this one does not fit."""
+        assert self.predecessor is not None
+        if not self.predecessor.descriptors:
+            raise Refusal(Exit.IN_USE, "the siphond that hands over has not given its lock")
+        lock = self.predecessor.descriptors[0]
+        succession.require_agreement(self.predecessor.facts, lock, self.settings)
+        return lock
+
+    def is_instance(self) -> bool:
+        return not self.given and (self.predecessor is None or self.predecessor.took)
+
+    def take(self) -> None:
+        """After an upgrade: this process is the instance from now on."""
+        self.describe()
+        self.note_reload(self.reloads)
+
+    def describe(self) -> None:
+        """Says in the lock file that this process is the instance."""
+        directory.describe(self.lock, self.facts())
 
     def secret(self) -> bytes:
         """The instance's own, or that of all nodes of a Redis if it can be had within AGREE_SECS."""
@@ -260,6 +307,10 @@ class Instance:
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
             "helpers": ["timer", *(extra.name for extra in self.extras() if extra.wanted())],
+            "first_slot": self.first_slot,
+            "last_slot": self.last_slot,
+            "upgrade_secs": self.settings.server.upgrade_secs,
+            "predecessor": self.predecessor.facts.get("pid") if self.predecessor else None,
         }
 
     def tables(self, boot: bytes, fresh: bool, secret: bytes) -> Shared:
@@ -268,11 +319,15 @@ class Instance:
         if fresh and not self.fresh:
             self.log.info("tables.of_another_boot", begins="empty")
         try:
-            slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
-            slots.lower_flags(Flag.STATE_AWAY)  # of an earlier run
-            slots.raise_flags(Flag.STARTING)
-            made = {size.name: create(place, size, boot, fresh) for size in sizes}
-            directory.note_boot(place, boot)
+            if self.predecessor:
+                slots = Slots.attach(place / SLOTS_FILE)
+                made = {size.name: join(place, size, boot) for size in sizes}
+            else:
+                slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
+                slots.lower_flags(Flag.STATE_AWAY)  # of an earlier run
+                slots.raise_flags(Flag.STARTING)
+                made = {size.name: create(place, size, boot, fresh) for size in sizes}
+                directory.note_boot(place, boot)
         except NoSpace as error:
             raise Refusal(Exit.NO_SHARED_MEMORY, f"no shared memory: {error}") from None
         except SharedMemoryError as error:
@@ -282,17 +337,33 @@ class Instance:
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
-        mirror = None if self.settings.location_store is None else MirrorState()
-        (slots.lower_flags if mirror is None else slots.raise_flags)(Flag.STATE_BEHIND)
         return Shared(
             slots=slots,
             secret=secret,
-            node_token=os.urandom(16),
+            node_token=self.node_token(),
             wakes=Wakes(SLOTS),
             changes=self.wake,
-            mirror=mirror,
+            mirror=self.mirror_state(slots),
             **made,
         )
+
+    def node_token(self) -> bytes:
+        """Of this node among those of a Redis. After an upgrade it is the same node."""
+        given = self.predecessor.facts.get("node_token") if self.predecessor else None
+        return bytes.fromhex(given) if isinstance(given, str) else os.urandom(16)
+
+    def mirror_state(self, slots: Slots) -> MirrorState | None:
+        """With location in Redis the instance is not ready until its mirror is. After an upgrade the tables are those
+        that the predecessor's mirror has filled: they serve while the new one reads on."""
+        state = None if self.settings.location_store is None else MirrorState()
+        if self.predecessor:
+            if state is not None:
+                state.ready = bool(self.predecessor.facts.get("mirror_ready"))
+        elif state is None:
+            slots.lower_flags(Flag.STATE_BEHIND)
+        else:
+            slots.raise_flags(Flag.STATE_BEHIND)
+        return state
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings
@@ -314,8 +385,20 @@ class Instance:
         for address, there in zip(settings.listen.udp, kept, strict=True):
             facts = {"kept_sockets": len(there)} if there else {}
             self.log.info("listening", address=address.address, workers=settings.workers.count, **facts)
-        self.give_to_manager(opened, stale)
+        if not self.predecessor:  # until it has gone the manager does not listen to this process
+            self.give_to_manager(opened, stale)
         return opened
+
+    def place(self) -> None:
+        """Slots in which nobody lives; Refusal where there are not enough."""
+        if self.predecessor is None:
+            return
+        width = max(len(group) for group in self.opened)
+        places = free_places(self.predecessor.slots, SLOTS, width, 1 + len(self.extras()))
+        if places is None:
+            what = f"{width} workers do not fit beside those of the siphond that runs: there are {SLOTS} slots for both"
+            raise Refusal(Exit.CONFIGURATION, f"{what}; this needs a stop and a start")
+        self.first_slot, self.last_slot = places
 
     def give_to_manager(self, opened: Sequence[Sequence[socket.socket]], stale: Sequence[str]) -> None:
         """The sockets, so that they outlive this process; what it keeps of an earlier configuration goes."""
@@ -355,19 +438,54 @@ class Instance:
         """As make_application, for the helper that keeps the journal."""
         return JournalHelper(self.base.settings, self.shared, self.log)
 
+    def succession(self) -> Succession:
+        """What the supervisor needs in order to hand over to the next siphond."""
+        place = self.settings.shared.path
+        return Succession(
+            command=succession.command,
+            facts=self.succession_facts,
+            descriptors=lambda: [self.lock],
+            given=self.give,
+            taken_back=self.take_back,
+            report=lambda at: succession.note(place, at.begun, at.ended, at.error),
+            limit_secs=self.latest.settings.server.upgrade_secs,
+        )
+
+    def succession_facts(self) -> dict[str, object]:
+        """What the next siphond must agree with, and what it goes on with."""
+        mirror = self.shared.mirror
+        ready = mirror is not None and mirror.ready
+        return {
+            **succession.facts_of(self.settings),
+            "node_token": self.shared.node_token.hex(),
+            "mirror_ready": ready,
+        }
+
+    def give(self) -> None:
+        self.given = True
+
+    def take_back(self) -> None:
+        """The next siphond has failed. It may have written into the lock file, and steered the sockets its own way."""
+        self.given = False
+        self.take()
+        workers = self.settings.workers
+        for group in self.opened:
+            steer(group, workers.count, workers.steering)
+
     def accept(self, payload: bytes) -> None:
         """After a reload, in the supervisor."""
         self.base, self.latest = self.latest, unpacked(payload)
         if not self.tells_changes and ON_CHANGE in reload.kinds_of(payload):
             self.tells_changes = True
-            directory.describe(self.lock, self.facts())
+            self.describe()
         self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
     def note_reload(self, progress: Progress) -> None:
         """For siphonctl, which has asked or may ask for one."""
+        self.reloads = progress
         facts = {"pid": os.getpid(), "script_version": self.latest.version, **asdict(progress)}
         try:
-            directory.note_reloads(self.settings.shared.path, facts)
+            directory.write_note(self.settings.shared.path, directory.RELOADS, facts)
         except OSError as error:
             self.log.error("reload.not_noted", error=directory.reason(error))
 
@@ -386,6 +504,11 @@ class Instance:
             reloading=self.note_reload,
             idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
             notifier=self.notifier,
+            first_slot=self.first_slot,
+            last_slot=self.last_slot,
+            predecessor=self.predecessor,
+            succeeded=lambda: self.give_to_manager(self.opened, []),
+            succession=self.succession(),
             log=self.note,
         )
 
@@ -421,7 +544,8 @@ class Instance:
             self.log.warn(f"configuration: {problem}")
         for warning in proved.warnings:
             self.log.warn(f"script: {warning}")
-        return reload.pack(fresh, self.latest.version + 1, proved.sources, proved.kinds)
+        version = max(self.latest.version, self.shared.slots.script_version) + 1
+        return reload.pack(fresh, version, proved.sources, proved.kinds)
 
 
 def require_secret(shared: Shared, seen: int) -> None:
@@ -435,6 +559,22 @@ def is_response(datagram: bytes) -> bool:
     """A response is served however long it waited in a socket: its sender may not repeat it. A request that waited
     longer than its sender does is dropped."""
     return datagram.startswith(b"SIP/2.0 ")
+
+
+def join(place: Path, size: TableSize, boot: bytes) -> Table:
+    """A table that another siphond has in use. What does not fit names the setting."""
+    try:
+        return Table.join(
+            place / size.name,
+            records=size.records,
+            blocks=size.blocks,
+            slots=SLOTS,
+            boot_id=boot,
+            reserve_blocks=size.reserve_blocks,
+            wall_expiry=size.wall_expiry,
+        )
+    except LayoutMismatch as error:
+        raise LayoutMismatch(f"{error} ({size.key}): this needs a stop and a start") from None
 
 
 def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:

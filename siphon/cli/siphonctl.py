@@ -1,4 +1,5 @@
-"""The command `siphonctl`: looks at an instance, asks whether it is ready, tells it to reload or to stop."""
+"""The command `siphonctl`: looks at an instance, asks whether it is ready, tells it to reload, to upgrade or to
+stop."""
 
 import json
 import os
@@ -17,6 +18,7 @@ from siphon.cli.exits import Exit, Refusal
 from siphon.cli.place import configuration_file
 from siphon.cli.ready import readiness
 from siphon.cli.siphond import say
+from siphon.cli.succession import outcome as outcome_of_upgrade
 from siphon.config.load import shared_path
 from siphon.config.version import VERSION
 from workers.reloading import SWITCH_SECS
@@ -93,11 +95,11 @@ def reload(config: str | None, no_wait: bool) -> None:
         path = instance(config)
         if any(reason.name == "starting" for reason in readiness(path).reasons):
             raise Refusal(Exit.NOT_RELOADED, "siphond is starting: it reads configuration and script anyway")
-        asked = directory.reloads(path)
+        asked = directory.read_note(path, directory.RELOADS)
         signal_to(path, signal.SIGHUP)
         if no_wait:
             return Exit.OK
-        found = outcome(path, asked)
+        found = outcome_of_reload(path, asked)
         if found["error"]:
             raise Refusal(Exit.NOT_RELOADED, found["error"])
         click.echo(f"reloaded: script version {found['script_version']}")
@@ -106,11 +108,11 @@ def reload(config: str | None, no_wait: bool) -> None:
     end(run)
 
 
-def outcome(path: Path, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def outcome_of_reload(path: Path, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What came of a reload that began after `asked` was read: of the next one after those that had begun by then."""
     deadline = time.monotonic() + RELOAD_SECS
     while time.monotonic() < deadline:
-        found = directory.reloads(path)
+        found = directory.read_note(path, directory.RELOADS)
         if found.get("pid") != asked.get("pid") or directory.holder(path) != asked.get("pid"):
             raise Refusal(Exit.NO_INSTANCE, f"the siphond with {path} has ended")
         if found["ended"] > asked["begun"]:
@@ -129,11 +131,41 @@ def stop(config: str | None, now: bool) -> None:
         path = instance(config)
         pid = directory.holder(path)
         signal_to(path, signal.SIGINT if now else signal.SIGTERM)
-        while directory.holder(path) == pid:
+        while goes_on(path, pid):
             time.sleep(0.05)
         return Exit.OK
 
     end(run)
+
+
+@command.command(context_settings=SETTINGS)
+@click.pass_obj
+def upgrade(config: str | None) -> None:
+    """Go on with the siphond that lies on disk now, without losing a datagram. Returns when it serves, or has failed.
+
+    Configuration and script are read again. Exit status: 0 the new one serves, 1 it does not and the old one goes on, 3
+    no instance, 2 wrong command line or configuration.
+    """
+
+    def run() -> int:
+        path = instance(config)
+        facts = directory.description(path)
+        pid, limit = facts.get("pid"), facts.get("upgrade_secs")
+        if pid is None or limit is None:
+            raise Refusal(Exit.NOT_UPGRADED, "siphond is starting, or of a version that cannot hand over")
+        error = outcome_of_upgrade(path, pid, lambda: signal_to(path, signal.SIGUSR2), limit)
+        if error:
+            raise Refusal(Exit.NOT_UPGRADED, f"not upgraded: {error}")
+        click.echo(f"upgraded: siphond, process {directory.holder(path)}, serves; process {pid} ends")
+        return Exit.OK
+
+    end(run)
+
+
+def goes_on(path: Path, pid: int | None) -> bool:
+    """Whether the instance is still there that process `pid` was, also when it has handed over meanwhile."""
+    facts = directory.description(path)
+    return pid is not None and pid in (facts.get("pid"), facts.get("predecessor"))
 
 
 def end(run: Callable[[], int]) -> None:

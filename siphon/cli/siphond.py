@@ -1,13 +1,15 @@
 """The command `siphond`: reads its arguments, then checks or runs an instance in the foreground."""
 
+import os
 import sys
 
 import click
 
-from siphon.cli.exits import Refusal
+from siphon.cli.exits import Exit, Refusal
 from siphon.cli.place import configuration_file, read, with_workers
 from siphon.config.settings import MAX_WORKERS
 from siphon.config.version import VERSION
+from workers.predecessor import NoHandover, Predecessor, from_environment
 
 HELP = """Serve SIP as the configuration says, in the foreground.
 
@@ -19,6 +21,8 @@ Signals to the supervisor:
   TERM       finish running calls (at most server.drain_secs), then stop
   TERM, INT  the second TERM, or INT, stops at once; all state is kept
   HUP        read configuration and script again; refused whole if anything is wrong
+  USR2       upgrade: start what lies on disk now with the same arguments, hand sockets and shared memory over to it
+             and end when it serves; refused whole if it does not. `siphonctl upgrade` waits and says what came of it
 
 \b
 Exit status:
@@ -43,7 +47,9 @@ Exit status:
 )
 @click.version_option(VERSION, prog_name="siphond", message="%(prog)s %(version)s")
 def command(config: str | None, check: bool, fresh: bool, workers: int | None) -> None:
+    predecessor = None
     try:
+        predecessor = handed_over()
         path = configuration_file(config)
         settings = with_workers(read(path), workers)
         if check:
@@ -53,10 +59,20 @@ def command(config: str | None, check: bool, fresh: bool, workers: int | None) -
         else:
             from siphon.cli.instance import serve
 
-            sys.exit(serve(path, settings, fresh=fresh, workers=workers))
+            sys.exit(serve(path, settings, fresh=fresh, workers=workers, predecessor=predecessor))
     except Refusal as refusal:
         say(str(refusal))
+        if predecessor is not None:
+            predecessor.refuse(str(refusal))
         sys.exit(refusal.status)
+
+
+def handed_over() -> Predecessor | None:
+    """The siphond that executes this one to hand over to it; None at an ordinary start."""
+    try:
+        return from_environment(os.environ)
+    except NoHandover as error:
+        raise Refusal(Exit.IN_USE, str(error)) from None
 
 
 def say(text: str) -> None:

@@ -94,11 +94,12 @@ def read(path: Path) -> Status | None:
     slots = Slots.attach(path / SLOTS_FILE)
     now = boottime()
     processes = [
-        process(slots, index, f"worker {index + 1}", now) for index in range(min(facts["workers"], len(slots)))
+        process(slots, facts.get("first_slot", 0) + number, f"worker {number + 1}", now)
+        for number in range(min(facts["workers"], len(slots)))
     ]
     workers_beat = all(p.beats for p in processes)
     for number, name in enumerate(facts.get("helpers", ["timer"])):
-        processes.append(process(slots, len(slots) - 1 - number, name, now))
+        processes.append(process(slots, facts.get("last_slot", len(slots) - 1) - number, name, now))
     tables = {name: view(path / name) for name in TABLES}
     return Status(
         instance=facts["instance"],

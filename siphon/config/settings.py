@@ -341,6 +341,12 @@ class Server(Section):
         PRODUCT, description="User-Agent of requests made here; empty: none", pattern=r"^[^\r\n\x00]*$"
     )
     drain_secs: Real = Field(30.0, ge=0, le=86400, description="longest wait for running calls at a stop, seconds")
+    upgrade_secs: Real = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        description="longest time that the next siphond of an upgrade may take until it serves, seconds",
+    )
     instance_id: DirectoryName = Field(
         default_factory=host_name, description="name of this instance; the host's name if absent"
     )

@@ -299,6 +299,11 @@ class Engine:
         for name in Environment.__slots__:
             setattr(self.env, name, getattr(fresh, name))
 
+    def finish(self) -> bool:
+        """Another siphond serves: True when no handler and no message waits here for anything."""
+        waits = self.runtime.pending or self.secrets.pending or self.core.retry or self.core.running
+        return not (waits or self.own_requests)
+
     def stopping(self) -> None:
         """Nothing to save: what matters is in shared memory."""
         self.runtime.close()

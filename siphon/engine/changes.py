@@ -65,6 +65,7 @@ class Changes:
         self.script_version = script_version
         self.sources = sources
         self.next_look = 0.0
+        self.finishing = False
 
     # -- workers.Application
 
@@ -85,6 +86,8 @@ class Changes:
         """Once a turn: deliver, and now and then look for what nobody has told of."""
         if self.runtime.exhausted:
             raise MemoryError("handlers of the script have used up the memory of this process")
+        if self.finishing:
+            return now + LOOK_SECS
         if now >= self.next_look:
             self.next_look = now + LOOK_SECS
             self.deliveries.look()
@@ -107,6 +110,11 @@ class Changes:
 
     def reload(self, payload: bytes) -> None:
         """The payload is that of the command line: who runs this overrides it."""
+
+    def finish(self) -> bool:
+        """Another siphond's helper tells what is left when this one has ended."""
+        self.finishing = True
+        return not self.deliveries.running
 
     def stopping(self) -> None:
         """Events are in their records until they have been told."""

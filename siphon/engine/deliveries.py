@@ -58,6 +58,11 @@ class Deliveries:
         """Whether `step` has something to do."""
         return bool(self._wanted) and len(self._running) < MOST_RUNNING
 
+    @property
+    def running(self) -> int:
+        """Events whose handlers have not finished."""
+        return len(self._running)
+
     def step(self) -> None:
         """Take up the record that has waited longest."""
         key = next(iter(self._wanted))

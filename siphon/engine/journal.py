@@ -89,6 +89,10 @@ class Journal:
     def reload(self, payload: bytes) -> None:
         """Where it lies cannot change without a restart."""
 
+    def finish(self) -> bool:
+        """The marks tell another siphond's helper what has not been written."""
+        return True
+
     def stopping(self) -> None:
         self.keeper.close()
 

@@ -68,6 +68,10 @@ class MirrorHelper:
     def reload(self, payload: bytes) -> None:
         """What it works with is fixed until a restart."""
 
+    def finish(self) -> bool:
+        """Another siphond's helper reads on from the store."""
+        return True
+
     def stopping(self) -> None:
         """The lease ends by itself."""
 

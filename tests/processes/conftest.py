@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from death import SCRIPT, Victim
+from lineage import Lineage
 from proxy_process import Siphond
 from service_manager import Manager
 from side_by_side import SERVERS, SideBySide, is_scenario
@@ -46,6 +47,19 @@ def siphond(tmp_path: Path) -> Iterator[Callable[..., Siphond]]:
             directory = tmp_path / f"siphond-{len(list(tmp_path.iterdir()))}"
             directory.mkdir()
             made = Siphond(directory, **options)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def lineage(siphond: Callable[..., Siphond]) -> Iterator[Callable[..., Lineage]]:
+    """Makes siphonds that may be upgraded, `lineage(workers=2, ...)`, not started."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Lineage:
+            made = Lineage(siphond(**options))
             stack.callback(made.close)
             return made
 

@@ -252,9 +252,9 @@ class Siphond:
         bad = [line for line in self.log().splitlines() if re.match(r"\S+ error ", line) or "Traceback" in line]
         return [line for line in bad if not re.search(self.tolerated, line)]
 
-    def control(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def control(self, *arguments: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
         line = [str(PROGRAMS / "siphonctl"), "-c", str(self.configuration), *arguments]
-        return subprocess.run(line, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        return subprocess.run(line, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)
 
     def flags(self) -> int:
         """Why it is not ready; 0 when it is."""

@@ -5,7 +5,7 @@ from types import MethodType, SimpleNamespace
 
 from worker_fakes import FakeSlot, FakeSlots
 
-from workers.adoption import Crew, crew_of, is_live
+from workers.adoption import Crew, crew_of, free_places, is_live
 from workers.loop import LoopOptions, WorkerLoop
 
 NOW = 100.0
@@ -89,3 +89,24 @@ def test_the_crew_knows_which_slots_an_earlier_run_has_used() -> None:
     assert crew_of(slots, 8, 2, True) == Crew(2, 7, (4,))
     assert crew_of(slots, 8, 2, False) == Crew(2, None, (4, 7))
     assert crew_of(slots, 8, 1, True, lambda slot: slot == 4) == Crew(1, 7, (4,))
+
+
+def test_the_crew_of_an_upgrade_lives_elsewhere_and_looks_after_the_old_slots_once_they_are_left() -> None:
+    slots = FakeSlots()
+    crew = crew_of(slots, 8, 2, True, lambda slot: False, sockets=3, first=3, last=6, others=(0, 1, 7))
+    assert crew == Crew(2, 6, (0, 1, 5, 7), 3)
+    assert list(crew.workers) == [3, 4]
+    living = dict.fromkeys(range(8), IDLE) | {5: EMPTY}
+    assert crew.adopters(living, NOW) == {5: 4}
+    assert crew.adopters(living | {0: EMPTY, 7: EMPTY, 4: BLOCKED}, NOW) == {0: 3, 4: 3, 5: 3, 7: 3}
+    assert Crew.unpack(crew.pack()) == crew
+
+
+def test_places_for_a_second_crew_are_free_ones_in_a_row() -> None:
+    first = [0, 1, 2, 63, 62]
+    assert free_places(first, 64, 3, 2) == (3, 61)
+    assert free_places([3, 4, 5, 61, 60], 64, 3, 2) == (0, 63)
+    assert free_places([1, 2, 63], 64, 2, 2) == (3, 62)
+    assert free_places([*range(40), 63, 62], 64, 20, 2) == (40, 61)
+    assert free_places([*range(40), 63, 62], 64, 21, 2) is None
+    assert free_places([*range(64)], 64, 1, 1) is None

@@ -346,10 +346,10 @@ def test_a_validation_that_kills_its_process_changes_nothing(start: Start) -> No
     assert instance.ask("version").split()[0] == "first"
 
 
-def test_usr2_is_not_offered_yet_and_harmless(start: Start) -> None:
+def test_usr2_without_a_successor_is_refused_and_harmless(start: Start) -> None:
     instance = start(count=1)
     instance.send_signal(signal.SIGUSR2)
-    instance.until_noted("not offered yet")
+    instance.until_noted("this siphond cannot hand over")
     assert instance.ask("hi")
 
 

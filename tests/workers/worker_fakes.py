@@ -204,6 +204,9 @@ class Echo:
         self.version = payload
         note(f"worker {self.context.slot} reloads")
 
+    def finish(self) -> bool:
+        return True
+
     def stopping(self) -> None:
         note(f"worker {self.context.slot} stops")
 
