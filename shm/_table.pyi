@@ -44,6 +44,7 @@ class Table:
         reserve_blocks: int = -1,
         reserve_records: int = -1,
         wall_expiry: bool = False,
+        marked: bool = False,
     ) -> Table: ...
     @staticmethod
     def attach(path: str | os.PathLike[str]) -> Table: ...

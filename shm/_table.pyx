@@ -268,11 +268,11 @@ cdef class Table:
 
     @staticmethod
     def join(path, *, int records, int blocks, int slots=64, bytes boot_id=bytes(16), int reserve_blocks=-1, int reserve_records=-1,
-             bint wall_expiry=False):
+             bint wall_expiry=False, bint marked=False):
         """Join the processes that use the table, if it is as create() would make it; nothing in it changes. For a hand-over."""
         cdef Identity want
         plan(&want, boot_id, records, blocks, slots, blocks // 16 if reserve_blocks < 0 else reserve_blocks,
-             records // 16 if reserve_records < 0 else reserve_records, wall_expiry)
+             records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked)
         return mapped(os.fspath(path), &want, "")
 
     @staticmethod

@@ -1,8 +1,8 @@
 """One running siphond: joins settings, shared memory, sockets, engine and supervisor, and takes them apart again.
 
-Everything here runs in the supervisor before it forks, except `Worker`, which is made in each process. The order is
-that of what is cheapest to refuse: script, directories, room, tables, addresses. Nothing is left behind by a refused
-start but empty directories and the secret.
+Everything here runs in the supervisor, most of it before it forks; what is made in each process lies in processes.py.
+The order is that of what is cheapest to refuse: script, directories, room, tables, addresses. Nothing is left behind by
+a refused start but empty directories and the secret.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 from shm.slots import Slots
-from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
+from shm.table import Table
 from siphon.cli import directory, succession
 from siphon.cli.agreed import agreed_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
-from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TRANSACTIONS, TableSize, megabytes, need, require_room
+from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
-from siphon.cli.scratch import ScriptFault, prove, sources_of, try_script
-from siphon.cli.watch import ScriptWatch
+from siphon.cli.processes import EventsHelper, Good, JournalHelper, MirrorOfRedis, Worker, unpacked
+from siphon.cli.scratch import ScriptFault, prove, try_script
+from siphon.cli.tables import open_tables
 from siphon.config import reload
 from siphon.config.errors import ConfigurationError
 from siphon.config.load import load
@@ -44,7 +44,7 @@ from siphon.engine.wakes import Wake, Wakes
 from siphon.script.sources import Sources
 from siphon.services.location.mirror_state import MirrorState
 from workers.adoption import free_places
-from workers.application import Flag, WorkerContext
+from workers.application import Flag
 from workers.kept import from_manager, name_of, sort
 from workers.notify import Notifier
 from workers.options import Progress, Succession
@@ -72,97 +72,6 @@ def make_log(settings: Settings) -> Log:
     except OSError as error:
         what = f"log.file: cannot open {settings.log.file}: {directory.reason(error)}"
         raise Refusal(Exit.CONFIGURATION, what) from None
-
-
-class Good(NamedTuple):
-    """What has been proved: settings, and a version of the script with its sources."""
-
-    settings: Settings
-    version: int
-    sources: Sources
-
-
-def unpacked(payload: bytes) -> Good:
-    settings, version, sources = reload.unpack(payload)
-    return Good(settings, version, sources_of(sources))
-
-
-class Worker(Engine):
-    """The engine with what belongs to a process of this program: its name in the log, the watch over the script."""
-
-    watching: asyncio.Task[None] | None = None
-
-    def started(self, context: WorkerContext) -> None:
-        self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
-        super().started(context)
-        self.watch()
-
-    def watch(self) -> None:
-        """The helper looks whether the script has changed."""
-        if self.watching is not None:
-            self.watching.cancel()
-            self.watching = None
-        script = self.settings.script
-        if self.context.is_helper and script.reload == "auto":
-            watch = ScriptWatch(script.path, script.include_paths)
-            self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
-
-    def tick(self, now: float) -> float | None:
-        require_secret(self.shared, self.secret_count)
-        return super().tick(now)
-
-    def reload(self, payload: bytes) -> None:
-        before = self.settings.script
-        good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
-        self.switch(*good)
-        self.shared.slots.script_version = good.version
-        if good.settings.script != before:
-            self.watch()
-
-
-class EventsHelper(Changes):
-    """The helper that runs on_change, with what belongs to a process of this program."""
-
-    def started(self, context: WorkerContext) -> None:
-        self.log.process = "events"
-        self.secret_seen = self.shared.secret_count
-        super().started(context)
-
-    def tick(self, now: float) -> float:
-        require_secret(self.shared, self.secret_seen)
-        return super().tick(now)
-
-    def reload(self, payload: bytes) -> None:
-        good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
-        self.switch(*good)
-
-
-class MirrorOfRedis(MirrorHelper):
-    """The helper that mirrors Redis, with what belongs to a process of this program."""
-
-    def started(self, context: WorkerContext) -> None:
-        self.log.process = "mirror"
-        super().started(context)
-
-    def adopt_secret(self, secret: bytes) -> None:
-        """Nothing has been served yet, so nothing is lost with the processes."""
-        directory.keep_secret(self.settings.server.state_dir, secret)
-        self.state.secret_changed()
-        os._exit(0)
-
-
-class JournalHelper(Journal):
-    """The helper that keeps the journal, with what belongs to a process of this program."""
-
-    def started(self, context: WorkerContext) -> None:
-        self.log.process = "journal"
-        super().started(context)
-
-    def reload(self, payload: bytes) -> None:
-        good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
 
 
 class Instance:
@@ -318,22 +227,7 @@ class Instance:
         sizes = need(self.settings)
         if fresh and not self.fresh:
             self.log.info("tables.of_another_boot", begins="empty")
-        try:
-            if self.predecessor:
-                slots = Slots.attach(place / SLOTS_FILE)
-                made = {size.name: join(place, size, boot) for size in sizes}
-            else:
-                slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
-                slots.lower_flags(Flag.STATE_AWAY)  # of an earlier run
-                slots.raise_flags(Flag.STARTING)
-                made = {size.name: create(place, size, boot, fresh) for size in sizes}
-                directory.note_boot(place, boot)
-        except NoSpace as error:
-            raise Refusal(Exit.NO_SHARED_MEMORY, f"no shared memory: {error}") from None
-        except SharedMemoryError as error:
-            raise Refusal(Exit.CONFIGURATION, f"shared memory does not fit: {error}") from None
-        except OSError as error:
-            raise Refusal(Exit.NO_SHARED_MEMORY, f"no shared memory: {error}") from None
+        slots, made = open_tables(place, sizes, boot, fresh, joins=self.predecessor is not None)
         total = megabytes(sum(size.size for size in sizes))
         records = {name: table.stats().records for name, table in made.items()}
         self.log.info("tables", size=total, **records)
@@ -548,50 +442,7 @@ class Instance:
         return reload.pack(fresh, version, proved.sources, proved.kinds)
 
 
-def require_secret(shared: Shared, seen: int) -> None:
-    """Ends this process if the nodes of its Redis use another secret: the next one begins with that. It has served
-    nothing yet, since the instance is not ready before the nodes agree."""
-    if shared.secret_count != seen:
-        os._exit(0)
-
-
 def is_response(datagram: bytes) -> bool:
     """A response is served however long it waited in a socket: its sender may not repeat it. A request that waited
     longer than its sender does is dropped."""
     return datagram.startswith(b"SIP/2.0 ")
-
-
-def join(place: Path, size: TableSize, boot: bytes) -> Table:
-    """A table that another siphond has in use. What does not fit names the setting."""
-    try:
-        return Table.join(
-            place / size.name,
-            records=size.records,
-            blocks=size.blocks,
-            slots=SLOTS,
-            boot_id=boot,
-            reserve_blocks=size.reserve_blocks,
-            wall_expiry=size.wall_expiry,
-        )
-    except LayoutMismatch as error:
-        raise LayoutMismatch(f"{error} ({size.key}): this needs a stop and a start") from None
-
-
-def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:
-    """Makes one table, or goes on with the one that is there. What does not fit names the setting."""
-    try:
-        return Table.create(
-            place / size.name,
-            records=size.records,
-            blocks=size.blocks,
-            slots=SLOTS,
-            boot_id=boot,
-            fresh=fresh,
-            reserve_blocks=size.reserve_blocks,
-            wall_expiry=size.wall_expiry,
-            marked=size.marked,
-        )
-    except LayoutMismatch as error:
-        if ": records is " not in str(error):  # damaged, or of another program: no setting helps
-            raise
-        raise LayoutMismatch(f"{error}, or give {size.key} its old value") from None

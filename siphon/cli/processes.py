@@ -1,0 +1,118 @@
+"""The processes that an instance forks: engine and helpers with what belongs to a process of this program: its name in
+the log, the watch over the script, reloads as the supervisor sends them.
+"""
+
+import asyncio
+import os
+from typing import NamedTuple
+
+from siphon.cli import directory
+from siphon.cli.scratch import sources_of
+from siphon.cli.watch import ScriptWatch
+from siphon.config import reload
+from siphon.config.settings import Settings
+from siphon.engine.application import Engine
+from siphon.engine.changes import Changes
+from siphon.engine.journal import Journal
+from siphon.engine.mirror import MirrorHelper
+from siphon.engine.shared import Shared
+from siphon.script.sources import Sources
+from workers.application import WorkerContext
+
+
+class Good(NamedTuple):
+    """What has been proved: settings, and a version of the script with its sources."""
+
+    settings: Settings
+    version: int
+    sources: Sources
+
+
+def unpacked(payload: bytes) -> Good:
+    settings, version, sources = reload.unpack(payload)
+    return Good(settings, version, sources_of(sources))
+
+
+class Worker(Engine):
+    """The engine with what belongs to a process of this program: its name in the log, the watch over the script."""
+
+    watching: asyncio.Task[None] | None = None
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
+        super().started(context)
+        self.watch()
+
+    def watch(self) -> None:
+        """The helper looks whether the script has changed."""
+        if self.watching is not None:
+            self.watching.cancel()
+            self.watching = None
+        script = self.settings.script
+        if self.context.is_helper and script.reload == "auto":
+            watch = ScriptWatch(script.path, script.include_paths)
+            self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
+
+    def tick(self, now: float) -> float | None:
+        require_secret(self.shared, self.secret_count)
+        return super().tick(now)
+
+    def reload(self, payload: bytes) -> None:
+        before = self.settings.script
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.switch(*good)
+        self.shared.slots.script_version = good.version
+        if good.settings.script != before:
+            self.watch()
+
+
+class EventsHelper(Changes):
+    """The helper that runs on_change, with what belongs to a process of this program."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "events"
+        self.secret_seen = self.shared.secret_count
+        super().started(context)
+
+    def tick(self, now: float) -> float:
+        require_secret(self.shared, self.secret_seen)
+        return super().tick(now)
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.switch(*good)
+
+
+class MirrorOfRedis(MirrorHelper):
+    """The helper that mirrors Redis, with what belongs to a process of this program."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "mirror"
+        super().started(context)
+
+    def adopt_secret(self, secret: bytes) -> None:
+        """Nothing has been served yet, so nothing is lost with the processes."""
+        directory.keep_secret(self.settings.server.state_dir, secret)
+        self.state.secret_changed()
+        os._exit(0)
+
+
+class JournalHelper(Journal):
+    """The helper that keeps the journal, with what belongs to a process of this program."""
+
+    def started(self, context: WorkerContext) -> None:
+        self.log.process = "journal"
+        super().started(context)
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+
+
+def require_secret(shared: Shared, seen: int) -> None:
+    """Ends this process if the nodes of its Redis use another secret: the next one begins with that. It has served
+    nothing yet, since the instance is not ready before the nodes agree."""
+    if shared.secret_count != seen:
+        os._exit(0)
