@@ -181,8 +181,8 @@ def bound_once(phone, request):
     phone.send(request)
     answer = phone.answer_to("11 REGISTER", within=WITHIN)
     assert answer.status == 200
-    assert len(answer.all("contact")) == 1
-    assert phone.bindings() == [phone.uri]
+    assert [phone.uri in contact for contact in answer.all("contact")].count(True) == 1
+    assert phone.bindings().count(phone.uri) == 1
 
 
 @pytest.mark.parametrize("point", ["register", "saved"])

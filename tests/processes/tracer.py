@@ -58,6 +58,7 @@ class Tracer:
         self.following = threading.Event()
         self.hit = threading.Event()
         self.release = threading.Event()
+        self.reached = False
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -77,7 +78,7 @@ class Tracer:
 
     def caught(self, seconds: float = 5) -> None:
         """Returns when the process is where it was to be; Missed when it does not come there."""
-        if not self.hit.wait(seconds):
+        if not self.hit.wait(seconds) or not (self.reached or self.error):
             raise Missed(f"process {self.pid} did not come to its system call")
         assert self.error is None, self.error
 
@@ -124,6 +125,7 @@ class Tracer:
         return kind == ENTERED if self.moment == "before" else kind == LEFT and word > 0
 
     def _end(self) -> None:
+        self.reached = True
         if not self.hold:
             os.kill(self.pid, signal.SIGKILL)
         self.hit.set()
