@@ -190,6 +190,8 @@ class Cluster:
             self._move(self.random.choice(up))
 
     def _move(self, number: int) -> None:
+        if not self.nodes[number].answers:
+            return  # nobody gives the address to a node that is dead
         self.ladder.note(f"n{number} gets the address")
         self.address = number
 
