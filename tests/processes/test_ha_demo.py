@@ -14,6 +14,12 @@ from proxy_process import ROOT, until
 COMMAND = ROOT / "deploy/ha-demo/ha_demo.py"
 
 
+@pytest.fixture(autouse=True)
+def logs(monkeypatch, tmp_path):
+    """The logs that a run that failed leaves."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def demo(*words, seconds=120, prefix=(), **options):
     line = [*prefix, sys.executable, COMMAND, *words]
     return subprocess.run(line, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, **options)
@@ -103,7 +109,7 @@ def test_a_port_in_use_is_said_in_one_line_with_its_owner():
 def test_a_missing_redis_is_said_with_what_to_type(tmp_path):
     for name in ("ip", "unshare"):
         (tmp_path / name).symlink_to(subprocess.run(["which", name], capture_output=True, text=True).stdout.strip())
-    done = demo(env={"PATH": str(tmp_path)})
+    done = demo(env={"PATH": str(tmp_path), "TMPDIR": str(tmp_path)})
     assert done.returncode == 2
     assert "ha-demo: redis-server is missing:  apt-get install redis-server" in done.stderr
     assert "Traceback" not in done.stderr
