@@ -17,6 +17,7 @@ import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 CLONE_NEWNET = 0x40000000
@@ -40,9 +41,12 @@ def _own_namespace() -> int:
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def die_with_parent() -> None:
-    """For preexec_fn: whoever started this process may be killed, it shall not stay behind."""
+def die_with(parent: int) -> None:
+    """In a new process: whoever started it may be killed, and may have been before this line; it shall not stay
+    behind."""
     _libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 class Host:
@@ -73,7 +77,11 @@ class Host:
         """A process on this host that ends with us."""
         with self.entered():
             return subprocess.Popen(
-                line, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent, **options
+                line,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=partial(die_with, os.getpid()),
+                **options,
             )
 
     def run(self, *line: str) -> str:

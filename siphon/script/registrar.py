@@ -186,7 +186,7 @@ def _facts(request: Request, aliases: Sequence[Address], flow_token: str | None,
         raise TypeError("aliases is a list of addresses of record")
     context, draft, listener = request._context, request._draft, request._context.listener
     message = request._message if draft is None or not draft.changed else parse(draft.to_bytes())
-    return register_facts(
+    facts = register_facts(
         message,
         context.identity,
         transaction=context.transaction_id,
@@ -200,6 +200,7 @@ def _facts(request: Request, aliases: Sequence[Address], flow_token: str | None,
         flow_token=None if flow_token is None else text.one_line(flow_token, "flow_token"),
         force=force,
     )
+    return replace(facts, after=tuple(wait for wait, _ in request._confirms)) if request._confirms else facts
 
 
 def _answer(request: Request, result: RegisterResult) -> bool:

@@ -77,6 +77,23 @@ class Wait:
             callback(value)
 
 
+def when_all(waits: Sequence[Wait], done: Callable[[bool], None]) -> None:
+    """`done` once all have answered: whether each answer was True."""
+    left, agreed = len(waits), True
+
+    def answered(answer: object) -> None:
+        nonlocal left, agreed
+        left -= 1
+        agreed = agreed and answer is True
+        if not left:
+            done(agreed)
+
+    for wait in waits:
+        wait.then(answered)
+    if not waits:
+        done(True)
+
+
 class Busy(Wait):
     """The record's lock is held by another process: try again at the next turn."""
 

@@ -12,6 +12,7 @@ from desk import ALICE, Desk, header
 from siphon.services.location import AddressRecord, Event
 from siphon.services.store import BadRecord, StoreError, record_key
 from siphon.state.memory import MemoryTable
+from siphon.state.store import Wait
 
 PHONE = "<sip:alice@192.0.2.7:5062>"
 SOFT = "<sip:alice@192.0.2.8>"
@@ -279,3 +280,32 @@ def test_associated_uris_are_kept_and_cleared() -> None:
 @pytest.mark.parametrize("uri", ["", "<", "sip:", "sip:a@b c", "\x00"])
 def test_what_is_no_uri_has_no_bindings(uri: str) -> None:
     assert Desk().lookup(uri) == []
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_nothing_is_stored_before_the_other_nodes_have_agreed_that_a_nonce_count_is_new(pending: bool) -> None:
+    """A REGISTER that is replayed at another node shall bind nothing there (SHARED-09)."""
+    desk, answers = Desk(), []
+    waits = (Wait(), Wait())
+    facts = replace(desk.facts(PHONE), after=waits)
+    save = desk.location.save_pending if pending else desk.location.save
+    result = save(facts, desk.wall)
+    assert (result.status, desk.table.get(KEY)) == (200, None)
+    assert isinstance(result.later, Wait)
+    result.later.then(answers.append)
+    waits[1].resolve(True)
+    assert (answers, desk.table.get(KEY)) == ([], None)
+    waits[0].resolve(True)
+    assert [answer.status for answer in answers] == [200]
+    assert desk.table.get(KEY) is not None
+
+
+@pytest.mark.parametrize("refusal", [False, None])
+def test_a_nonce_count_that_another_node_has_seen_stores_nothing(refusal: object) -> None:
+    desk, answers = Desk(), []
+    wait = Wait()
+    result = desk.location.save(replace(desk.facts(PHONE), after=(wait,)), desk.wall)
+    assert isinstance(result.later, Wait)
+    result.later.then(answers.append)
+    wait.resolve(refusal)
+    assert ([answer.status for answer in answers], desk.table.get(KEY)) == ([500], None)

@@ -15,6 +15,7 @@ from typing import Protocol
 from siphon.services.location.aor import Identity, address_of_record_of
 from siphon.sip.hosts import canonical_host
 from siphon.sip.uri import NameAddr
+from siphon.state.store import Wait
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -46,7 +47,8 @@ class Message(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegisterFacts:
-    """One REGISTER. `contacts` are header values as sent; `transaction` is the id of its server transaction."""
+    """One REGISTER. `contacts` are header values as sent; `transaction` is the id of its server transaction. Nothing is
+    stored before each Wait of `after` has given True: other nodes have still to agree that its nonce count is new."""
 
     aor: str  # in the form of `address_of_record_of`; "" when the To is not sip or sips
     aor_user: str
@@ -69,6 +71,7 @@ class RegisterFacts:
     aliases: tuple[str, ...] = ()
     flow_token: str | None = None
     force: bool = False
+    after: tuple[Wait, ...] = ()
 
 
 def register_facts(

@@ -37,6 +37,7 @@ from siphon.services.location.index import Index, Kind
 from siphon.services.location.records import Records
 from siphon.services.location.register import RegisterResult, change, prepare
 from siphon.services.store import BUSY, CONFLICT_TRIES, FULL, RecordTable, StoreError
+from siphon.state.store import Wait, when_all
 
 RETRY_AFTER = "5"
 
@@ -95,7 +96,30 @@ class Location:
         prepared = prepare(facts, self._settings)
         if isinstance(prepared, RegisterResult):
             return prepared
-        return self._try(facts.aor, lambda old: change(old, prepared, self._settings, wall, self._epoch), wall)
+        return self._apply(facts, lambda old: change(old, prepared, self._settings, wall, self._epoch), wall)
+
+    def _apply(self, facts: RegisterFacts, rewrite: Rewrite, wall: float) -> RegisterResult:
+        """At once, or when what it rests on is confirmed: until then the answer is what would be stored now."""
+        if not facts.after:
+            return self._try(facts.aor, rewrite, wall)
+        try:
+            _, old = self._records.load(self._records.key(facts.aor), facts.aor)
+        except StoreError:
+            return _FAILED
+        result = rewrite(old)
+        if result.record is None:
+            return result
+        later = Wait()
+
+        def store(agreed: bool) -> None:
+            stored = self._try(facts.aor, rewrite, wall) if agreed else _FAILED
+            if isinstance(stored.later, Wait):
+                stored.later.then(later.resolve)
+            else:
+                later.resolve(stored)
+
+        when_all(facts.after, store)
+        return replace(result, later=later)
 
     def save_proxy(self, facts: RegisterFacts, granted: Granted, wall: float) -> RegisterResult:
         """Remember what another registrar has accepted; a result that is not ok means that a later CSeq is known.
@@ -110,7 +134,7 @@ class Location:
         prepared = prepare(facts, self._settings)
         if isinstance(prepared, RegisterResult):
             return prepared
-        return self._try(facts.aor, lambda old: put_aside(old, prepared, self._settings, wall, self._epoch), wall)
+        return self._apply(facts, lambda old: put_aside(old, prepared, self._settings, wall, self._epoch), wall)
 
     def confirm(self, uri: object, wall: float) -> bool:
         """Apply what save_pending() has put aside; False when there is nothing, or nothing that still applies."""
