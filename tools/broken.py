@@ -21,8 +21,8 @@ DIGESTS = {
     "AUTH-08": Mutant(
         "the same nonce count passes twice",
         DIGEST + "uses.py",
-        "if wanted <= highest or",
-        "if wanted < highest or",
+        "                wanted <= highest\n",
+        "                wanted < highest\n",
     ),
     "AUTH-17": Mutant(
         "of a parameter given twice the first one counts",

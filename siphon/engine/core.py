@@ -115,12 +115,13 @@ class Core:
             loaded = self.store.load(event.key)
             if isinstance(loaded, Wait):
                 self._park(event, loaded)
-                return
+                break
             if self._decide_on(event, loaded):
-                self._replied(event)
-                return
+                break
             self.reporter.count(Counter.CONFLICTS)
-        self._park(event, Busy())
+        else:
+            self._park(event, Busy())
+        self._replied(event)
 
     def insert(self, event: RequestEvent | SendEvent) -> None:
         """A request that is most likely new, or ours: try to insert before looking."""

@@ -81,6 +81,8 @@ class Fence:
             return
         if any(getattr(worker.store, "under_way", 0) for worker in node.workers):
             return  # it may stand in line behind a commit of its call whose fate is unknown; known to be imperfect
+        if any(node.clock() < until for until in node.starting_until.values()):
+            return  # a process that has begun a moment ago waits until it has joined
         if request.via.branch not in self.stateless:
             self.cluster.checks.fail(f"{node.name} is cut off and says nothing to a new {request.method}")
 

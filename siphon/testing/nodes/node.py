@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from siphon.engine.far import START_SECS
 from siphon.engine.orphans import AtWork
 from siphon.script.sending import OwnRequest, Sending
 from siphon.sip.message import SipMessage
@@ -28,6 +29,8 @@ from siphon.testing.simulated import SimulatedWorld
 from siphon.testing.worker import VirtualWorker, WorkerDied
 from siphon.testing.world import World
 from workers.adoption import Crew
+
+READ_AGAIN_SECS = 0.02
 
 if TYPE_CHECKING:
     from siphon.testing.nodes.cluster import Cluster
@@ -54,6 +57,7 @@ class NodeWorld(SimulatedWorld):
         self.members: dict[int, Membership] = {}
         self.links: dict[int, FarLink] = {}
         self.takers: dict[int, TakeOver] = {}
+        self.starting_until: dict[int, float] = {}
         World.__init__(self, s.script, s.workers, settings=s.settings, helper=True)
         self.random = random
         self.changes = None
@@ -111,7 +115,21 @@ class NodeWorld(SimulatedWorld):
         worker.core.at_work = AtWork()
         assert isinstance(worker.store, FarStore)
         worker.store.doubted = worker.core.refuse_late
+        self.starting_until[slot] = self.clock() + START_SECS
         return worker
+
+    def read(self, slot: int) -> None:
+        """See SimulatedWorld.read. A process that has begun a moment ago leaves what has come until it has joined."""
+        worker = self.reader(slot)
+        if (
+            worker is None
+            or not isinstance(worker.store, FarStore)
+            or worker.store.ready
+            or self.clock() >= self.starting_until[worker.slot]
+        ):
+            super().read(slot)
+        elif slot < len(self.sockets) and self.sockets[slot]:
+            self.schedule.at(self.clock() + READ_AGAIN_SECS, self.read, slot)
 
     def living(self) -> list[tuple[int, int]]:
         """(slot, generation) of the processes of this node."""
