@@ -18,7 +18,7 @@ MUTANTS = [
     Mutant(
         "NODES: datagrams leave however late the answer is",
         REDIS + "store.py",
-        "flight.asked + self._hold_secs + LEASE_MARGIN_SECS",
+        "flight.asked + self._hold_secs + SEND_MARGIN_SECS",
         "flight.asked + 1e9",
     ),
     Mutant(

@@ -87,7 +87,7 @@ def test_every_kind_of_trouble_is_drawn_in_the_seeds_of_the_tests() -> None:
 
 def test_the_fence_sees_a_node_that_sends_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The invariant itself can fail: a store that sends whenever its answer comes."""
-    monkeypatch.setattr(store, "LEASE_MARGIN_SECS", 100.0)
+    monkeypatch.setattr(store, "SEND_MARGIN_SECS", 100.0)
     assert any(found.problems for found in map(late, range(40)))
 
 

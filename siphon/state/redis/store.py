@@ -31,6 +31,8 @@ from siphon.state.times import shifted
 PATIENCE_SECS = 32.0
 """How long a commit of a running call is repeated while its answer is lost: Timer B."""
 LEASE_MARGIN_SECS = 0.5
+SEND_MARGIN_SECS = 0.0
+"""Beyond the limit of a call: an answer that is taken up later sends nothing."""
 AGAIN_SECS = 0.1
 """How often it is looked whether the store can be reached again."""
 KEEP_SECS = 300.0
@@ -298,7 +300,7 @@ class FarStore:
         if not self._local.holds(key, flight.held):
             self.unordered += len(commit.sends)
         else:
-            if self._clock() > flight.asked + self._hold_secs + LEASE_MARGIN_SECS:
+            if self._clock() > flight.asked + self._hold_secs + SEND_MARGIN_SECS:
                 # we stood still: another node may have committed, and sent, since
                 self.unordered += len(commit.sends)
             elif commit.sends:
