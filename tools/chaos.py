@@ -45,7 +45,7 @@ WARM_UP_SECS = 3
 PHONES = 50
 MEMORY_GROWS = 0.05
 """Of memory: a worker that was forked late has other pages of its own than one that was forked at the start."""
-EXPECTED = r"(worker \d+/\d+|helper timer) (died|is stuck)"
+EXPECTED = r"(worker \d+/\d+|helper \w+) (died|is stuck)"
 T_TAKE = 2.0
 """Seconds until another worker goes on with what a dead one has left."""
 LONGEST = 1.5 + T_TAKE

@@ -21,7 +21,7 @@ from workers.application import Application, Counter, Flag, SlotTable, WorkerCon
 from workers.control import Channel, Closed, Message
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
 from workers.options import Options
-from workers.process import fork, set_title
+from workers.process import OUT_OF_MEMORY, fork, set_title
 from workers.sockets import drops_so_far
 from workers.watch import Watch
 
@@ -302,6 +302,8 @@ def ended(pid: int) -> int | None:
 
 def cause_of(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
+    if code == OUT_OF_MEMORY:
+        return "out of memory"
     return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
 

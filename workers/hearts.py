@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from workers.application import Counter, Log, SlotState, SlotTable
 from workers.children import Child, Children
 from workers.control import Message
 from workers.deaf import DeafWatch
 from workers.net import boottime
-from workers.watch import Verdict
+from workers.watch import Verdict, is_stopped
 
 DUMP_SECS = 1.0
 START_SECS = 60.0
@@ -61,8 +62,10 @@ class Hearts:
             elif not child.ready:
                 if now - child.spawned > START_SECS:
                     self.condemn(child, Verdict.DUMP, f"not ready after {START_SECS:.0f} s", now)
-            elif (verdict := child.watch.judge(states[child.slot], now)) is not Verdict.FINE:
-                self.condemn(child, verdict, child.watch.reason, now)
+            else:
+                verdict = child.watch.judge(states[child.slot], now, partial(is_stopped, child.pid))
+                if verdict is not Verdict.FINE:
+                    self.condemn(child, verdict, child.watch.reason, now)
 
     def watch_sockets(self, states: Mapping[int, SlotState], now: float) -> bool:
         """An idle worker that does not wake for its datagrams counts as a busy one that does not beat (deaf.py)."""

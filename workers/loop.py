@@ -22,6 +22,7 @@ from workers.adoption import Crew
 from workers.application import Application, Counter, Log, WorkerContext
 from workers.control import Channel, Closed, Message
 from workers.net import Outbox, Reader, Received, boottime, read_errors
+from workers.process import OUT_OF_MEMORY
 
 IDLE_SECS = 1.0
 ADOPTER_SECS = 0.05
@@ -29,8 +30,6 @@ LOOK_SECS = 0.02
 COUNT_SECS = 0.25
 BEAT_SECS = 0.005
 DUE_LIMIT = 256
-OUT_OF_MEMORY = 12
-"""Exit status, ENOMEM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,6 @@ class WorkerLoop:
             self.turn()
         self.guard("stopping", self.application.stopping)
         self.write_counters()
-        if self.exhausted:
-            self.log("error", "out of memory: the process ends and is replaced")
         return OUT_OF_MEMORY if self.exhausted else 0
 
     def turn(self) -> None:

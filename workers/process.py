@@ -20,6 +20,8 @@ import setproctitle
 PR_SET_PDEATHSIG = 1
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 CRASHED = 70
+OUT_OF_MEMORY = 12
+"""Exit status, ENOMEM."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,6 +49,8 @@ def run_child(body: Callable[[], int], supervisor: int, mask: set[signal.Signals
         become_child(supervisor)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = body()
+    except MemoryError:
+        status = OUT_OF_MEMORY  # nothing more can be said here; the supervisor's log says it
     except BaseException:
         traceback.print_exc()
     finally:

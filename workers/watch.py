@@ -3,9 +3,13 @@
 A duration is measured on the supervisor's own clock, from the tick that first saw a value to the tick that still sees
 it. So neither a suspended machine nor a clock step condemns anybody; after a pause of the supervisor itself all
 starts anew.
+
+A process that is stopped inside a handler (SIGSTOP) will not return from it: it is ended as if it were outside.
 """
 
+from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 
 from workers.application import SlotState
 
@@ -42,8 +46,9 @@ class Watch:
     def reset(self) -> None:
         self.critical, self.handler, self.busy, self.idle = Stopwatch(), Stopwatch(), Stopwatch(), Stopwatch()
 
-    def judge(self, state: SlotState, tick: float) -> Verdict:
-        """`tick` is the supervisor's monotonic time; `reason` says in words what is wrong."""
+    def judge(self, state: SlotState, tick: float, stopped: Callable[[], bool] = lambda: False) -> Verdict:
+        """`tick` is the supervisor's monotonic time; `stopped` says of the process whether it is, and is asked only of
+        one that has been in its handler for a while. `reason` says in words what is wrong."""
         in_handler = state.in_handler_since or None
         looping = state.heartbeat if state.busy and in_handler is None else None
         critical = self.critical.held(state.critical_since or None, tick)
@@ -56,7 +61,18 @@ class Watch:
         if handler > self.handler_stall_secs:
             self.reason = f"a handler has not returned for {handler:.1f} s"
             return Verdict.DUMP
+        if handler > STALL_SECS and stopped():
+            self.reason = f"stopped inside a handler for {handler:.1f} s"
+            return Verdict.DUMP
         if max(busy / STALL_SECS, idle / SILENCE_SECS) > 1.0:
             self.reason = f"no heartbeat for {max(busy, idle):.1f} s"
             return Verdict.DUMP
         return Verdict.FINE
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal; False for one that has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False

@@ -150,6 +150,16 @@ def test_a_handler_that_takes_too_long_is_ended(start: Start) -> None:
     until(lambda: instance.slots.read(blocked).in_handler_since == 0.0, "clean row")
 
 
+def test_a_worker_that_is_stopped_inside_a_handler_is_ended_as_one_that_is_stopped_outside(start: Start) -> None:
+    instance = start(count=2)
+    blocked = int(instance.ask("handle 60").split()[1])
+    until(lambda: instance.slots.read(blocked).in_handler_since, "the handler")
+    os.kill(instance.worker_pids()[blocked], signal.SIGSTOP)
+    instance.until_noted("is stuck: stopped inside a handler for 1.")
+    instance.until_noted("cause=SIGABRT")
+    until(lambda: instance.slots.read(blocked).in_handler_since == 0.0, "clean row")
+
+
 def test_a_stopped_worker_writes_its_stack_and_ends(start: Start) -> None:
     instance = start(count=2)
     blocked = int(instance.ask("block 0.2").split()[1])
@@ -236,7 +246,7 @@ def test_a_worker_that_runs_out_of_memory_ends_after_its_turn_and_is_replaced(st
     instance.client.send(b"raise memory")
     until(lambda: instance.worker_pids() not in ([pid], [0]), "the replacement")
     assert worker_of(instance.ask("hi")) == 0
-    assert "cause=exit status 12" in instance.noted() and not is_running(pid)
+    assert "cause=out of memory" in instance.noted() and not is_running(pid)
 
 
 def test_stale_datagrams_are_dropped_and_counted(start: Start) -> None:
