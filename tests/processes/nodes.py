@@ -40,16 +40,23 @@ class Pair:
 
 
 def make_pair(
-    siphond: Any, agent: Any, store: str, more: str = "", a_store: str = "", a_script: Path | str = SCRIPT
+    siphond: Any,
+    agent: Any,
+    store: str,
+    more: str = "",
+    a_store: str = "",
+    a_script: Path | str = SCRIPT,
+    a_environment: dict[str, str] | None = None,
 ) -> Pair:
-    """Both run. `a_store` and `a_script` are those of a where it has others."""
+    """Both run. `a_store` and `a_script` are those of a where it has others; `a_environment` is added to its own."""
     port = free_port()
 
-    def node(ip: str, **options: Any) -> Siphond:
+    def node(ip: str, environment: dict[str, str] | None = None, **options: Any) -> Siphond:
         made: Siphond = siphond(workers=2, first=FIRST, more=more, port=port, ip=ip, listen=f'"{ip}:{port}"', **options)
+        made.environment.update(environment or {})
         return made.start()
 
-    a = node("127.0.0.2", store=a_store or store, script=a_script)
+    a = node("127.0.0.2", a_environment, store=a_store or store, script=a_script)
     return Pair(a, node("127.0.0.3", store=store, script=SCRIPT), agent)
 
 
@@ -57,6 +64,17 @@ def invite_of(alice: Agent, bob: Agent, *extra: str) -> bytes:
     """Alice calls bob's address."""
     targets = [f"X-Targets: {bob.uri}", *extra]
     return alice.send(alice.request("INVITE", "sip:bob@example.com", extra=targets))
+
+
+def register_at(agent: Agent, call_id: str, cseq: int, node: Siphond, *extra: str) -> Message:
+    """The answer of a node to a REGISTER of the agent's own address."""
+    to = f"<sip:{agent.user}@example.com>"
+    lines = [f"Contact: {agent.contact}", "Expires: 600", *extra]
+    asked = agent.request(
+        "REGISTER", "sip:example.com", cseq=cseq, call_id=call_id, local=f"{to};tag=1", remote=to, extra=lines
+    )
+    agent.send(asked, to=node.address)
+    return agent.answer_to(f"{cseq} REGISTER")
 
 
 def ask(agent: Agent, node: Siphond, status: int) -> Message | None:

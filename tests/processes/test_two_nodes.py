@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
-from nodes import FAST, SCRIPT, Pair, ask, came_from, down_lines, invite_of, make_pair, respond_to
+from nodes import FAST, SCRIPT, Pair, ask, came_from, down_lines, invite_of, make_pair, register_at, respond_to
 from proxy_process import Siphond, until
 from redis_servers import Server, redis_server
 from redis_wire import Wire
-from udp_agent import Agent, Message, credentials, unique
+from udp_agent import Agent, credentials, unique
 
 from siphon.state.redis.client import NODES
 from siphon.state.redis.names import Names
@@ -157,16 +158,7 @@ def test_shared_04_the_last_failures_at_both_nodes_give_one_final(pair: Pair) ->
 
 def test_shared_09_a_nonce_of_one_node_is_good_at_the_other_and_its_count_once(pair: Pair) -> None:
     alice, _ = pair.phones()
-    to, call_id = "<sip:alice@example.com>", unique("reg-")
-
-    def register(cseq: int, node: Siphond, *extra: str) -> Message:
-        lines = [f"Contact: {alice.contact}", "Expires: 600", *extra]
-        asked = alice.request(
-            "REGISTER", "sip:example.com", cseq=cseq, call_id=call_id, local=f"{to};tag=1", remote=to, extra=lines
-        )
-        alice.send(asked, to=node.address)
-        return alice.answer_to(f"{cseq} REGISTER")
-
+    register = partial(register_at, alice, unique("reg-"))
     challenge = register(1, pair.a)["www-authenticate"]
     given = credentials(challenge, "alice", "secret", "REGISTER", "sip:example.com")
     assert register(2, pair.b, f"Authorization: {given}").status == 200
