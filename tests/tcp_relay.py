@@ -1,4 +1,4 @@
-"""A TCP relay between a program and its server: it delays, and cuts at a chosen moment."""
+"""A TCP relay between a program and its server: it delays, cuts at a chosen moment, and parts the two."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import time
 
 class Relay:
     """Runs in a thread. `delay` is added each way, in seconds. `cut_after_next`: the next time that a script which
-    writes is asked for, the server gets it and every connection is cut instead of its answer."""
+    writes is asked for, the server gets it and every connection is cut instead of its answer. `parted`: nothing passes
+    and nobody is told, as when a network is parted; what was sent meanwhile passes afterwards."""
 
     def __init__(self, port: int) -> None:
         self._server = ("127.0.0.1", port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.delay = 0.0
+        self.parted = False
         self.cut_after_next = False
         self.cuts = 0
         self.marker = b"-"
@@ -41,6 +43,9 @@ class Relay:
 
     def _run(self) -> None:
         while not self._ending:
+            if self.parted:
+                time.sleep(0.005)
+                continue
             for key, _ in self._selector.select(0.005):
                 if key.fileobj is self._listening:
                     self._accept()

@@ -12,7 +12,7 @@ import pytest
 from nodes import FAST, SCRIPT, Pair, ask, came_from, down_lines, invite_of, make_pair, register_at, respond_to
 from proxy_process import Siphond, until
 from redis_servers import Server, redis_server
-from redis_wire import Wire
+from tcp_relay import Relay
 from udp_agent import Agent, credentials, unique
 
 from siphon.state.redis.client import NODES
@@ -232,13 +232,13 @@ def test_a_node_that_is_stopped_hands_its_calls_over_at_once(
 def test_shared_33_a_node_cut_off_from_redis_refuses_and_comes_back(
     redis_server: Server, siphond: Make, agent: Agents
 ) -> None:
-    with Wire(redis_server.port) as wire:
-        pair = make_pair(siphond, agent, url_of(redis_server), more=FAST, a_store=f"redis://127.0.0.1:{wire.port}")
+    with Relay(redis_server.port) as relay:
+        pair = make_pair(siphond, agent, url_of(redis_server), more=FAST, a_store=f"redis://127.0.0.1:{relay.port}")
         pair.a.tolerated = r"redis\.(down|up)"
         alice, bob = pair.phones()
         invite_of(alice, bob)
         bob.expect("INVITE")
-        wire.cut()
+        relay.parted = True
         refused = until(lambda: ask(alice, pair.a, 503), 5, "a 503")
         assert refused["retry-after"]
         carol = agent(pair.b, "carol")
@@ -246,7 +246,7 @@ def test_shared_33_a_node_cut_off_from_redis_refuses_and_comes_back(
         until(came_from(bob, pair.b), 15, "a take-over")
         late = list(bob.drain())
         assert all(message.source == pair.b.address for message in late), "it fired what the other has taken"
-        wire.mend()
+        relay.parted = False
         at = time.monotonic()
         until(lambda: ask(alice, pair.a, 200), 10, "a ready")
         assert time.monotonic() - at < 6
