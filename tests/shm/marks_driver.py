@@ -12,6 +12,7 @@ FOLLOWERS  kills of a follower at random moments, while two writers go on: what 
 import json
 import os
 import random
+import shutil
 import signal
 import struct
 import sys
@@ -155,20 +156,31 @@ def kill_followers(table: Table, path: str, rounds: int, dice: random.Random) ->
 
 def main() -> None:
     at_points, at_random, followers = map(int, sys.argv[1:])
-    path = f"{scratch_folder()}/table"
-    sizes = {"records": RECORDS, "blocks": BLOCKS, "slots": SLOTS}
+    folder = scratch_folder()
+    try:
+        print(json.dumps(report(f"{folder}/table", at_points, at_random, followers)))
+    finally:
+        shutil.rmtree(folder)
+
+
+def report(path: str, at_points: int, at_random: int, followers: int) -> dict[str, int]:
+    """How many were killed, and how much was followed all the same."""
     dice = random.Random(1)
-    table = Table.create(path, **sizes, marked=True, fresh=True)  # type: ignore[arg-type]
+    rounds = [point for point in POINTS for _ in range(at_points)] + [""] * at_random
+    table = marked(path)
     marks = Marks(table)
     marks.clear()
-    rounds = [point for point in POINTS for _ in range(at_points)] + [""] * at_random
-    report = {"kills": len(rounds), "followed": kill_writers(table, marks, rounds, dice)}
+    found = {"kills": len(rounds), "followed": kill_writers(table, marks, rounds, dice)}
     table.close()
-    table = Table.create(path, **sizes, marked=True, fresh=True)  # type: ignore[arg-type]
-    report["followers"] = followers
-    report["records"] = kill_followers(table, f"{path}.log", followers, dice)
+    table = marked(path)
+    found |= {"followers": followers, "records": kill_followers(table, f"{path}.log", followers, dice)}
     table.close()
-    print(json.dumps(report))
+    return found
+
+
+def marked(path: str) -> Table:
+    """A new table with marks."""
+    return Table.create(path, records=RECORDS, blocks=BLOCKS, slots=SLOTS, marked=True, fresh=True)
 
 
 if __name__ == "__main__":
