@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from shm.slots import Slots
 from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
@@ -35,16 +36,7 @@ def open_tables(
 def join(place: Path, size: TableSize, boot: bytes) -> Table:
     """A table that another siphond has in use. What does not fit names the setting."""
     try:
-        return Table.join(
-            place / size.name,
-            records=size.records,
-            blocks=size.blocks,
-            slots=SLOTS,
-            boot_id=boot,
-            reserve_blocks=size.reserve_blocks,
-            wall_expiry=size.wall_expiry,
-            marked=size.marked,
-        )
+        return Table.join(place / size.name, **shape(size, boot))
     except LayoutMismatch as error:
         raise LayoutMismatch(f"{error} ({size.key}): this needs a stop and a start") from None
 
@@ -52,18 +44,21 @@ def join(place: Path, size: TableSize, boot: bytes) -> Table:
 def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:
     """Makes one table, or goes on with the one that is there. What does not fit names the setting."""
     try:
-        return Table.create(
-            place / size.name,
-            records=size.records,
-            blocks=size.blocks,
-            slots=SLOTS,
-            boot_id=boot,
-            fresh=fresh,
-            reserve_blocks=size.reserve_blocks,
-            wall_expiry=size.wall_expiry,
-            marked=size.marked,
-        )
+        return Table.create(place / size.name, fresh=fresh, **shape(size, boot))
     except LayoutMismatch as error:
         if ": records is " not in str(error):  # damaged, or of another program: no setting helps
             raise
         raise LayoutMismatch(f"{error}, or give {size.key} its old value") from None
+
+
+def shape(size: TableSize, boot: bytes) -> dict[str, Any]:
+    """What must be the same for a file to be this table."""
+    return {
+        "records": size.records,
+        "blocks": size.blocks,
+        "slots": SLOTS,
+        "boot_id": boot,
+        "reserve_blocks": size.reserve_blocks,
+        "wall_expiry": size.wall_expiry,
+        "marked": size.marked,
+    }
