@@ -13,7 +13,7 @@ import argparse
 import gc
 import re
 import sys
-from collections import Counter as Tally
+from collections import defaultdict
 from pathlib import Path
 from time import perf_counter
 
@@ -48,7 +48,7 @@ class Silent(World):
 class Call:
     """Both phones of one call; each step's datagram is made before the clock is looked at."""
 
-    def __init__(self, world: Silent, number: int, spent: Tally[str]) -> None:
+    def __init__(self, world: Silent, number: int, spent: dict[str, float]) -> None:
         self.world = world
         self.number = number
         self.spent = spent
@@ -129,7 +129,7 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     number = 0
-    best: Tally[str] | None = None
+    best: dict[str, float] | None = None
     profile = None
     if asked.profile:
         import cProfile
@@ -137,7 +137,7 @@ def main() -> int:
         profile = cProfile.Profile()
         profile.enable()
     for _ in range(asked.rounds):
-        spent: Tally[str] = Tally()
+        spent: dict[str, float] = defaultdict(float)
         for _ in range(asked.calls):
             number += 1
             Call(world, number, spent).run()
