@@ -20,7 +20,7 @@ from time import perf_counter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/engine")]
 
-from digest_kit import challenge, credentials, register  # noqa: E402
+from digest_kit import challenge, credentials, register  # type: ignore[import-not-found]  # noqa: E402
 
 from siphon.state.store import Send  # noqa: E402
 from siphon.testing.world import World  # noqa: E402
