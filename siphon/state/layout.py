@@ -4,7 +4,8 @@
     another
 
 All integers are little endian, times are IEEE doubles. A reader checks LAYOUT first: a record of another layout is
-never guessed at. The numbers of fields must agree with siphon/state/codec.py; a test encodes and decodes every field.
+never guessed at. siphon/state/_record.pyx has the same as structs and
+refuses to be imported when the sizes differ; a test encodes and decodes every field.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ BRANCH = struct.Struct("<HBBBHHHHHHB")
 # end_at
 BRANCH_TIMES = struct.Struct("<11d")
 BRANCH_PARTS = ("ip", "local_ip", "uri", "splices", "response", "cancel_reason", "others")
+BRANCH_LENGTHS = struct.Struct(f"<{len(BRANCH_PARTS)}I")
 BRANCH_TEXT = frozenset(("ip", "local_ip"))
 BRANCH_FLAGS = ("provisional", "local", "judging", "dropped", "moved")
 NO_CANCEL = 0xFF

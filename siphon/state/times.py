@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 
 from siphon.state import layout as at
-from siphon.state.codec import BRANCH_LENGTHS, BadRecord
+from siphon.state.codec import BadRecord
 
 _DOUBLE = struct.Struct("<d")
 _DOUBLE_BYTES = _DOUBLE.size
@@ -41,7 +41,7 @@ def _shifted(data: bytearray, by: float) -> bytearray:
     position += at.TIMES.size
     for _ in range(head[_BRANCHES]):
         _move(data, position + at.BRANCH.size, _BRANCH_TIMES, by)
-        position += at.BRANCH.size + at.BRANCH_TIMES.size + BRANCH_LENGTHS.size
+        position += at.BRANCH.size + at.BRANCH_TIMES.size + at.BRANCH_LENGTHS.size
     for _ in range(head[_CLAIMS]):
         _move(data, position + _CLAIM_DEADLINE, (0,), by)
         position += at.CLAIM.size

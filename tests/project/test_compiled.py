@@ -20,6 +20,7 @@ COMPILED = [
     "siphon.sip._scan_cy",
     "siphon.sip._splice_cy",
     "siphon.sip._uri_cy",
+    "siphon.state._record",
     "workers._net_cy",
     "workers._timers_cy",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import isgetsetdescriptor
 from typing import Any
 
 import pytest
+import reference_codec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +53,8 @@ def value_of(name: str, example: object, text: frozenset[str], flags: tuple[str,
 
 
 def slots(kind: type) -> list[str]:
-    return [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
+    found = [(name, value) for base in kind.__mro__ for name, value in vars(base).items()]
+    return [name for name, value in found if isgetsetdescriptor(value) and name[0] != "_"]
 
 
 def fill(draw: st.DrawFn, target: object, text: frozenset[str], flags: tuple[str, ...], skip: set[str]) -> None:
@@ -113,6 +116,23 @@ def test_every_field_survives(record: Record) -> None:
 def test_equal_records_give_equal_bytes(record: Record) -> None:
     data = encode(record)
     assert encode(decode(KEY, data)) == data
+
+
+@settings(max_examples=150, deadline=None)
+@given(records())
+def test_the_bytes_are_those_of_the_reference_in_plain_python(record: Record) -> None:
+    data = encode(record)
+    assert data == reference_codec.encode(record)
+    assert facts(reference_codec.decode(KEY, data)) == facts(record)
+
+
+def test_what_is_no_text_or_bytes_is_refused_and_not_read() -> None:
+    record = Record(KEY, 7)
+    record.request = None  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="not None"):
+        encode(record)
+    with pytest.raises(OverflowError):
+        record.attempts = 256
 
 
 def test_a_new_record_survives() -> None:
