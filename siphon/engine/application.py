@@ -160,6 +160,7 @@ class Engine:
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),
             elsewhere=None if self.far is None else self._answered_elsewhere,
         )
+        self.ingest.shorten()
         self.shared.recover(context.slot)
         self._take_up(boottime())
         self.script_timers = self.services.timers = self._timers(keys, chance.random)

@@ -10,8 +10,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 from siphon.config.settings import Settings
+from siphon.engine._arrivals import PlainRequests
+from siphon.engine._plain import PlainResponses
 from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -29,7 +32,8 @@ from siphon.sip.errors import BadResponse, NotSip, PeerError
 from siphon.sip.identity import Identity
 from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source, strip_top_via
 from siphon.sip.uri import Uri
-from siphon.state.store import Send
+from siphon.state.record import Record
+from siphon.state.store import Commit, Loaded, Send
 from siphon.transaction.step import Step
 
 MALFORMED_PER_SECOND = 10
@@ -87,6 +91,24 @@ def is_for_everybody(response: SipMessage) -> bool:
     return (via.maddr or via.received or via.host) == BROADCAST
 
 
+class Checks(Protocol):
+    """Compares what the short ways decide with what the engine does (siphon/testing/plain.py)."""
+
+    def response(self, message: SipMessage, source: str, loaded: Loaded, now: float, commit: Commit) -> None: ...
+
+    def request(
+        self,
+        message: SipMessage,
+        source: tuple[str, int],
+        listener: int,
+        local_ip: str,
+        arrived: float,
+        record: Record,
+        now: float,
+        commit: Commit,
+    ) -> None: ...
+
+
 @dataclass(slots=True)
 class Ingest:
     """One process's way in. `send` sends a datagram that no record explains; `random_bits(n)` draws."""
@@ -104,6 +126,10 @@ class Ingest:
     """Counts what lives of each source, for limits.per_source."""
     elsewhere: Callable[[SipMessage, Callable[[bytes | None], None]], None] | None = None
     """Asks other nodes which INVITE they have answered in the dialog of a message."""
+    plain: PlainResponses | None = None
+    """The short way for most responses, where the store answers at once."""
+    arrivals: PlainRequests | None = None
+    """The same for new requests."""
     malformed: PerSecond = field(default_factory=lambda: PerSecond(MALFORMED_PER_SECOND))
 
     def datagram(self, data: bytes, source: tuple[str, int], listener: int, local_ip: str, arrived: float) -> None:
@@ -128,11 +154,19 @@ class Ingest:
             count(Counter.RESPONSES)
             self._response(message, source[0])
 
+    def shorten(self, check: Checks | None = None) -> None:
+        """Take the short ways, where the store answers at once; `check` compares them with the long one."""
+        if self.core.store.at_once:
+            self.plain = PlainResponses(self.core, check.response if check else None)
+            self.arrivals = PlainRequests(self, check.request if check else None)
+
     # -- responses ----------------------------------------------------------------------------------------------------
 
     def _response(self, message: SipMessage, source: str) -> None:
         """A response carries the key of its record in our branch; sent-by must be ours, or what the script has put in
         its place (PRX-41)."""
+        if self.plain is not None and self.plain.take(message, source):
+            return
         via = message.via
         ours = parse_branch(via.branch)
         if ours is None or is_for_everybody(message):
@@ -163,6 +197,8 @@ class Ingest:
     def _request(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, arrived: float
     ) -> None:
+        if self.arrivals is not None and self.arrivals.take(message, source, listener, local_ip, arrived):
+            return
         core, env = self.core, self.core.env
         message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)
         message = without_own_maddr(message, env.identity, listener)

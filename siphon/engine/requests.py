@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from siphon.engine.answers import answer, trying
 from siphon.engine.cancelling import cancel_branches, is_live
 from siphon.engine.environment import Environment
-from siphon.forwarding.branch import loop_value, looped, matched_by_2543_rules
+from siphon.forwarding.branch import BRANCH_LENGTH, loop_value, looped, matched_by_2543_rules
 from siphon.forwarding.next_hop import refused_address
 from siphon.forwarding.validate import Refusal, check_request
 from siphon.sip.message import SipMessage, parse
@@ -80,9 +80,14 @@ def begin(key: bytes, arrival: Arrival, env: Environment, now: float) -> Step:
 
 def check(message: SipMessage, env: Environment) -> Refusal | None:
     """The first of 400, 416, 483, 482, 420 that applies (PRX-01)."""
-    return check_request(
-        message, env.settings, looped=lambda: looped(message, loop_value(message, env.loop_key), env.identity)
-    )
+    return check_request(message, env.settings, looped=lambda: came_back(message, env))
+
+
+def came_back(message: SipMessage, env: Environment) -> bool:
+    """Whether the request was here before, unchanged (RFC 5393 §4.2)."""
+    if message.via_count == 1 and len(message.via.branch) != BRANCH_LENGTH:
+        return False  # no branch of ours: the value that is dear to make need not be compared
+    return looped(message, loop_value(message, env.loop_key), env.identity)
 
 
 def is_over(record: Record, now: float) -> bool:

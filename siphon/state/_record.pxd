@@ -109,3 +109,6 @@ cdef class Record:
 
     cpdef Branch branch(self, int index)
     cpdef Claim claim(self, int kind, int branch=*)
+
+cdef bytes write(Record r)
+cdef Record read(bytes key, bytes value)

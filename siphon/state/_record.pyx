@@ -354,6 +354,10 @@ cdef char *put_claim(char *p, Claim c) noexcept:
 
 def encode(Record r not None):
     """The record as bytes; deterministic, so equal records give equal bytes."""
+    return write(r)
+
+
+cdef bytes write(Record r):
     cdef Part parts[RECORD_PARTS]
     cdef Part own[BRANCH_PARTS]
     cdef Branch b

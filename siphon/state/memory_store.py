@@ -20,6 +20,8 @@ from siphon.state.store import CONFLICT, FULL, Busy, Commit, Loaded, Send, Wait
 class MemoryStore:
     """A store over a MemoryTable that several engines of one process may share."""
 
+    at_once = True
+
     def __init__(
         self, table: MemoryTable, send: Callable[[Send], None], gate: Callable[[str], None] = lambda point: None
     ) -> None:
@@ -75,6 +77,8 @@ class MemoryStore:
 
 class LateStore:
     """A store whose answers come when `deliver` is called, in an order drawn from `random`."""
+
+    at_once = False
 
     def __init__(self, inner: MemoryStore, random: Random) -> None:
         self._inner = inner

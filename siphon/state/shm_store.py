@@ -16,6 +16,8 @@ from workers.net import Outbox
 class ShmStore:
     """One process's view of the shared table."""
 
+    at_once = True
+
     def __init__(self, table: Table, outbox: Outbox) -> None:
         self._table = table
         self._outbox = outbox

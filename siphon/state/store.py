@@ -109,6 +109,10 @@ class Away(Wait):
 class Store(Protocol):
     """Where transaction records live."""
 
+    @property
+    def at_once(self) -> bool:
+        """No answer of it is ever a Wait, but that a lock is Busy."""
+
     def load(self, key: bytes) -> Loaded | None | Wait:
         """The record's version and a private copy; None when there is none (or it has expired)."""
 

@@ -23,6 +23,11 @@ class SimStore:
         self._inner = inner
         self._faults = world.faults
 
+    @property
+    def at_once(self) -> bool:
+        """See Store.at_once."""
+        return not self._faults.slow or self._worker.is_helper
+
     def load(self, key: bytes) -> Loaded | None | Wait:
         """See Store.load."""
         return self._answer(lambda: self._load(key))  # type: ignore[return-value]
@@ -60,7 +65,7 @@ class SimStore:
             raise WorkerDied
 
     def _answer(self, call: Callable[[], object]) -> object:
-        if not self._faults.slow or self._worker.is_helper:
+        if self.at_once:
             return call()
         assert self._faults.random is not None
         there, back = (self._faults.random.random() * self._faults.slow / 2 for _ in range(2))

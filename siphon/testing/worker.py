@@ -44,6 +44,7 @@ from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
+from siphon.testing.plain import SameDecision
 
 if TYPE_CHECKING:
     from siphon.testing.world import World
@@ -216,6 +217,7 @@ class VirtualWorker:
             limits_of(settings),
             LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
+        self.ingest.shorten(SameDecision(self.core))
         self.script_timers.load()
         self.keepalive = self._keepalive(keys, services)
 

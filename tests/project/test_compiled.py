@@ -14,6 +14,8 @@ COMPILED = [
     "shm._marks",
     "shm._slots",
     "shm._table",
+    "siphon.engine._arrivals",
+    "siphon.engine._plain",
     "siphon.sip._build_cy",
     "siphon.sip._grammar_cy",
     "siphon.sip._message_cy",

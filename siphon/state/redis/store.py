@@ -63,6 +63,8 @@ class FarStore:
     `random_bits(n)` draws, `hold_secs` is the limit of one call over there.
     """
 
+    at_once = False
+
     def __init__(
         self,
         remote: Remote,

@@ -1,0 +1,206 @@
+"""New requests, from the parsed datagram to the record that stands, in C: what every request passes through.
+
+The same as siphon/engine/ingest.py, requests.py and core.py do, for a request that is most likely new, that nothing
+refuses and for which nothing waits. Whatever else it is, a repeat as well, is left to the engine as if nothing had
+happened; nothing has. `check` compares each decision with the engine's, as in siphon/engine/_plain.pyx.
+"""
+
+# cython: boundscheck=False, wraparound=False
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from siphon.sip._message_cy cimport SipMessage
+from siphon.state._record cimport Claim, Record, write
+
+from hashlib import blake2b
+
+from siphon.engine.counters import Counter
+from siphon.engine.environment import CLAIM_SECS
+from siphon.engine.requests import NON_INVITE_TRYING_SECS, came_back
+from siphon.sip.message import stamp_source
+from siphon.state._record import expiry, next_deadline
+from siphon.state.record import ClaimKind
+from siphon.state.store import Commit
+from siphon.transaction import invite_server, non_invite_server
+
+cdef enum:
+    OUR_BRANCH = 59         # bytes of a branch that we write
+    COOKIE = 7
+    INVITE_STATE = 1
+    OTHER_STATE = 6
+    CLAIM = 1
+
+if (invite_server.State.PROCEEDING, non_invite_server.State.TRYING, ClaimKind.REQUEST) != (
+        INVITE_STATE, OTHER_STATE, CLAIM):
+    raise ImportError("the first states of server transactions have changed")
+
+cdef object TRANSACTIONS = Counter.TRANSACTIONS
+cdef object new_hash = blake2b
+cdef double CLAIMED = CLAIM_SECS
+cdef double OTHERS_TRYING = NON_INVITE_TRYING_SECS
+cdef frozenset OTHER_WAYS = frozenset(("ACK", "CANCEL", "PRACK"))
+
+
+cdef inline unsigned char lower(unsigned char c) noexcept nogil:
+    return c | 0x20 if c"A" <= c <= c"Z" else c
+
+
+cdef bint starts(const unsigned char *p, int size, const char *word, int length) noexcept nogil:
+    """Whether the text begins so, whatever its case; `word` is lower case."""
+    cdef int i
+    if size < length:
+        return False
+    for i in range(length):
+        if lower(p[i]) != <unsigned char>word[i]:
+            return False
+    return True
+
+
+cdef bytes transaction_of(SipMessage m, bytes key):
+    """As branch.transaction_id, of a Via with the cookie that came by UDP."""
+    cdef char text[2048]
+    cdef bytes method = m.method.encode()
+    cdef bytes port = b"\0%d\0" % (m.s.via.port or 5060)
+    cdef int host = m.s.via.host_end - m.s.via.host_start
+    cdef int branch = m.s.via.branch_end - m.s.via.branch_start
+    cdef Py_ssize_t at = PyBytes_GET_SIZE(method)
+    cdef int i
+    if at + host + branch + 16 > 2048:
+        return None
+    memcpy(text, PyBytes_AS_STRING(method), at)
+    text[at] = 0
+    at += 1
+    for i in range(host):
+        text[at + i] = <char>lower(m.p[m.s.via.host_start + i])
+    at += host
+    memcpy(text + at, PyBytes_AS_STRING(port), PyBytes_GET_SIZE(port))
+    at += PyBytes_GET_SIZE(port)
+    for i in range(branch):
+        text[at + i] = <char>lower(m.p[m.s.via.branch_start + i])
+    return new_hash(PyBytes_FromStringAndSize(text, at + branch), digest_size=16, key=key).digest()
+
+
+@cython.final
+cdef class PlainRequests:
+    """The short way in of one process, beside its Ingest and Core. `check(arrival facts ..., commit)`: see above."""
+
+    cdef object ingest, core, env, store, settings, reporter, arm, clock, run_claim
+    cdef public object check
+    cdef double invite_trying, linger, long
+    cdef bint force_rport, says_trying, counts_sources
+    cdef bytes id_key
+    cdef Py_ssize_t record_bytes
+
+    def __init__(self, ingest, check=None):
+        core = ingest.core
+        self.ingest, self.core, self.env, self.store = ingest, core, core.env, core.store
+        self.reporter, self.arm, self.clock, self.run_claim = core.reporter, core.arm, core.clock, core.run_claim
+        self.check = check
+        self.configure()
+
+    def configure(self):
+        """Settings and keys have changed."""
+        env = self.env
+        settings = env.settings
+        self.settings = settings
+        self.linger, self.long = env.timing.linger, env.timing.long
+        self.says_trying = settings.transaction.auto_emit_100_trying
+        self.invite_trying = settings.transaction.auto_emit_100_trying_delay_ms / 1000
+        self.force_rport = settings.nat.force_rport
+        self.counts_sources = settings.limits.per_source is not None and self.ingest.sources is not None
+        self.record_bytes = settings.shared.record_bytes
+
+    def take(self, SipMessage m not None, tuple source not None, int listener, str local_ip, double arrived):
+        """Serve a request that came from this address; False: nothing has happened."""
+        cdef double now
+        cdef SipMessage stamped
+        if self.settings is not self.env.settings:
+            self.configure()
+        if not self.is_plain(m) or self.counts_sources or self.core.order.lines or not self.env.runs_handlers:
+            return False
+        if self.ingest.overloaded() or (self.ingest.refusing() and m.s.target.tag_start < 0):
+            return False
+        now = self.clock()
+        if now - arrived > 3.9:
+            return False
+        stamped = stamp_source(m, source[0], source[1], self.force_rport)
+        key = transaction_of(stamped, self.env.id_key)
+        if key is None:
+            return False
+        return self.begin(key, stamped, source, listener, local_ip, arrived, now)
+
+    cdef bint is_plain(self, SipMessage m) except -1:
+        """What the checks of RFC 3261 §16.3 and §18.2 would let pass without a word."""
+        cdef int size = m.s.uri_end - m.s.uri_start
+        cdef const unsigned char *uri = m.p + m.s.uri_start
+        cdef int branch = m.s.via.branch_end - m.s.via.branch_start
+        if not m.s.via.usable or m.s.via.maddr_start >= 0 or m.s.via.branch_start < 0 or branch <= COOKIE:
+            return False
+        if not starts(m.p + m.s.via.branch_start, branch, b"z9hg4bk", COOKIE):
+            return False
+        if m.s.via.transport_end - m.s.via.transport_start != 3 or not starts(
+                m.p + m.s.via.transport_start, 3, b"udp", 3):
+            return False
+        if not (starts(uri, size, b"sip:", 4) or starts(uri, size, b"sips:", 5) or starts(uri, size, b"tel:", 4)):
+            return False
+        if m.s.max_forwards == 0 or m.method in OTHER_WAYS or b"maddr" in m.uri.lower():
+            return False
+        if m.position("Proxy-Require", 0) >= 0:
+            return False
+        return branch != OUR_BRANCH if m.s.via_count == 1 else not came_back(m, self.env)
+
+    cdef bint begin(
+        self, bytes key, SipMessage m, tuple source, int listener, str local_ip, double arrived, double now
+    ) except -1:
+        cdef Record r = self.record(key, m, source, listener, local_ip, arrived, now)
+        cdef Claim claim
+        cdef bytes value
+        cdef double deadline
+        if r.invite and 0.0 < r.trying_at <= now:
+            return False
+        claim = Claim(CLAIM, 0, self.env.slot, self.env.generation, 0, now + CLAIMED)
+        r.claims.append(claim)
+        r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
+        value = write(r)
+        if PyBytes_GET_SIZE(value) > self.record_bytes:
+            return False
+        deadline = next_deadline(r)
+        commit = Commit(key, 0, value, self.env.owner, deadline, expiry(r, self.linger, self.long), [], True)
+        if self.check is not None:
+            self.check(m, source, listener, local_ip, arrived, r, now, commit)
+        version = self.store.commit(commit)
+        if type(version) is not int or version <= 0:
+            return False
+        self.reporter.count(TRANSACTIONS)
+        if deadline:
+            self.arm(deadline, key, version)
+        self.run_claim(claim, version, r, m)
+        return True
+
+    cdef Record record(
+        self, bytes key, SipMessage m, tuple source, int listener, str local_ip, double arrived, double now
+    ):
+        """As requests.new_record."""
+        cdef Record r = Record(key, self.ingest.random_bits(32))
+        r.method = m.method
+        r.invite = m.method == "INVITE"
+        r.state = INVITE_STATE if r.invite else OTHER_STATE
+        r.created = now
+        r.wall = self.ingest.wall()
+        r.script_version = self.ingest.script_version()
+        r.request = m.raw
+        r.call_id = m.call_id
+        r.cseq = m.s.cseq
+        r.from_tag = m.from_tag or b""
+        r.to_tag = m.to_tag or b""
+        r.listener = listener
+        r.local_ip = local_ip
+        r.source_ip, r.source_port = source
+        r.reply_ip = r.source_ip
+        r.reply_port = r.source_port if m.s.via.rport != -2 else m.s.via.port or 5060
+        if self.says_trying:
+            r.trying_at = arrived + (self.invite_trying if r.invite else OTHERS_TRYING)
+        return r

@@ -1,0 +1,61 @@
+"""What the short ways (siphon/engine/_plain.pyx, _arrivals.pyx) decide is compared with the engine's own decision."""
+
+from __future__ import annotations
+
+from siphon.engine.core import Core
+from siphon.engine.events import RequestEvent, ResponseEvent
+from siphon.engine.requests import Arrival
+from siphon.forwarding.branch import parse_branch, transaction_id
+from siphon.sip.message import SipMessage
+from siphon.state.codec import decode
+from siphon.state.record import Record
+from siphon.state.store import Commit, Loaded
+from siphon.transaction.step import Step
+
+
+class SameDecision:
+    """Compares each commit of a short way with the engine's own decision on the same record at the same time."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def response(self, message: SipMessage, source: str, loaded: Loaded, now: float, commit: Commit) -> None:
+        """See ingest.Checks."""
+        core = self.core
+        ours = parse_branch(message.via.branch)
+        assert ours is not None and ours.transaction == commit.key
+        foreign = not core.env.identity.is_our_sent_by(message.via.host.decode("latin-1"), message.via.port)
+        event = ResponseEvent(ours.transaction, ours, message, source, foreign_via=foreign)
+        step = event.decide(core.env, decode(commit.key, loaded.value), now)
+        assert isinstance(step, Step), f"the engine says {step!r}, the short way {commit!r}"
+        assert core.commit_of(step, loaded.version) == commit
+        assert (step.opened is None) == (not opens(message, step))
+        assert not (step.work or step.rest or step.remove or step.awaited)
+
+    def request(
+        self,
+        message: SipMessage,
+        source: tuple[str, int],
+        listener: int,
+        local_ip: str,
+        arrived: float,
+        record: Record,
+        now: float,
+        commit: Commit,
+    ) -> None:
+        """See ingest.Checks."""
+        core = self.core
+        key = transaction_id(message, core.env.id_key)
+        facts = record.wall, record.salt, record.script_version
+        event = RequestEvent(key, Arrival(message, source, listener, local_ip, arrived, *facts))
+        step = event.decide(core.env, None, now)
+        assert isinstance(step, Step) and event.new, f"the engine says {step!r}, the short way {commit!r}"
+        expected = core.commit_of(step, 0)
+        expected.new_work = True
+        assert expected == commit
+        assert len(step.work) == 1 and not (step.remove or step.awaited)
+
+
+def opens(message: SipMessage, step: Step) -> bool:
+    """Whether the response is a 2xx to an INVITE by which a dialog begins."""
+    return step.record.invite and 200 <= message.status < 300 and bool(message.to_tag)

@@ -1,0 +1,192 @@
+"""The short ways of plain requests and responses: taken where they may be, and nowhere else.
+
+That they decide the same is checked at each of their commits in every test of this folder and in the simulator
+(siphon/testing/plain.py).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from siphon.engine.core import Core
+from siphon.engine.counters import Counter
+from siphon.sip.message import SipMessage
+from siphon.testing.agent import Agent
+from siphon.testing.plain import SameDecision
+from siphon.testing.world import World
+
+RELAY = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.relay("sip:127.0.0.2:5090")
+"""
+ON_REPLY = (
+    RELAY
+    + """
+
+@proxy.on_reply
+def reply(request, reply):
+    reply.set_header("X-Seen", "yes")
+    reply.relay()
+"""
+)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two workers on a store that answers at once, a script that relays to 127.0.0.2:5090."""
+    world = World(RELAY)
+    yield world
+    world.close()
+
+
+class Taken:
+    """The statuses and methods that went the short ways, on any worker."""
+
+    def __init__(self, world: World) -> None:
+        self.statuses: list[int] = []
+        self.methods: list[str] = []
+        for worker in world.workers:
+            worker.ingest.shorten(Watching(worker.core, self))
+
+
+class Watching(SameDecision):
+    def __init__(self, core: Core, taken: Taken) -> None:
+        super().__init__(core)
+        self.taken = taken
+
+    def response(self, message: SipMessage, *facts: Any) -> None:
+        super().response(message, *facts)
+        self.taken.statuses.append(message.status)
+
+    def request(self, message: SipMessage, *facts: Any) -> None:
+        super().request(message, *facts)
+        self.taken.methods.append(message.method)
+
+
+class Spoiling(SameDecision):
+    """Every commit lives a second longer than it should."""
+
+    def response(self, *facts: Any) -> None:
+        facts[-1].expiry += 1
+        super().response(*facts)
+
+    def request(self, *facts: Any) -> None:
+        facts[-1].expiry += 1
+        super().request(*facts)
+
+
+def call(world: World, method: str = "INVITE") -> tuple[Agent, Agent, SipMessage]:
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request(method, "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    return caller, callee, callee.inbox[-1]
+
+
+def test_what_answers_a_plain_call_goes_the_short_way(world: World) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    for status in (100, 180, 183, 200):
+        callee.answer(seen, status)
+    assert taken.statuses == [100, 180, 183, 200]
+    assert caller.statuses == [100, 180, 183, 200]
+    assert world.count(Counter.SENT) == 2 + 3
+
+
+def test_a_2xx_to_another_request_goes_the_short_way(world: World) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world, "MESSAGE")
+    callee.answer(seen, 200)
+    callee.answer(seen, 200)  # Timer K absorbs it
+    assert taken.statuses == [200]
+    assert caller.statuses == [200]
+
+
+def test_further_2xx_failures_and_strays_are_the_engine_s(world: World) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    callee.answer(seen, 200)
+    callee.answer(seen, 200, tag="another")
+    callee.answer(seen, 486)
+    assert taken.statuses == [200]
+    assert caller.statuses == [100, 200, 200]
+
+
+def test_after_a_cancel_the_engine_decides(world: World) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    callee.answer(seen, 180)
+    caller.send(caller.request("CANCEL", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    callee.answer(seen, 183)
+    callee.answer(seen, 200)
+    assert taken.statuses == [180]
+    assert caller.statuses == [100, 180, 200, 200], "the CANCEL's, and the late one of the INVITE"
+
+
+def test_where_a_handler_sees_replies_the_engine_decides() -> None:
+    world = World(ON_REPLY)
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    callee.answer(seen, 180)
+    callee.answer(seen, 200)
+    assert taken.statuses == []
+    assert caller.inbox[-1].first("X-Seen") == b"yes"
+    world.close()
+
+
+def test_a_difference_does_not_go_unnoticed(world: World) -> None:
+    _, callee, seen = call(world)
+    for worker in world.workers:
+        worker.ingest.shorten(Spoiling(worker.core))
+    with pytest.raises(AssertionError):
+        callee.answer(seen, 180)
+    with pytest.raises(AssertionError):
+        call(world, "MESSAGE")
+
+
+def test_new_requests_go_the_short_way_and_repeats_do_not(world: World) -> None:
+    taken = Taken(world)
+    caller, callee, _ = call(world)
+    assert taken.methods == ["INVITE"]
+    call(world)  # is tried, and finds a record
+    assert caller.statuses == [100, 100] and callee.requests == ["INVITE"]
+    assert world.count(Counter.TRANSACTIONS) == 1 and world.count(Counter.RETRANSMISSIONS) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("Max-Forwards: 70", "Max-Forwards: 0"),
+        ("Max-Forwards: 70", "Max-Forwards: 70\nProxy-Require: moon"),
+        ("sip:bob@example.com SIP", "mailto:bob@example.com SIP"),
+        ("sip:bob@example.com SIP", "sip:bob@example.com;maddr=127.0.0.1 SIP"),
+        ("z9hG4bK-one", "one"),
+        ("SIP/2.0/UDP", "SIP/2.0/TCP"),
+        ("z9hG4bK-one", "z9hG4bK-one;maddr=192.0.2.1"),
+    ],
+)
+def test_what_is_refused_or_out_of_the_ordinary_is_the_engine_s(world: World, change: tuple[str, str]) -> None:
+    taken = Taken(world)
+    caller = world.agent("192.0.2.1")
+    world.agent("127.0.0.2", 5090)
+    text = caller.request("MESSAGE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1")
+    assert change[0] in text
+    caller.send(text.replace(*change, 1))
+    assert taken.methods == []
+
+
+@pytest.mark.parametrize("state", ["draining", "sources are counted"])
+def test_where_requests_may_be_turned_away_the_engine_decides(state: str) -> None:
+    world = World(RELAY, limits={"per_source": 1} if state != "draining" else {})
+    taken = Taken(world)
+    for worker in world.workers:
+        worker.draining = state == "draining"
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    for number in (1, 2):
+        caller.send(caller.request("MESSAGE", "sip:bob@example.com", branch=f"z9hG4bK-{number}", call_id=f"{number}"))
+    assert taken.methods == []
+    assert caller.statuses == ([503, 503] if state == "draining" else [503])
+    assert len(callee.requests) == (0 if state == "draining" else 1)
+    world.close()
