@@ -179,12 +179,11 @@ MUTANTS = [
         "awaited(step, self.env)",
         "pass",
     ),
-    Mutant("the short way takes what a CANCEL has ended", ENGINE + "_plain.pyx", " or r.cancelled", ""),
+    Mutant("the short way takes forks", ENGINE + "_plain.pyx", "len(r.branches) != 1", "len(r.branches) < 1"),
     Mutant("the short way takes any salt", ENGINE + "_plain.pyx", "r.salt != salt or ", ""),
     Mutant("the short way forgets Timer M", ENGINE + "_plain.pyx", "b.end_at = now + self.long", "pass"),
     Mutant("the short way in takes any repeat for served", ENGINE + "_arrivals.pyx", "version <= 0", "version < -9"),
     Mutant("the short way in forgets to claim", ENGINE + "_arrivals.pyx", "r.claims.append(claim)", "pass"),
-    Mutant("the short way commits on any version", ENGINE + "_plain.pyx", "version <= 0", "version < -9"),
     Mutant("the RSeq is not stored", STATE + "_record.pyx", "r.rseq = f.rseq", "pass"),
     Mutant(
         "a record does not wait for a PRACK",

@@ -12,8 +12,10 @@ import pytest
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.sip.message import SipMessage
+from siphon.state.store import CONFLICT, FULL, Busy, Commit
 from siphon.testing.agent import Agent
 from siphon.testing.plain import SameDecision
+from siphon.testing.worker import VirtualWorker
 from siphon.testing.world import World
 
 RELAY = """
@@ -144,6 +146,37 @@ def test_a_difference_does_not_go_unnoticed(world: World) -> None:
         callee.answer(seen, 180)
     with pytest.raises(AssertionError):
         call(world, "MESSAGE")
+
+
+@pytest.mark.parametrize("answer", [CONFLICT, FULL, Busy()])
+def test_what_the_store_does_not_commit_at_once_is_decided_again_by_the_engine(world: World, answer: object) -> None:
+    caller, callee, seen = call(world)
+    for worker in world.workers:
+        refuse_once(worker, answer)
+    callee.answer(seen, 180)
+    callee.answer(seen, 200)
+    for worker in world.workers:
+        worker.core.retry_parked()
+    assert caller.statuses == [100, 180, 200]
+
+
+def refuse_once(worker: VirtualWorker, answer: object) -> None:
+    """The next commit of the short way gets this answer."""
+    store = worker.store
+    answers = [answer]
+
+    class Refusing:
+        at_once = True
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(store, name)
+
+        def commit(self, commit: Commit) -> object:
+            return answers.pop() if answers else store.commit(commit)
+
+    worker.core.store = Refusing()  # type: ignore[assignment]
+    worker.ingest.shorten()
+    worker.core.store = store
 
 
 def test_new_requests_go_the_short_way_and_repeats_do_not(world: World) -> None:
