@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from ha_network import Loopback, Network, NoNetwork
+from ha_network import Loopback, Network, NoNetwork, uninterrupted
 from ha_nodes import CannotStart, Cluster, exists, lines_of, remove_left_tables, until
 
 HERE = Path(__file__).resolve().parent
@@ -95,9 +95,9 @@ class Phone:
         self.trace = cluster.directory / f"{who}-{secrets.token_hex(2)}.trace"
         self.out = self.trace.with_suffix(".out")
         line = [sys.executable, str(SIPCLI), *arguments, "--trace"]
-        with self.trace.open("wb") as err, self.out.open("wb") as out:
+        with self.trace.open("wb") as err, self.out.open("wb") as out, uninterrupted():
             self.process = cluster.hosts["phones"].popen(line, stdout=out, stderr=err)
-        cluster.callback(self.end)
+            cluster.callback(self.end)
         story.follow(who, self.trace)
 
     def end(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -22,8 +23,9 @@ from typing import Any
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-SIGKILL = 9
 ETHERTYPE_ARP = 0x0806
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""What asks us to end."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,12 +43,24 @@ def _own_namespace() -> int:
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """We are asked to end after this block, not within: whoever starts a process in it knows the process by then, and
+    can end it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def die_with(parent: int) -> None:
     """In a new process: whoever started it may be killed, and may have been before this line; it shall not stay
-    behind."""
-    _libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    behind. Nor shall it be deaf to what the one who started it had put off."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 class Host:
@@ -74,7 +88,7 @@ class Host:
             os.close(home)
 
     def popen(self, line: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[bytes]:
-        """A process on this host that ends with us."""
+        """A process on this host that ends with us. Called in `uninterrupted`, up to where the caller keeps it."""
         with self.entered():
             return subprocess.Popen(
                 line,

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ha_network import Host, Loopback, Network
+from ha_network import Host, Loopback, Network, uninterrupted
 from sipcli_caller import Client, options
 from sipcli_wire import Wire
 
@@ -68,7 +68,7 @@ class Program:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, line: list[str | Path], environment: dict[str, str] | None = None) -> None:
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, uninterrupted():
             self.process = self.host.popen(
                 line, stdout=log, stderr=log, cwd=self.log.parent, env={**os.environ, **(environment or {})}
             )

@@ -13,7 +13,9 @@ import pytest
 DEMO = Path(__file__).parents[2] / "deploy/ha-demo"
 sys.path.append(str(DEMO))
 
+import ha_network  # noqa: E402
 from ha_network import Loopback, Network, NoNetwork, gratuitous_arp  # noqa: E402
+from ha_nodes import Program  # noqa: E402
 
 
 @pytest.fixture
@@ -114,6 +116,30 @@ with Network() as network:
     while os.path.exists(f"/proc/{int(line)}/exe"):
         assert time.monotonic() < deadline, "sleep is still there"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_starts_as_we_are_asked_to_end_is_known_and_ends_too(number, monkeypatch, tmp_path):
+    def asked_meanwhile(parent):
+        os.kill(parent, number)
+        time.sleep(0.2)  # the parent waits for the exec
+        die_with(parent)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    die_with = ha_network.die_with
+    monkeypatch.setattr(ha_network, "die_with", asked_meanwhile)
+    program = Program(Loopback().host("a", 1), "sleep", tmp_path / "log")
+    before = signal.signal(number, interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            program.start(["sleep", "600"])
+    finally:
+        signal.signal(number, before)
+    assert program.process is not None
+    program.stop()
+    assert program.process.returncode == -signal.SIGINT
 
 
 def test_the_gratuitous_arp_names_the_address_as_sender_and_target():

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +304,11 @@ class Siphond:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def running(pids: Iterable[int | str]) -> list[int | str]:
+    """Those that have not ended. A zombie has: an orphan is one until init takes note of its end."""
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}/exe")]
 
 
 def command_line(pid: int) -> bytes:

@@ -8,7 +8,7 @@ import socket
 import time
 from pathlib import Path
 
-from proxy_process import Siphond, until
+from proxy_process import Siphond, running, until
 from udp_agent import Address, Message, unique
 
 from shm.marks import Marks
@@ -120,7 +120,7 @@ def kill_everything(proxy: Siphond) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     proxy.process.wait(10)
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10, "the end of all processes")
+    until(lambda: not running(pids), 10, "the end of all processes")
 
 
 def wipe(proxy: Siphond) -> None:

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from proxy_process import until
+from proxy_process import running, until
 
 
 def registered_call_works(proxy, agent, bob):
@@ -87,7 +87,7 @@ def test_the_workers_end_when_their_supervisor_is_killed(proxy):
     assert len(pids) == 4
     proxy.send_signal(signal.SIGKILL)
     proxy.process.wait(5)
-    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 3, "the end of the orphans")
+    until(lambda: not running(pids), 10, "the end of the orphans")
 
 
 def test_after_a_killed_supervisor_the_next_one_goes_on(proxy, agent):
