@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/processes")]
 
-from proxy_process import Siphond, free_port  # noqa: E402
+from free_ports import free_port  # noqa: E402
+from proxy_process import Siphond  # noqa: E402
 from sipp_runner import SippRunner, Statistics  # noqa: E402
 from udp_agent import Agent  # noqa: E402
 

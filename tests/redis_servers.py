@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,23 +18,14 @@ from pathlib import Path
 
 import pytest
 import redis as client
+from free_ports import free_port
 
 WAIT_SECS = 30.0
 
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, below those from which a Cluster's bus would have no room."""
-    held, ports = [], []
-    while len(ports) < count:
-        probe = socket.socket()
-        held.append(probe)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        if port < 50000:
-            ports.append(port)
-    for probe in held:
-        probe.close()
-    return ports
+    return [free_port() for _ in range(count)]
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECS) -> None:

@@ -9,15 +9,10 @@ import sys
 import time
 
 import pytest
+from free_ports import free_port
 from test_sipcli import SIPCLI, header, reply, serve, sipcli
 
 __all__ = ["serve"]  # a fixture
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Callee:

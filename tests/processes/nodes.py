@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy_process import Siphond, free_port
+from free_ports import free_port
+from proxy_process import Siphond
 from udp_agent import Address, Agent, Message
 
 SCRIPT = Path(__file__).with_name("wire_script.py")

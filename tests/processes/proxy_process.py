@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
 from udp_agent import Address, Agent
 
 from shm.slots import Slots
@@ -98,13 +98,6 @@ def _redis_of_run() -> int:
 
     atexit.register(end)
     return port
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:

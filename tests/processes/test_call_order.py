@@ -11,6 +11,7 @@ FEWEST = 1000
 ENOUGH = 40
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("steering", ["flow", "spread"])
 def test_shared_03_prx_43_no_provisional_comes_after_the_200_and_each_call_has_one(steering, siphond, capsys):
     proxy = siphond(workers=4, steering=steering, script=SCRIPT, transactions=2 * CALLS + 10_000).start()

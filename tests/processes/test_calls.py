@@ -1,7 +1,7 @@
 """Calls and registrations by SIPp and by hand through a real siphond with the recipe."""
 
 import pytest
-from proxy_process import free_port
+from free_ports import free_port
 
 PHONES = (("alice", 40001), ("bob", 40002))
 FAST_TIMERS = "\n[transaction]\nt1 = 0.05\nt2 = 0.4\nt4 = 0.5\n"
@@ -15,6 +15,7 @@ def serve_bob(proxy, agent, sipp, scenario, **values):
     return phone
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("steering", ["flow", "spread"])
 def test_2000_calls_at_200_a_second_pass_without_a_failure_or_a_retransmission(steering, siphond, agent, sipp, sleeper):
     """At 40 or 10 a second where the machine has no time for more."""

@@ -7,7 +7,8 @@ import threading
 from contextlib import suppress
 
 import pytest
-from proxy_process import free_port, until
+from free_ports import free_port
+from proxy_process import until
 
 DEATH = r"worker \d/4 (died|is stuck)"
 SECONDS = 20
@@ -43,6 +44,7 @@ class Killer(threading.Thread):
         self.join()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("steering", ["flow", "spread"])
 def test_shared_24_a_worker_killed_every_second_fails_no_call(steering, siphond, agent, sipp, sleeper):
     """At a fifth or a twentieth of the rate where the machine has no time for more."""

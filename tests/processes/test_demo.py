@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from proxy_process import ROOT, free_port
+from free_ports import free_port
+from proxy_process import ROOT
 
 SIPCLI = ROOT / "deploy/ha-demo/sipcli.py"
 

@@ -7,7 +7,8 @@ import threading
 import time
 
 import pytest
-from proxy_process import free_port, until
+from free_ports import free_port
+from proxy_process import until
 
 from siphon.testing.nameserver import AAAA, NAPTR, SRV, A, Nameserver, a, srv
 

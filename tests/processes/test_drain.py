@@ -4,7 +4,9 @@ import json
 import signal
 import time
 
-from proxy_process import free_port, until
+import pytest
+from free_ports import free_port
+from proxy_process import until
 
 CALLS = 40
 NEW = 40
@@ -26,6 +28,7 @@ def drain(proxy):
     until(proxy.flags, 10, "the drain")
 
 
+@pytest.mark.alone
 def test_shared_26_under_load_calls_in_setup_are_finished_and_new_ones_get_503(siphond, agent, sipp):
     proxy = siphond(workers=4, steering="spread", drain_secs=60).start()
     port = free_port()

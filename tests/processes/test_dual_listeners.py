@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from functools import cache
 
 import pytest
-from proxy_process import Siphond, free_port
+from free_ports import free_port
+from proxy_process import Siphond
 from udp_agent import Agent, address_in, shown, unique
 
 SCRIPT = """

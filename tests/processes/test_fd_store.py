@@ -5,7 +5,8 @@ import socket
 import time
 
 import pytest
-from proxy_process import free_port, until
+from free_ports import free_port
+from proxy_process import until
 from sipp_runner import Sipp
 from test_nonce_secret import challenged, login
 

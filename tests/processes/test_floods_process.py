@@ -57,6 +57,7 @@ def flood(proxy, messages, seconds):
         return sent
 
 
+@pytest.mark.alone
 def test_sec_12_a_hundred_thousand_invites_never_acknowledged_take_bounded_memory(siphond, silent):
     proxy = siphond(script=ROUTE.format(port=silent, most=10**6), workers=2, transactions=2000).start()
     with Agent(proxy.address, "mallory") as template:

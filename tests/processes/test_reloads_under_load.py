@@ -6,7 +6,8 @@ import signal
 import statistics
 from pathlib import Path
 
-from proxy_process import free_port, until
+from free_ports import free_port
+from proxy_process import until
 
 RELOADS = 100
 BROKEN_EACH = 10

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from lineage import Lineage
 from nodes import FIRST, SCRIPT, invite_of, respond_to
-from proxy_process import free_port, until
+from proxy_process import until
 from redis_servers import Server, redis_server
 from udp_agent import Agent
 

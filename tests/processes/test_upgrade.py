@@ -7,8 +7,9 @@ import threading
 import time
 
 import pytest
+from free_ports import free_port
 from lineage import SLOW, answers
-from proxy_process import free_port, until
+from proxy_process import until
 from test_fd_store import PATIENT
 from test_nonce_secret import challenged, login
 
@@ -38,6 +39,7 @@ def test_all_is_there_after_an_upgrade_and_after_the_next_one(lineage, agent):
         assert len([worker for worker in status["workers"] if worker["beats"]]) == 2
 
 
+@pytest.mark.alone
 def test_shared_25_300_calls_a_second_through_four_upgrades_and_none_fails(lineage, agent, sipp, sleeper):
     """At a tenth or a thirtieth of the rate where the machine has no time for more."""
 

@@ -6,8 +6,9 @@ import signal
 import time
 
 import pytest
+from free_ports import free_port
 from lineage import SLOW, answers
-from proxy_process import free_port, until
+from proxy_process import until
 from udp_agent import Agent
 
 from siphon.cli import directory
@@ -28,12 +29,12 @@ DIES = "os.kill(os.getpid(), signal.SIGKILL)"
 
 @pytest.fixture
 def started(lineage):
-    """A lineage of two workers whose log may have errors, with a short limit for the next one."""
+    """A lineage of two workers whose log may have errors; the next one has `limit` seconds to serve."""
 
-    def make(**options):
+    def make(limit=60, **options):
         one = lineage(**{"workers": 2, **options})
         one.proxy.tolerated = "."
-        one.configure("drain_secs = 1", "drain_secs = 60\nupgrade_secs = 60")
+        one.configure("drain_secs = 1", f"drain_secs = 60\nupgrade_secs = {limit}")
         return one.start()
 
     return make
@@ -115,9 +116,7 @@ def test_a_program_that_is_not_there_is_said(started, agent):
 
 @pytest.mark.parametrize("more", [HANGS, NEVER_READY])
 def test_one_that_hangs_is_killed_at_the_limit_and_what_it_began_is_taken_over(more, started, agent):
-    one = started()
-    one.configure("upgrade_secs = 60", "upgrade_secs = 8")
-    one.upgrade()
+    one = started(limit=8)
     pid = one.holder()
     one.put(more)
     bob, carol = agent(one.proxy, "bob"), agent(one.proxy, "carol")
@@ -323,12 +322,11 @@ def test_garbage_in_the_variable_of_the_hand_over_is_no_start(text, siphond, mon
 
 def test_a_free_port_is_bound_by_nobody_after_a_failure(started, agent):
     """The address that the next one would have added."""
-    one = started()
+    one = started(limit=8)
     port = free_port()
     one.configure(f'"127.0.0.1:{one.proxy.port}"', f'"127.0.0.1:{one.proxy.port}", "127.0.0.1:{port}"')
-    one.configure("upgrade_secs = 60", "upgrade_secs = 8")
     one.put(NEVER_READY)
-    one.refused()
+    assert "does not serve within 8 s" in one.refused()
     assert f"127.0.0.1:{port}" not in one.proxy.status()["listen"]
     upgrades_after_all(one, agent)
     answers(("127.0.0.1", port), agent)

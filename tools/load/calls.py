@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy_process import Siphond, free_port
+from free_ports import free_port
+from proxy_process import Siphond
 from sipp_runner import Sipp, SippRunner, Statistics
 from udp_agent import Agent
 

@@ -1,0 +1,251 @@
+"""`--jobs N`: one run of pytest in N processes, with one result.
+
+Most of what the tests on real processes take is waiting, so that two of them side by side take half the time. The
+process that was started is the leader: it starts the helpers, which are the same command, and all take from one list
+what to run next, a unit - mostly a file - at a time. A helper leaves the reports of a unit in a file; the leader gives
+them to its own plugins as if it had run the unit itself, so that the terminal, the exit status, --maxfail and the
+conformance table see one run. A unit that a helper took and did not report fails the run.
+
+Nothing of two processes may collide: each has ports of its own (free_ports.py). A test that is marked `alone` measures
+time or makes load: while it runs, nothing else does.
+
+Why not pytest-xdist: its processes have threads, and tests here fork.
+
+The directory that they share:
+
+    units.pickle    [(name, [node id, ...]), ...], written once by the leader
+    N.taken         unit N is being run, or was
+    N.reports       its reports, when it was run by a helper
+    queue, running  locks, see `Turn`
+"""
+
+from __future__ import annotations
+
+import fcntl
+import inspect
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+PLACE, NUMBER, LEADER = "SIPHOND_TESTS_PLACE", "SIPHOND_TESTS_JOB", "SIPHOND_TESTS_LEADER"
+END_SECS = 120
+"""A helper that is asked to end ends within so long: what its test has started has to end first."""
+
+Unit = tuple[str, list[str]]
+
+
+def is_helper() -> bool:
+    return PLACE in os.environ
+
+
+def units_of(items: Sequence[pytest.Item]) -> list[Unit]:
+    """What takes longest first. All scenarios of side_by_side.py are one unit: they run at the same time."""
+    of_file: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        of_file.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    units: dict[str, list[str]] = {}
+    for path, found in of_file.items():
+        scenarios = any(inspect.iscoroutinefunction(getattr(item, "obj", None)) for item in found)
+        units.setdefault("side by side" if scenarios else path, []).extend(item.nodeid for item in found)
+    return sorted(units.items(), key=lambda unit: (unit[0] != "side by side", "/processes/" not in unit[0]))
+
+
+class Turn:
+    """Any number of ordinary tests at once, or one that is alone. Who comes stands in the queue until it may run, so
+    that one that waits to be alone is not passed by others for ever."""
+
+    def __init__(self, place: Path) -> None:
+        self.queue: BinaryIO = (place / "queue").open("ab")
+        self.running: BinaryIO = (place / "running").open("ab")
+
+    @contextmanager
+    def taken(self, alone: bool) -> Iterator[None]:
+        fcntl.flock(self.queue, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self.running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(self.queue, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.running, fcntl.LOCK_UN)
+
+
+class Job:
+    """What leader and helper do: take units and run them."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.turn = Turn(place)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        with self.turn.taken(alone=item.get_closest_marker("alone") is not None):
+            return (yield)
+
+    def take(self, units: Sequence[Unit]) -> Iterator[tuple[int, Unit]]:
+        """Those that nobody else has taken, each when it is asked for."""
+        for number, unit in enumerate(units):
+            try:
+                (self.place / f"{number}.taken").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            yield number, unit
+
+    def run(self, session: pytest.Session, node_ids: Sequence[str], by_id: dict[str, pytest.Item]) -> None:
+        items = [by_id[node_id] for node_id in node_ids]
+        for item, next_item in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
+            self.stop_if_asked(session)
+
+    def stop_if_asked(self, session: pytest.Session) -> None:
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+
+
+class Helper(Job):
+    def __init__(self) -> None:
+        super().__init__(Path(os.environ[PLACE]))
+        self.reports: list[Any] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        units: list[Unit] = pickle.loads((self.place / "units.pickle").read_bytes())
+        by_id = {item.nodeid: item for item in session.items}
+        for number, (_, node_ids) in self.take(units):
+            self.reports = []
+            self.run(session, node_ids, by_id)
+            written = self.place / f"{number}.part"
+            written.write_bytes(pickle.dumps(self.reports))
+            written.rename(self.place / f"{number}.reports")
+        return True
+
+    def stop_if_asked(self, session: pytest.Session) -> None:
+        """--maxfail is the leader's to judge; a leader that was killed asks by being gone."""
+        if os.getppid() != int(os.environ[LEADER]):
+            raise session.Interrupted("the leader is gone")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        config = self.config
+        self.reports.append(config.hook.pytest_report_to_serializable(config=config, report=report))
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.config = config
+
+
+class Leader(Job):
+    def __init__(self, place: Path, jobs: int) -> None:
+        super().__init__(place)
+        self.jobs = jobs
+        self.reported: set[int] = set()
+        """Numbers of units."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.testsfailed or session.config.option.collectonly:
+            return None  # pytest says what is wrong
+        units = units_of(session.items)
+        by_id = {item.nodeid: item for item in session.items}
+        (self.place / "units.pickle").write_bytes(pickle.dumps(units))
+        with self.helpers(session.config) as helpers:
+            for number, (_, node_ids) in self.take(units):
+                self.run(session, node_ids, by_id)
+                self.reported.add(number)
+                self.hear(session)
+            for helper in helpers:
+                while not ended(helper, 0.2):
+                    self.hear(session)
+            self.hear(session)
+        self.complain(session, units, helpers)
+        return True
+
+    @contextmanager
+    def helpers(self, config: pytest.Config) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """They run, and have ended afterwards."""
+        known = {PLACE: str(self.place), LEADER: str(os.getpid())}
+        line = [sys.executable, "-m", "pytest", *config.invocation_params.args, "-o", f"cache_dir={self.place}/cache"]
+        started = []
+        try:
+            for number in range(1, self.jobs):
+                with (self.place / f"helper-{number}.out").open("wb") as out:
+                    environment = {**os.environ, **known, NUMBER: str(number)}
+                    started.append(
+                        subprocess.Popen(
+                            line,
+                            stdin=subprocess.DEVNULL,
+                            stdout=out,
+                            stderr=out,
+                            env=environment,
+                            cwd=config.invocation_params.dir,
+                            start_new_session=True,  # Ctrl-C is for the leader, who tells them once
+                        )
+                    )
+            yield started
+        finally:
+            for helper in started:
+                if helper.poll() is None:
+                    helper.send_signal(signal.SIGINT)
+            for helper in started:
+                if not ended(helper, END_SECS):
+                    helper.kill()
+                    helper.wait()
+
+    def hear(self, session: pytest.Session) -> None:
+        """Passes on what helpers have reported since."""
+        for path in sorted(self.place.glob("*.reports")):
+            if (number := int(path.stem)) in self.reported:
+                continue
+            self.reported.add(number)
+            hook = session.config.hook
+            for data in pickle.loads(path.read_bytes()):
+                report = hook.pytest_report_from_serializable(config=session.config, data=data)
+                if report.when == "setup":
+                    hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
+                hook.pytest_runtest_logreport(report=report)
+                if report.when == "teardown":
+                    hook.pytest_runtest_logfinish(nodeid=report.nodeid, location=report.location)
+            self.stop_if_asked(session)
+
+    def complain(
+        self, session: pytest.Session, units: Sequence[Unit], helpers: Sequence[subprocess.Popen[bytes]]
+    ) -> None:
+        """When nobody has reported a unit, or a helper says that it went wrong."""
+        missing = [name for number, (name, _) in enumerate(units) if number not in self.reported]
+        good = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if not missing and all(helper.returncode in good for helper in helpers):
+            return
+        reporter = session.config.pluginmanager.getplugin("terminalreporter")
+        for number, helper in enumerate(helpers, 1):
+            said = (self.place / f"helper-{number}.out").read_text(errors="replace")
+            reporter.write(f"\njob {number} ended with {helper.returncode}:\n{said[-5000:]}")
+        session.shouldfail = f"not reported: {', '.join(missing) or 'nothing'}"
+        raise session.Failed(session.shouldfail)
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def register(config: pytest.Config) -> None:
+    """Called when pytest is configured."""
+    if is_helper():
+        config.pluginmanager.register(Helper(), "job")
+    elif config.option.jobs > 1:
+        place = tempfile.TemporaryDirectory(prefix="siphond-tests-")
+        config.add_cleanup(place.cleanup)
+        config.pluginmanager.register(Leader(Path(place.name), config.option.jobs), "job")

@@ -1,0 +1,135 @@
+"""tests/jobs.py: a run in several processes has one result."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CONFTEST = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
+import jobs
+
+def pytest_addoption(parser):
+    parser.addoption("--jobs", type=int, default=1)
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: ")
+    jobs.register(config)
+"""
+WAITS = """
+import pathlib, time
+def met(own, other):
+    pathlib.Path(own).touch()
+    deadline = time.monotonic() + 30
+    while not pathlib.Path(other).exists():
+        assert time.monotonic() < deadline, f"nothing runs beside {own}"
+        time.sleep(0.01)
+"""
+ALONE = """
+import os, pathlib, pytest, time
+HERE = pathlib.Path(__file__).parent
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.alone
+def test_one(number):
+    mine = HERE / f"{os.getpid()}.alone"
+    mine.touch()
+    time.sleep(0.05)
+    assert list(HERE.glob("*.alone")) == [mine] and not list(HERE.glob("*.beside"))
+    mine.unlink()
+@pytest.mark.parametrize("number", range(5))
+def test_other(number):
+    mine = HERE / f"{os.getpid()}.beside"
+    mine.touch()
+    time.sleep(0.05)
+    assert not list(HERE.glob("*.alone"))
+    mine.unlink()
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Writes the files of tests and runs them: exit status and output."""
+    for name in ("SIPHOND_TESTS_PLACE", "SIPHOND_TESTS_JOB", "SIPHOND_TESTS_LEADER"):
+        monkeypatch.delenv(name, raising=False)
+    line = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+
+    def started(*arguments, **files):
+        (tmp_path / "conftest.py").write_text(CONFTEST)
+        (tmp_path / "pytest.ini").touch()
+        for name, text in files.items():
+            (tmp_path / f"{name}.py").write_text(text)
+        return subprocess.Popen(
+            [*line, "--jobs", "2", *arguments],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finished(*arguments, **files):
+        process = started(*arguments, **files)
+        output = process.communicate(timeout=100)[0]
+        return process.returncode, output
+
+    finished.started = started
+    return finished
+
+
+def test_two_files_run_side_by_side_and_are_counted_together(run):
+    first = "from waits import met\ndef test_x(): met('first', 'second')\n"
+    second = "from waits import met\ndef test_x(): met('second', 'first')\n"
+    status, output = run(waits=WAITS, test_first=first, test_second=second)
+    assert status == 0, output
+    assert "2 passed" in output
+
+
+def test_each_test_runs_once_and_what_fails_in_any_of_them_is_told(run):
+    files = {
+        f"test_{n}": "import pytest, time\ndef test_good(): time.sleep(0.1)\n"
+        f"def test_bad(): assert {n} < 0, 'in {n}'\n"
+        "@pytest.mark.skip(reason='because')\ndef test_not(): pass\n"
+        for n in range(6)
+    }
+    status, output = run(**files)
+    assert status == 1, output
+    assert "6 failed, 6 passed, 6 skipped" in output
+    assert [f"in {n}" in output for n in range(6)] == [True] * 6
+
+
+def test_one_that_is_alone_has_nothing_beside_it(run):
+    status, output = run(**{f"test_{n}": ALONE for n in range(4)})
+    assert status == 0, output
+    assert "40 passed" in output
+
+
+def test_a_helper_that_dies_fails_the_run(run):
+    dies = (
+        "import os, time\ndef test_dies():\n    if 'SIPHOND_TESTS_JOB' in os.environ: os._exit(0)\n    time.sleep(1)\n"
+    )
+    status, output = run(test_1=dies, test_2=dies)
+    assert status == 1, output
+    assert re.search(r"not reported: test_[12].py", output), output
+
+
+def test_ctrl_c_ends_them_all_and_what_a_test_holds_is_put_away(run, tmp_path):
+    holds = (
+        "import os, pathlib, pytest, time\n@pytest.fixture\ndef held():\n"
+        "    mine = pathlib.Path(f'{os.getpid()}.held')\n"
+        "    mine.touch()\n    yield\n    mine.unlink()\ndef test_x(held): time.sleep(600)\n"
+    )
+    process = run.started(test_1=holds, test_2=holds)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.held"))) < 2:
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert list(tmp_path.glob("*.held")) == []
