@@ -1,83 +1,168 @@
-"""Calls per second and CPU a call: SIPp calls SIPp through a siphond of its own that runs the recipe.
+"""siphond and Kamailio under the same load, in turn: CPU a call, highest clean rate, delay, memory.
 
-    ./dev bench [--workers N] [--steering flow|spread] [--seconds S] [--rates 200,500,1000]
+    ./dev bench [--quick] [--scenarios call,fork] [--sides siphond,kamailio] [--workers N] [--rates 200,1000] ...
 
-A call is INVITE, 100, 180, 200, ACK, BYE, 200: 6 datagrams in and 7 out at the proxy, its script runs three times. The
-CPU is user and system time of all processes of siphond, read from /proc before and after; SIPp shares the machine, so
-the highest rate that still passes without failures says more about the machine than about siphond. A rate at which
-calls fail or SIPp repeats itself is marked with "!"; one that SIPp cannot finish ends the run.
+Each round measures every side once (A B A B); figures are medians over the rounds, ratios medians of the rounds' ratios
+to Kamailio with its fast allocator. docs/performance.md says what each column is.
 """
 
 import argparse
+import json
 import sys
-import tempfile
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/processes")]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from free_ports import free_port  # noqa: E402
-from proxy_process import Siphond  # noqa: E402
-from sipp_runner import SippRunner, Statistics  # noqa: E402
-from udp_agent import Agent  # noqa: E402
+import driver_process  # noqa: E402
+import kamailio_server  # noqa: E402
+import machine  # noqa: E402
+import plot  # noqa: E402
+import report  # noqa: E402
+from measure import SIDES, Plan, measure, test_bed, traced  # noqa: E402
+from scenarios import SCENARIOS, Scenario, named  # noqa: E402
 
-RECORDS_A_CALL = 2
-LIFE_SECS = 40
-"""How long the records of a call stay."""
+QUICK = {"scenarios": "call", "seconds": 2.0, "warm_up": 1.0, "rounds": 1, "search_seconds": 1.0, "precision": 0.2}
+FULL = {
+    "scenarios": ",".join(scenario.name for scenario in SCENARIOS),
+    "seconds": 10.0,
+    "warm_up": 5.0,
+    "rounds": 3,
+    "search_seconds": 3.0,
+    "precision": 0.05,
+}
 
 
-def measure(proxy: Siphond, sipp: SippRunner, rate: int, seconds: int) -> tuple[Statistics, float]:
-    """One rate: what the caller counted, and CPU seconds of siphond."""
-    port = free_port()
-    phone = sipp.callee("uas_answer", port, ring=0, linger=500)
-    with Agent(proxy.address, "bob") as bob:
-        answer = bob.register(f"<sip:bob@127.0.0.1:{port}>")
-        assert answer.status == 200, answer
-    before = proxy.cpu_seconds()
-    caller = sipp.caller("uac_call", proxy.address, calls=rate * seconds, rate=rate, hold=0)
-    counted = caller.wait(seconds + 60)
-    spent = proxy.cpu_seconds() - before
-    phone.stop()
-    with Agent(proxy.address, "bob") as bob:
-        bob.register(f"<sip:bob@127.0.0.1:{port}>", expires=0)
-    return counted, spent
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench", description="siphond and Kamailio under the same load.")
+    parser.add_argument("--quick", action="store_true", help="calls only, once, short: about a minute")
+    parser.add_argument("--scenarios", help=f"of {FULL['scenarios']}")
+    parser.add_argument("--sides", default=",".join(SIDES), help="of %(default)s")
+    parser.add_argument("--workers", type=int, default=2, help="of siphond, and children of Kamailio")
+    parser.add_argument("--steering", choices=["flow", "spread"], help="of siphond; absent: as the scenario says")
+    parser.add_argument("--rates", default="200", help="steady rates, calls a second; all sides get the same")
+    parser.add_argument("--seconds", type=float, help="of each steady rate; saturation takes half of it")
+    parser.add_argument("--warm-up", type=float, help="seconds before the first that counts")
+    parser.add_argument("--linger", type=float, default=0, help="seconds after a steady rate whose CPU counts as well")
+    parser.add_argument("--rounds", type=int, help="each side once a round")
+    parser.add_argument("--flight", type=int, default=64, help="calls at one time at saturation")
+    parser.add_argument("--bindings", type=int, default=20000, help="users registered in the scenario lookups")
+    parser.add_argument("--search-seconds", type=float, help="of each rate tried; 0: no search for the highest rate")
+    parser.add_argument("--precision", type=float, help="of the highest rate, as a part of it")
+    parser.add_argument("--json", type=Path, help="everything that was measured goes to this file")
+    parser.add_argument("--plot", type=Path, help="a picture (.png, .svg); wants matplotlib")
+    parser.add_argument("--from", dest="source", type=Path, help="print, or draw, an earlier --json; measures nothing")
+    asked = parser.parse_args(arguments)
+    for name, value in (QUICK if asked.quick else FULL).items():
+        if getattr(asked, name) is None:
+            setattr(asked, name, value)
+    for kind, known in (("scenarios", [s.name for s in SCENARIOS]), ("sides", list(SIDES))):
+        for name in getattr(asked, kind).split(","):
+            if name not in known:
+                parser.error(f"no such {kind[:-1]}: {name}")
+    if asked.plot and not plot.available():
+        parser.error("--plot wants matplotlib: pip install 'siphond[plot]'")
+    return asked
+
+
+def plan_of(asked: argparse.Namespace) -> Plan:
+    return Plan(
+        workers=asked.workers,
+        rates=tuple(float(rate) for rate in asked.rates.split(",")),
+        seconds=asked.seconds,
+        warm_up=asked.warm_up,
+        flight=asked.flight,
+        linger=asked.linger,
+        search_seconds=asked.search_seconds,
+        search_precision=asked.precision,
+    )
+
+
+def scenario_of(name: str, asked: argparse.Namespace) -> Scenario:
+    scenario = named(name)
+    if name == "lookups":
+        scenario = replace(scenario, users=asked.bindings)
+    return replace(scenario, steering=asked.steering) if asked.steering else scenario
+
+
+def sides_of(asked: argparse.Namespace) -> list[str]:
+    """Those that can be measured here; a line about each that cannot."""
+    found = []
+    for side in asked.sides.split(","):
+        why = kamailio_server.missing(side) if side.startswith("kamailio") else ""
+        if why:
+            print(f"without {side}: {why}")
+        else:
+            found.append(side)
+    return found
+
+
+def compare(scenario: Scenario, sides: list[str], plan: Plan, rounds: int) -> dict[str, Any]:
+    """One scenario: traces of all sides, then the rounds."""
+    traces = {side: traced(side, scenario, plan) for side in sides}
+    measured: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side in sides:
+            measured[side].append(measure(side, scenario, plan))
+    return {
+        "scenario": asdict(scenario),
+        "traces": traces,
+        "differences": report.differences(traces),
+        "rounds": measured,
+        "summary": report.summary(measured),
+    }
+
+
+def show(name: str, result: dict[str, Any]) -> None:
+    print(f"\n{name}: {result['scenario']['what']}")
+    print(report.table(result))
+    if words := report.traces_in_words(result):
+        print(words)
+    sys.stdout.flush()
+
+
+def measured_results(asked: argparse.Namespace) -> dict[str, Any]:
+    plan = plan_of(asked)
+    found = machine.description()
+    results: dict[str, Any] = {
+        "machine": found,
+        "machine_in_words": machine.in_words(found),
+        "plan": asdict(plan) | {"rounds": asked.rounds},
+        "scenarios": {},
+    }
+    print(results["machine_in_words"])
+    sides = sides_of(asked)
+    driver_process.built()
+    bed = results["test_bed"] = test_bed(named("call"), min(2, plan.seconds))
+    print(f"load generator without a server: {bed['calls_per_second']:.0f} calls/s, {bed['cpu_us']:.0f} us a call")
+    print(
+        f"{plan.workers} workers; steady {asked.rates} calls/s for {plan.seconds:g} s; {plan.flight} at one time for "
+        f"{plan.seconds / 2:g} s; {asked.rounds} rounds",
+        flush=True,
+    )
+    for name in asked.scenarios.split(","):
+        results["scenarios"][name] = compare(scenario_of(name, asked), sides, plan, asked.rounds)
+        show(name, results["scenarios"][name])
+        if asked.json:  # what is there is there, whatever comes
+            asked.json.write_text(json.dumps(results, indent=1) + "\n")
+    return results
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Calls per second and CPU a call, by SIPp on loopback.")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--steering", choices=["flow", "spread"], default="spread")
-    parser.add_argument("--seconds", type=int, default=5, help="length of each run")
-    parser.add_argument("--rates", default="200,500,1000,1500,2000", help="calls a second, one run each")
-    asked = parser.parse_args()
-    rates = [int(rate) for rate in asked.rates.split(",")]
-    records = RECORDS_A_CALL * sum(rate * min(asked.seconds, LIFE_SECS) for rate in rates) + 10000
-    with tempfile.TemporaryDirectory() as place:
-        directory = Path(place)
-        proxy = Siphond(directory, workers=asked.workers, steering=asked.steering, transactions=records)
-        sipp = SippRunner(directory)
-        try:
-            proxy.start()
-            print(f"{asked.workers} workers, steering {asked.steering}, {asked.seconds} s a rate")
-            print("calls/s   calls  failed  repeats  setup ms  CPU us/call  cores busy", flush=True)
-            for rate in rates:
-                began = time.monotonic()
-                try:
-                    counted, spent = measure(proxy, sipp, rate, asked.seconds)
-                except AssertionError as error:  # the runner's: SIPp could not finish its calls
-                    print(f"{rate:7d}! past what this machine carries: {str(error).splitlines()[0][:90]}", flush=True)
-                    break
-                mark = "!" if counted.failed or counted.retransmissions else " "
-                print(
-                    f"{rate:7d}{mark} {counted.successful:7d} {counted.failed:7d} {counted.retransmissions:8d}"
-                    f" {counted.setup_ms:9.1f} {spent / max(1, counted.calls) * 1e6:12.1f}"
-                    f" {spent / (time.monotonic() - began):11.2f}",
-                    flush=True,
-                )
-        finally:
-            sipp.close()
-            proxy.close()
+    asked = options()
+    began = time.monotonic()
+    if asked.source:
+        results = json.loads(asked.source.read_text())
+        print(results["machine_in_words"])
+        for name, result in results["scenarios"].items():
+            show(name, result)
+    else:
+        results = measured_results(asked)
+        print(f"\ntook {time.monotonic() - began:.0f} s")
+    if asked.plot:
+        plot.draw(results, asked.plot)
     return 0
 
 

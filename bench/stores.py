@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/stores.py [--workers N] [--steering flow|spread] [--seconds S] [--rates 20,50]
 
-As bench/run.py: SIPp calls SIPp through a siphond that runs the recipe, two records a call. The CPU of Redis is its own
-column. `setup ms` is SIPp's time from INVITE to 200; the phone answers at once.
+As bench/sipp_calls.py: SIPp calls SIPp through a siphond that runs the recipe, two records a call. The CPU of Redis is
+its own column. `setup ms` is SIPp's time from INVITE to 200; the phone answers at once.
 """
 
 import argparse
@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/processes"), s
 
 from proxy_process import Siphond  # noqa: E402
 from redis_servers import Server, server  # noqa: E402
-from run import measure  # noqa: E402
+from sipp_calls import measure  # noqa: E402
 from sipp_runner import SippRunner  # noqa: E402
 
 
