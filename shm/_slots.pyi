@@ -1,9 +1,13 @@
 import os
+from typing import Protocol
 
 from shm.values import SlotState
 
 LAYOUT: int
 ROW_BYTES: int
+
+class Add(Protocol):
+    def __call__(self, counter: int, number: int = 1) -> None: ...
 
 class Slots:
     @staticmethod
@@ -26,6 +30,7 @@ class Slots:
     @property
     def path(self) -> str: ...
     def add(self, index: int, counter: int, n: int = 1) -> None: ...
+    def adder(self, index: int) -> Add: ...
     def total(self, counter: int) -> int: ...
     def row(self, index: int) -> list[int]: ...
     @property

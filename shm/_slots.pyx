@@ -226,6 +226,10 @@ cdef class Slots:
     cdef void count_at(self, int index, int counter, uint64_t n) noexcept nogil:
         add64(&self.counts[index * self.counters + counter], n)
 
+    def adder(self, int index):
+        """add() of one slot, for who counts often."""
+        return Adder(self, index).add
+
     def total(self, int counter):
         """The sum over all slots, modulo 2^64."""
         cdef uint64_t result = 0
@@ -276,6 +280,23 @@ cdef class Slots:
     def c_address(self):
         """Where the mapping starts: tests damage it."""
         return <uintptr_t>self.base
+
+
+cdef class Adder:
+    """The counters of one slot."""
+
+    cdef Slots slots
+    cdef uint64_t *counts
+
+    def __cinit__(self, Slots slots not None, int index):
+        slots.row_at(index)
+        self.slots = slots
+        self.counts = &slots.counts[index * slots.counters]
+
+    def add(self, int counter, uint64_t number=1):
+        if not 0 <= counter < self.slots.counters:
+            raise IndexError(f"counter {counter} of {self.slots.counters}")
+        add64(&self.counts[counter], number)
 
 
 cdef bint row_sound(const SlotRow *row, int index) noexcept:

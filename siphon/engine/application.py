@@ -100,7 +100,7 @@ class Engine:
     def started(self, context: WorkerContext) -> None:
         """Build this process's engine and take up what a former generation of its slot has left."""
         self.context = context
-        self.reports = Reports(context, self.log)
+        self.reports = Reports(context, self.log, self.shared.slots.adder(context.slot))
         self.shared.attach(context.slot)
         self.secret_count = self.shared.secret_count
         self.identity = identity_of(self.settings)

@@ -7,6 +7,7 @@ or by one fault of many records, so of each kind a few lines a second are writte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from siphon.config.log import ERROR, INFO, WARN, Log
 from siphon.engine.counters import Counter
@@ -16,16 +17,19 @@ from workers.net import boottime
 LINES_PER_SECOND = 5
 
 
+class Count(Protocol):
+    """Adds to a counter of this slot: shm.slots.Slots.adder(), one call of compiled code."""
+
+    def __call__(self, counter: Counter, number: int = 1) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reports:
     """Of the process of `context`."""
 
     context: WorkerContext
     log: Log
-
-    def count(self, counter: Counter, number: int = 1) -> None:
-        """Add to a counter of this slot."""
-        self.context.slots.add(self.context.slot, int(counter), number)
+    count: Count
 
     def error(self, event: str, record_key: bytes, **facts: object) -> None:
         """Log a fault of ours or of the store."""

@@ -16,7 +16,7 @@ from workers.application import WorkerContext
 @pytest.mark.parametrize("level", ["error", "warn", "note"])
 def test_sec_13_a_thousand_records_with_one_fault_are_a_few_lines(tmp_path: Path, level: str) -> None:
     log = Log(file=str(tmp_path / "log"), clock=lambda: 1000.0)
-    reports = Reports(cast(WorkerContext, SimpleNamespace()), log)
+    reports = Reports(cast(WorkerContext, SimpleNamespace()), log, lambda counter, number=1: None)
     for number in range(1000):
         getattr(reports, level)("bad_record", number.to_bytes(16), error="layout 2, expected 3")
     lines = (tmp_path / "log").read_text().splitlines()

@@ -57,7 +57,7 @@ def test_a_slot_that_was_left_keeps_its_generation_but_no_process(slots):
 
 def test_counters_add_up_over_the_slots_and_outlive_their_processes(slots, folder):
     slots.add(0, 3)
-    slots.add(5, 3, 40)
+    slots.adder(5)(3, 40)
     slots.leave(5)
     assert slots.total(3) == 41
     assert slots.row(5)[3] == 40
@@ -82,6 +82,10 @@ def test_what_is_not_there_is_an_index_error(slots):
             call(-1)
     with pytest.raises(IndexError):
         slots.add(0, 16)
+    with pytest.raises(IndexError):
+        slots.adder(0)(16)
+    with pytest.raises(IndexError):
+        slots.adder(len(slots))
 
 
 def test_other_sizes_are_refused(folder, slots):
