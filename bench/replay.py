@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/engine")]
 
 from digest_kit import challenge, credentials, register  # type: ignore[import-not-found]  # noqa: E402
 
+from siphon.engine.enums import make_members_cheap  # noqa: E402
 from siphon.state.store import Send  # noqa: E402
 from siphon.testing.world import World  # noqa: E402
 
@@ -126,6 +127,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--profile", action="store_true", help="print where Python spends it (cProfile)")
     asked = parser.parse_args()
+    make_members_cheap()
     world = ready_world()
     gc.collect()
     gc.freeze()

@@ -17,6 +17,7 @@ from siphon.config.settings import Auth, Settings
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
+from siphon.engine.enums import make_members_cheap
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
@@ -99,6 +100,7 @@ class Engine:
 
     def started(self, context: WorkerContext) -> None:
         """Build this process's engine and take up what a former generation of its slot has left."""
+        make_members_cheap()
         self.context = context
         self.reports = Reports(context, self.log, self.shared.slots.adder(context.slot))
         self.shared.attach(context.slot)
