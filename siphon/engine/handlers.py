@@ -68,19 +68,29 @@ class ScriptHandlers:
             return
         received = message or parse(record.request)
 
-        def finished(outcome: Outcome) -> None:
-            self._answer_once(record, outcome)
-            if outcome.route_unsigned:
-                self._watch.count(Counter.ROUTE_UNSIGNED)
-            if outcome.auth_failures:
-                self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
-            when_confirmed(outcome, lambda confirmed: when_stored(confirmed, done))
-
         def run(secrets: Fetched | None) -> None:
             request = self._request(record, received, None, secrets)
-            self._guarded(lambda: self._runtime.run_request(request, record.script_version, finished))
+            self._guarded(self._runtime.run_request, request, record.script_version, finished)
 
-        self._with_bindings(received, lambda: self._with_secrets(received, run))
+        def finished(outcome: Outcome) -> None:
+            self._request_ended(record, outcome, done)
+
+        if self._services.secrets is None and not isinstance(self._services.location, SharedLocation):
+            run(None)  # nobody to ask
+        else:
+            self._with_bindings(received, lambda: self._with_secrets(received, run))
+
+    def _request_ended(self, record: Record, outcome: Outcome, done: Callable[[Outcome], None]) -> None:
+        """The on_request handlers have returned: `done` now, or when what the outcome rests on is there."""
+        if outcome.route_unsigned:
+            self._watch.count(Counter.ROUTE_UNSIGNED)
+        if outcome.auth_failures:
+            self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
+        if isinstance(outcome.action, Answer) or outcome.confirms:
+            self._answer_once(record, outcome)
+            when_confirmed(outcome, lambda confirmed: when_stored(confirmed, done))
+        else:
+            done(outcome)
 
     def _with_bindings(self, message: SipMessage, run: Callable[[], None]) -> None:
         """Run when what this node's mirror lacks has been looked for in the store: the address of record that the
@@ -130,7 +140,7 @@ class ScriptHandlers:
         request = self._later(record)
         reply = Reply(parse(data), source, request, final_sent=bool(record.final_status or record.cancelled))
         per_relay = record.on_reply or None
-        self._guarded(lambda: self._runtime.run_reply(request, reply, per_relay, record.script_version, done))
+        self._guarded(self._runtime.run_reply, request, reply, per_relay, record.script_version, done)
 
     def run_failure(self, record: Record, done: Callable[[FailureOutcome], None]) -> None:
         """The on_failure handlers, on the best response with the challenges of all."""
@@ -147,29 +157,29 @@ class ScriptHandlers:
             done(outcome)
 
         per_relay = record.on_failure or None
-        self._guarded(
-            lambda: self._runtime.run_failure(request, reply, code, reason, per_relay, record.script_version, finished)
-        )
+        version = record.script_version
+        self._guarded(self._runtime.run_failure, request, reply, code, reason, per_relay, version, finished)
 
     def run_cancel(self, record: Record, done: Callable[[CancelOutcome], None]) -> None:
         """The on_cancel handlers, on the INVITE."""
         request = self._later(record)
-        self._guarded(lambda: self._runtime.run_cancel(request, record.script_version, done))
+        self._guarded(self._runtime.run_cancel, request, record.script_version, done)
 
     def run_timer(self, function: Callable[..., object], args: tuple[object, ...], done: Callable[[], None]) -> None:
         """The handler of a timer of the script; `done` when it has ended, however."""
-        self._guarded(lambda: self._runtime.run_function(function, args, lambda _: done()))
+        self._guarded(self._runtime.run_function, function, args, lambda _: done())
 
-    def _guarded(self, run: Callable[[], object]) -> None:
-        errors = self._runtime.errors
-        self._watch.count(Counter.SCRIPT_RUNS)
-        self._watch.enter()
+    def _guarded(self, run: Callable[..., object], *args: object) -> None:
+        runtime, watch = self._runtime, self._watch
+        errors = runtime.errors
+        watch.count(Counter.SCRIPT_RUNS)
+        watch.enter()
         try:
-            run()
+            run(*args)
         finally:
-            self._watch.leave()
-            if self._runtime.errors != errors:
-                self._watch.count(Counter.SCRIPT_ERRORS, self._runtime.errors - errors)
+            watch.leave()
+            if runtime.errors != errors:
+                watch.count(Counter.SCRIPT_ERRORS, runtime.errors - errors)
 
     def _failure(self, record: Record, branch: Branch) -> bytes:
         if branch.response:
@@ -186,22 +196,24 @@ class ScriptHandlers:
         self, record: Record, message: SipMessage, received: bytes | None, secrets: Fetched | None = None
     ) -> Request:
         assert self.env is not None
-        consumed = record.consumed.decode("utf-8", "surrogateescape")
-        context = RequestContext(
-            source=(record.source_ip, record.source_port),
-            listener=self.env.identity.listeners[record.listener],
-            local_ip=record.local_ip,
-            transaction_id=record.key,
-            identity=self.env.identity,
-            settings=self._settings,
-            services=self._services,
-            now=self._clock(),
-            wall=record.wall + max(0.0, self._clock() - record.created),
-            vars=record.vars,
-            auth_user=record.auth_user or None,
-            consumed_routes=consumed.split("\n") if consumed else [],
-            record_route=record.record_route,
-            uri_received=received,
-            secrets=secrets,
+        identity, now = self.env.identity, self._clock()
+        consumed = record.consumed
+        context = RequestContext(  # by position: made for every request, and names cost as much as the rest
+            (record.source_ip, record.source_port),
+            identity.listeners[record.listener],
+            record.local_ip,
+            record.key,
+            identity,
+            self._settings,
+            self._services,
+            now,
+            record.wall + max(0.0, now - record.created),
+            record.vars,
+            record.auth_user or None,
+            consumed.decode("utf-8", "surrogateescape").split("\n") if consumed else [],
+            record.record_route,
+            False,
+            received,
+            secrets,
         )
         return Request(message, context)

@@ -43,9 +43,20 @@ class Dispatch:
         for handler in handlers:
             error = yield handler.function, (request,)
             if error is not None:
-                request._close()
-                return Outcome(error=self._report(error, handler.function))
+                return self.request_ended(request, script, handler.function, error)
+        return self.request_ended(request, script)
+
+    def request_ended(
+        self,
+        request: Request,
+        script: Script,
+        failed: Callable[..., Any] | None = None,
+        error: BaseException | None = None,
+    ) -> Outcome:
+        """The outcome of on_request when all handlers have returned, or when `failed` has raised `error`."""
         request._close()
+        if failed is not None and error is not None:
+            return Outcome(error=self._report(error, failed))
         try:
             return outcome_of(request, script.methods if request.method == "OPTIONS" else [])
         except (TypeError, ValueError) as unsuitable:

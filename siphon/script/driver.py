@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
@@ -43,7 +43,42 @@ class Driver:
 
     def run(self, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> bool:
         """Run all steps; True when `done` has been called already, else it is called from the loop later."""
-        return _Run(self, steps, bound, call_id, done).resume(None)
+        context = copy_context()
+        context.run(_enter, bound, call_id)
+        return _Run(self, steps, context, done).resume(None)
+
+    def run_plain(
+        self,
+        functions: Sequence[Callable[..., Any]],
+        argument: Any,
+        bound: binding.Binding,
+        call_id: str,
+        ended: Callable[[Callable[..., Any] | None, BaseException | None], Any],
+        later: Callable[[int], Steps],
+        done: Done,
+    ) -> bool:
+        """As `run` for functions of one argument, without a generator as long as they are plain: `done` gets what
+        `ended` gives (None for both arguments: all have returned). The first that awaits, or has to run in a thread,
+        is the first step of `later(its place)`, which goes on from there."""
+        context = copy_context()
+        context.run(_enter, bound, call_id)
+        if self._pool is not None:
+            return _Run(self, later(0), context, done).resume(None)
+        failed: Callable[..., Any] | None = None
+        error: BaseException | None = None
+        for place, function in enumerate(functions):
+            own = context.copy()
+            try:
+                result = own.run(function, argument)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:  # SystemExit of a script must not end the worker
+                failed, error = function, raised
+                break
+            if result is not None and inspect.isawaitable(result):
+                return _Run(self, later(place), context, done).begun(result, own)
+        done(context.run(ended, failed, error))
+        return True
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -81,11 +116,11 @@ class _Run:
 
     __slots__ = ("_context", "_done", "_driver", "_steps", "_timed_out")
 
-    def __init__(self, driver: Driver, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> None:
+    def __init__(self, driver: Driver, steps: Steps, context: Context, done: Done) -> None:
+        """`context` is where the steps run: Call-ID and binding are set there."""
         self._driver = driver
         self._steps = steps
-        self._context = copy_context()
-        self._context.run(_enter, bound, call_id)
+        self._context = context
         self._done = done
         self._timed_out = False
 
@@ -104,6 +139,22 @@ class _Run:
                     return False
                 error = _error_of(task)
 
+    def begun(self, awaitable: Any, context: Context) -> bool:
+        """Go on where the first step's function has been called already, in `context`, and has given an awaitable."""
+        self._context.run(next, self._steps)
+        try:
+            task, error = self._drive(awaitable, context)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:
+            task, error = None, raised
+        if task is not None:
+            if not task.done():
+                self._wait(task)
+                return False
+            error = _error_of(task)
+        return self.resume(error)
+
     def _call(
         self, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> tuple[asyncio.Task[Any] | None, BaseException | None]:
@@ -117,14 +168,18 @@ class _Run:
                 result = context.run(function, *args)
             if result is None or not inspect.isawaitable(result):
                 return None, None
-            coroutine = result if inspect.iscoroutine(result) else _awaited(result)
-            if self._driver.loop is None:
-                return None, context.run(_drive_once, coroutine)
-            return self._driver.start(coroutine, context), None
+            return self._drive(result, context)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit of a script must not end the worker
             return None, error
+
+    def _drive(self, awaitable: Any, context: Context) -> tuple[asyncio.Task[Any] | None, BaseException | None]:
+        """The first step of what a handler gave: as `_call`."""
+        coroutine = awaitable if inspect.iscoroutine(awaitable) else _awaited(awaitable)
+        if self._driver.loop is None:
+            return None, context.run(_drive_once, coroutine)
+        return self._driver.start(coroutine, context), None
 
     async def _in_pool(self, pool: ThreadPoolExecutor, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         loop = asyncio.get_running_loop()

@@ -154,8 +154,18 @@ class Runtime:
     def run_request(self, request: Request, version: int | None, done: Callable[[Outcome], None]) -> bool:
         """Run the on_request handlers of the request's method."""
         script = self.script(version)
-        handlers = script.request_handlers(request._message.method)
-        return self._run(self._dispatch.request(request, handlers, script), request, script, done)
+        message, dispatch = request._message, self._dispatch
+        handlers = script.request_handlers(message.method)
+        request._context.script = script
+        return self.driver.run_plain(
+            [handler.function for handler in handlers],
+            request,
+            self._bindings[script.version],
+            text.decode(message.call_id or b"-"),
+            lambda failed, error: dispatch.request_ended(request, script, failed, error),
+            lambda place: dispatch.request(request, handlers[place:], script),
+            done,
+        )
 
     def run_reply(
         self,
