@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,11 @@ class Lineage:
         return {int(word) for word in text.split()}
 
     def close(self) -> None:
+        """All are of the process group of the first, those too that a test which was interrupted has not seen."""
         self.proxy.control("stop", "--now")
-        for pid in self.pids:
-            if directory.start_time(pid):
-                os.kill(pid, signal.SIGKILL)
+        if self.proxy.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.proxy.process.pid, signal.SIGKILL)
         for pid in self.pids:
             self.until_gone(pid)
 

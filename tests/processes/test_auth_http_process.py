@@ -84,6 +84,7 @@ def answered(agent, user):
     return agent.request("MESSAGE", uri, cseq=2, extra=[f"Proxy-Authorization: {line}"])
 
 
+@pytest.mark.alone
 def test_an_auth_server_that_never_answers_delays_only_the_user_it_is_asked_about(siphond, service, agent):
     service.silent = {"carol"}
     proxy = asking(siphond, service, workers=1)

@@ -74,6 +74,7 @@ def killed_every_second(proxy, agent, sipp, seed, rate):
     assert proxy.restarts() >= len(killer.killed)
 
 
+@pytest.mark.alone
 def test_shared_12_a_worker_that_dies_is_replaced_within_a_tenth_of_a_second(proxy, agent):
     proxy.tolerated = DEATH
     before = proxy.worker_pids()

@@ -103,6 +103,7 @@ def percentiles(times: list[float]) -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
+@pytest.mark.alone
 def test_dns_07_dns_08_a_dead_dns_server_slows_nobody_and_its_callers_get_500_in_time(siphond, dead_server, agent):
     more = f'\n[dns]\nservers = ["127.0.0.1:{dead_server}"]\ntimeout_ms = {TIMEOUT_SECS * 1000:.0f}\n'
     proxy = siphond(script=BY_NAME, workers=2, more=more).start()

@@ -57,6 +57,7 @@ def test_dns_04_a_call_by_srv_reaches_the_second_server_when_the_first_is_dead(s
     assert ("pbx.test", NAPTR) in nameserver.asked
 
 
+@pytest.mark.alone
 def test_dns_07_and_08_a_silent_dns_server_holds_up_nobody_else(siphond, nameserver, agent):
     nameserver.silent = {A, SRV, NAPTR}
     proxy = asking(siphond, nameserver, workers=1)
@@ -108,6 +109,7 @@ def test_dns_07_four_workers_ask_once_for_a_name_and_so_do_those_that_follow_the
     assert nameserver.asked == [("pbx.test", A), ("none.test", A)]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["nxdomain", "empty", "servfail", "timeout"])
 def test_dns_08_a_name_that_does_not_resolve_is_a_500_in_time(siphond, nameserver, agent, fault):
     if fault == "empty":

@@ -114,6 +114,7 @@ def test_shared_25_thousands_of_bindings_outlive_a_kill_of_everything_and_a_rebo
     assert bindings_in(registrar) == before
 
 
+@pytest.mark.alone
 def test_shared_25_what_was_answered_is_in_the_journal_100_ms_later_on_a_machine_that_has_time(registrar):
     """As near as a test can come to it on a machine of others: the median of 40."""
     until(lambda: not journal_facts(registrar).get("is_compacting", True), 10, "the first journal")

@@ -25,6 +25,7 @@ def hear(manager, wanted):
     return said
 
 
+@pytest.mark.alone
 def test_systemd_hears_ready_watchdog_and_stopping(manager, siphond):
     proxy = siphond(workers=2).start()
     hear(manager, "READY=1")

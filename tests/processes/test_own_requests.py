@@ -42,6 +42,7 @@ def asks(alice, phone):
     return alice.send(alice.request("MESSAGE", "sip:example.com", extra=[f"X-Target: sip:bob@{phone.host}"]))
 
 
+@pytest.mark.alone
 def test_the_worker_that_waits_is_woken_by_the_one_that_got_the_answer(siphond, agent):
     proxy = siphond(workers=2, script=ASK).start()
     alice = agent(proxy, "alice")

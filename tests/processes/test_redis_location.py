@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
 from proxy_process import RECIPE, Siphond, until
 from redis_nodes import OPEN, on_redis
 from redis_servers import Server, redis_server
@@ -103,6 +104,7 @@ def test_shared_28_without_redis_at_start_a_node_says_503_until_it_comes(siphond
     assert node.log().count("redis.up") == 1
 
 
+@pytest.mark.alone
 def test_shared_29_a_hung_redis_stops_no_call_and_lets_no_register_pass(
     siphond: Nodes, agent: Agents, redis_server: Server
 ) -> None:
@@ -219,6 +221,7 @@ def test_shared_28_a_node_that_met_no_redis_takes_the_secret_that_the_others_hav
     until(login, 10, "a nonce that both know")
 
 
+@pytest.mark.alone
 def test_shared_30_a_slow_redis_delays_registers_only(siphond: Nodes, agent: Agents, redis_server: Server) -> None:
     with Relay(redis_server.port) as relay:
         node = on_redis(siphond, f"redis://127.0.0.1:{relay.port}", timeout_ms=1000).start()

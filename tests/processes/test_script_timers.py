@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from proxy_process import Siphond, until
 from udp_agent import Agent
 
@@ -126,6 +127,7 @@ def test_a_handler_that_blocks_its_worker_is_killed_after_the_stall_limit_and_ru
     assert len(re.findall(" began x", proxy.log())) == 3
 
 
+@pytest.mark.alone
 def test_a_handler_in_a_thread_sets_timers_that_keep_their_time(siphond: Make) -> None:
     proxy = siphond(workers=2, script=SCRIPT)
     text = proxy.configuration.read_text()

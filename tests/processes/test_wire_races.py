@@ -203,6 +203,7 @@ def test_shared_11_a_million_values_of_all_workers_before_and_after_their_death_
 # --- handlers that block or await
 
 
+@pytest.mark.alone
 def test_txn_01_another_worker_sends_the_100_of_a_blocked_one_within_250_ms(waiting, agent):
     alice, bob = agent(waiting, "alice"), agent(waiting, "bob")
     took = []

@@ -144,6 +144,7 @@ def test_dns_07_who_asks_for_the_same_name_waits_for_the_same_answer(bench: Benc
     assert sorted(finished) == list(range(20)) and bench.server.asked == [("a.example", A)]
 
 
+@pytest.mark.alone
 def test_dns_08_a_silent_server_costs_the_time_limit_and_no_more(bench: Bench) -> None:
     bench.server.silent = {A, SRV, NAPTR}
     began = time.monotonic()

@@ -74,6 +74,7 @@ def run(url: str, test: Callable[[Bench], Coroutine[Any, Any, None]], timeout: f
     asyncio.run(main())
 
 
+@pytest.mark.alone
 def test_a_script_answers_with_its_value_and_the_stores_time(redis_server: Server) -> None:
     async def test(bench: Bench) -> None:
         answer = await bench.set(3, b"\x00\xffbytes")
@@ -99,6 +100,7 @@ def test_what_is_asked_in_one_turn_is_answered_by_one_connection(redis_server: S
     run(f"redis://127.0.0.1:{redis_server.port}", test, timeout=5)
 
 
+@pytest.mark.alone
 def test_a_call_without_a_server_is_refused_at_once_and_logged_once() -> None:
     async def test(bench: Bench) -> None:
         await bench.until(bench.lines.__len__)
@@ -111,6 +113,7 @@ def test_a_call_without_a_server_is_refused_at_once_and_logged_once() -> None:
     run("redis://127.0.0.1:1", test, up=False)
 
 
+@pytest.mark.alone
 def test_a_hung_server_costs_one_limit_then_nothing_and_comes_back_within_5_s(redis_server: Server) -> None:
     async def test(bench: Bench) -> None:
         await bench.set(0, b"early")

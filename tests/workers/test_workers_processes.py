@@ -68,6 +68,7 @@ def test_datagrams_queued_in_the_socket_of_a_killed_worker_are_served(start: Sta
     assert answers == [f"queued{number}" for number in range(20)]
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_back_in_its_slot_at_once_with_a_new_generation(start: Start) -> None:
     instance = start(count=2)
     pid, generation = instance.worker_pids()[0], instance.slots.read(0).generation
@@ -90,6 +91,7 @@ def test_many_kills_lose_no_datagram_that_was_not_read(start: Start) -> None:
         instance.until_noted("died", times=round_ + 1)
 
 
+@pytest.mark.alone
 def test_the_socket_of_a_blocked_worker_is_served_by_a_sibling_until_it_beats_again(start: Start) -> None:
     instance = start(count=2)
     blocked = int(instance.ask("handle 1.0").split()[1])
@@ -194,6 +196,7 @@ def test_an_exception_out_of_the_application_costs_one_datagram(start: Start, ki
     assert instance.slots.counter(0, Counter.RESTARTS) == 0
 
 
+@pytest.mark.alone
 def test_deadlines_and_coroutines_run_in_the_loop(start: Start) -> None:
     instance = start(count=1)
     began = time.monotonic()
@@ -363,6 +366,7 @@ def test_usr2_without_a_successor_is_refused_and_harmless(start: Start) -> None:
     assert instance.ask("hi")
 
 
+@pytest.mark.alone
 def test_orphans_end_with_the_supervisor_even_when_blocked(start: Start) -> None:
     instance = start(count=2)
     pids = descendants(instance)
