@@ -7,6 +7,7 @@ everything in Python still comes from the tree.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.abc
 import importlib.machinery
@@ -73,6 +74,14 @@ def build(sources: Path = SOURCES, only: str = "*_cy.py") -> Path:
     if wanted.exists():
         return wanted
     wanted.parent.mkdir(exist_ok=True)
+    with (wanted.parent / "fuzz.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who wants the same meanwhile waits for it
+        if not wanted.exists():
+            _build(wanted, sources, only)
+    return wanted
+
+
+def _build(wanted: Path, sources: Path, only: str) -> None:
     with tempfile.TemporaryDirectory(dir=wanted.parent) as scratch:
         folder = Path(scratch) / "fuzz"
         (folder / "siphon").mkdir(parents=True)
@@ -81,11 +90,7 @@ def build(sources: Path = SOURCES, only: str = "*_cy.py") -> Path:
         (folder / "setup.py").write_text(SETUP)
         _build_modules(folder, only)
         _build_driver(folder)
-        try:
-            os.rename(folder, wanted)
-        except OSError:
-            assert wanted.exists()  # another run was faster
-    return wanted
+        os.rename(folder, wanted)
 
 
 def _build_modules(folder: Path, only: str) -> None:

@@ -174,7 +174,9 @@ class Leader(Job):
     def helpers(self, config: pytest.Config) -> Iterator[list[subprocess.Popen[bytes]]]:
         """They run, and have ended afterwards."""
         known = {PLACE: str(self.place), LEADER: str(os.getpid())}
-        line = [sys.executable, "-m", "pytest", *config.invocation_params.args, "-o", f"cache_dir={self.place}/cache"]
+        line = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+        if config.pluginmanager.has_plugin("cacheprovider"):
+            line += ["-o", f"cache_dir={self.place}/cache"]  # what --lf knows is of the whole run
         started = []
         try:
             for number in range(1, self.jobs):
@@ -229,7 +231,7 @@ class Leader(Job):
         for number, helper in enumerate(helpers, 1):
             said = (self.place / f"helper-{number}.out").read_text(errors="replace")
             reporter.write(f"\njob {number} ended with {helper.returncode}:\n{said[-5000:]}")
-        session.shouldfail = f"not reported: {', '.join(missing) or 'nothing'}"
+        session.shouldfail = f"not reported: {', '.join(missing)}" if missing else "a job went wrong"
         raise session.Failed(session.shouldfail)
 
 

@@ -4,6 +4,7 @@ It lies in build/shm-points-HASH/ and is imported by drivers that put that folde
 build has no trace of it.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -42,6 +43,14 @@ def build_points() -> Path:
     if wanted.exists():
         return wanted
     wanted.parent.mkdir(exist_ok=True)
+    with (wanted.parent / "shm-points.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who wants the same meanwhile waits for it
+        if not wanted.exists():
+            _build(wanted)
+    return wanted
+
+
+def _build(wanted: Path) -> None:
     with tempfile.TemporaryDirectory(dir=wanted.parent) as scratch:
         folder = Path(scratch) / "points"
         (folder / "shm").mkdir(parents=True)
@@ -50,11 +59,7 @@ def build_points() -> Path:
         (folder / "setup.py").write_text(SETUP)
         command = [sys.executable, "-W", "ignore", "setup.py", "-q", "build_ext", "--inplace"]
         subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
-        try:
-            os.rename(folder, wanted)
-        except OSError:
-            assert wanted.exists()  # another run was faster
-    return wanted
+        os.rename(folder, wanted)
 
 
 def run_driver(script: str, *arguments: str, points: bool, timeout: float = 120) -> str:
