@@ -43,7 +43,9 @@ class Plan:
     flight: int = 64
     """Calls at one time at saturation."""
     linger: float = 0
-    """After a paced load the server's CPU is counted for so long, to see what removing old state costs."""
+    """After a paced load the server's CPU is counted for so long, less what it takes when idle: removing old state."""
+    idle: float = 2
+    """How long it is looked at before any load."""
     search_seconds: float = 3
     """Of one rate that is tried; 0: no search."""
     search_precision: float = 0.05
@@ -91,14 +93,22 @@ class Bench:
             raise RuntimeError(f"{self.server.name}: registrations failed: {counted}\n{self.server.log()}")
         return counted
 
-    def phase(self, offered: float, seconds: float, linger: float = 0, **options: Any) -> Phase:
+    def idle(self, seconds: float) -> float:
+        """CPU seconds a second of a server that has nothing to do."""
+        usage, began = self.server.usage(), time.monotonic()
+        time.sleep(seconds)
+        return usage.seconds() / (time.monotonic() - began)
+
+    def phase(self, offered: float, seconds: float, linger: float = 0, idle: float = 0, **options: Any) -> Phase:
         usage = self.server.usage()
         counted = self.drive(seconds + 60, seconds=seconds, **options)
+        ended = time.monotonic()
         time.sleep(linger)
-        return Phase(offered, counted, usage.seconds())
+        spent = usage.seconds()
+        return Phase(offered, counted, spent - (idle * (time.monotonic() - ended) if linger else 0))
 
-    def paced(self, rate: float, seconds: float, linger: float = 0, **options: Any) -> Phase:
-        return self.phase(rate, seconds, linger, rate=rate, **options)
+    def paced(self, rate: float, seconds: float, linger: float = 0, idle: float = 0, **options: Any) -> Phase:
+        return self.phase(rate, seconds, linger, idle, rate=rate, **options)
 
     def saturated(self, flight: int, seconds: float) -> Phase:
         return self.phase(flight, seconds, flight=flight)
@@ -147,11 +157,12 @@ def measure(side: str, scenario: Scenario, plan: Plan) -> dict[str, Any]:
     paced_calls = sum(plan.rates) * plan.seconds + plan.rates[0] * plan.warm_up
     calls = paced_calls + MOST_RATE * plan.seconds / 2
     with running(side, scenario, needs_of(scenario, plan, calls)) as bench:
-        at_start = bench.server.pss_bytes()
+        at_start, idle = bench.server.pss_bytes(), bench.idle(plan.idle)
         bench.paced(plan.rates[0], plan.warm_up)
-        paced = [bench.paced(rate, plan.seconds, plan.linger) for rate in plan.rates]
+        paced = [bench.paced(rate, plan.seconds, plan.linger, idle) for rate in plan.rates]
         saturated = bench.saturated(plan.flight, plan.seconds / 2)
         found = {
+            "idle_cpu_us_per_second": idle * 1e6,
             "paced": [phase.as_dict() for phase in paced],
             "saturated": saturated.as_dict(),
             "pss_registered_bytes": at_start,
@@ -159,8 +170,7 @@ def measure(side: str, scenario: Scenario, plan: Plan) -> dict[str, Any]:
             "reserved_bytes": bench.server.reserved_bytes(),
             "processes": bench.server.process_count(),
         }
-        complaints = [line for line in bench.server.log().splitlines() if "rror" in line]
-        found["log"] = complaints[:5]
+        found["log"] = [line for line in bench.server.log().splitlines() if "rror" in line][:5]
     if plan.search_seconds:
         found["highest"] = highest_rate(side, scenario, plan, saturated.counted.rate)
     return found

@@ -14,6 +14,7 @@ REFERENCE = "kamailio"
 """The side that ratios refer to: its own language, its fast allocator."""
 
 FIGURES: dict[str, Callable[[Round], float | None]] = {
+    "idle_us": lambda r: r["idle_cpu_us_per_second"],
     "saturated_cpu_us": lambda r: r["saturated"]["cpu_us"],
     "saturated_rate": lambda r: r["saturated"]["calls_per_second"],
     "highest_rate": lambda r: r["highest"]["rate"] if "highest" in r else None,
@@ -73,9 +74,9 @@ def number(value: float | None, digits: int = 0) -> str:
 
 COLUMNS = (
     "side", "at/s", "CPU us", "ratio", "p50 ms", "p99 ms", "failed", "again",
-    "sat. us", "ratio", "sat. /s", "highest/s", "ratio", "PSS MB", "handlers",
+    "sat. us", "ratio", "sat. /s", "highest/s", "ratio", "PSS MB", "idle", "handlers",
 )  # fmt: skip
-WIDTHS = (15, 6, 8, 7, 8, 8, 7, 6, 8, 7, 8, 10, 7, 8, 9)
+WIDTHS = (15, 6, 8, 7, 8, 8, 7, 6, 8, 7, 8, 10, 7, 7, 7, 9)
 
 
 def row(cells: Sequence[str]) -> str:
@@ -95,6 +96,7 @@ def table(result: dict[str, Any]) -> str:
             number(found["highest_rate"]),
             number(found["highest_ratio"], 2),
             number(found["pss_loaded_mb"]),
+            number(found["idle_us"]),
             number(handlers, 1),
         ]
         for paced in found["paced"]:
@@ -145,3 +147,9 @@ def traces_in_words(result: dict[str, Any]) -> str:
             count = sum(len(of_agent) for of_agent in result["traces"][side]["messages"].values())
             lines.append(f"{side}: the {count} messages that the agents sent and heard are those with siphond")
     return "\n".join(lines)
+
+
+def complaints_in_words(result: dict[str, Any]) -> str:
+    """What the servers said of errors, which makes their figures doubtful."""
+    found = {side: [line for one in rounds for line in one["log"]] for side, rounds in result["rounds"].items()}
+    return "\n".join(f"{side} complains: {lines[0]} ({len(lines)} lines)" for side, lines in found.items() if lines)

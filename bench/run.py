@@ -24,7 +24,15 @@ import report  # noqa: E402
 from measure import SIDES, Plan, measure, test_bed, traced  # noqa: E402
 from scenarios import SCENARIOS, Scenario, named  # noqa: E402
 
-QUICK = {"scenarios": "call", "seconds": 2.0, "warm_up": 1.0, "rounds": 1, "search_seconds": 1.0, "precision": 0.2}
+QUICK = {
+    "scenarios": "call",
+    "seconds": 2.0,
+    "warm_up": 1.0,
+    "rounds": 1,
+    "search_seconds": 1.0,
+    "precision": 0.2,
+    "idle": 0.5,
+}
 FULL = {
     "scenarios": ",".join(scenario.name for scenario in SCENARIOS),
     "seconds": 10.0,
@@ -32,6 +40,7 @@ FULL = {
     "rounds": 3,
     "search_seconds": 3.0,
     "precision": 0.05,
+    "idle": 2.0,
 }
 
 
@@ -45,6 +54,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rates", default="200", help="steady rates, calls a second; all sides get the same")
     parser.add_argument("--seconds", type=float, help="of each steady rate; saturation takes half of it")
     parser.add_argument("--warm-up", type=float, help="seconds before the first that counts")
+    parser.add_argument("--idle", type=float, help="seconds for which the idle server is looked at")
     parser.add_argument("--linger", type=float, default=0, help="seconds after a steady rate whose CPU counts as well")
     parser.add_argument("--rounds", type=int, help="each side once a round")
     parser.add_argument("--flight", type=int, default=64, help="calls at one time at saturation")
@@ -75,6 +85,7 @@ def plan_of(asked: argparse.Namespace) -> Plan:
         warm_up=asked.warm_up,
         flight=asked.flight,
         linger=asked.linger,
+        idle=asked.idle,
         search_seconds=asked.search_seconds,
         search_precision=asked.precision,
     )
@@ -118,8 +129,9 @@ def compare(scenario: Scenario, sides: list[str], plan: Plan, rounds: int) -> di
 def show(name: str, result: dict[str, Any]) -> None:
     print(f"\n{name}: {result['scenario']['what']}")
     print(report.table(result))
-    if words := report.traces_in_words(result):
-        print(words)
+    for words in (report.traces_in_words(result), report.complaints_in_words(result)):
+        if words:
+            print(words)
     sys.stdout.flush()
 
 
@@ -159,7 +171,11 @@ def main() -> int:
         for name, result in results["scenarios"].items():
             show(name, result)
     else:
-        results = measured_results(asked)
+        try:
+            results = measured_results(asked)
+        except RuntimeError as error:  # a server that does not start, or that crashed under load
+            print(error, file=sys.stderr)
+            return 1
         print(f"\ntook {time.monotonic() - began:.0f} s")
     if asked.plot:
         plot.draw(results, asked.plot)

@@ -14,7 +14,7 @@ from report import differences
 from scenarios import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ["--seconds", "1", "--warm-up", "0.2", "--rates", "5,10", "--rounds", "1", "--flight", "2"]
+TINY = ["--seconds", "1", "--warm-up", "0.2", "--rates", "5,10", "--rounds", "1", "--flight", "2", "--idle", "0.2"]
 
 
 def needs(side):

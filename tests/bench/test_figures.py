@@ -59,11 +59,13 @@ def one(cpu_us, *, rate=100.0, saturated=50.0, highest=1000.0):
     phase = {"offered": rate, "cpu_us": cpu_us, "delay_us": delay, "failed": 0, "retransmissions": 1, "repeats": 2}
     return {
         "paced": [phase],
+        "idle_cpu_us_per_second": 70.0,
         "saturated": {"cpu_us": saturated, "calls_per_second": 10.0},
         "highest": {"rate": highest},
         "pss_registered_bytes": 2**20,
         "pss_loaded_bytes": 3 * 2**20,
         "reserved_bytes": 0,
+        "log": [],
     }
 
 
@@ -102,3 +104,8 @@ def test_a_trace_that_differs_is_shown_as_a_diff():
 def test_traces_that_agree_are_said_to():
     traces = {"siphond": trace("> INVITE"), "kamailio": trace("> INVITE")}
     assert report.differences(traces) == {"kamailio": []}
+
+
+def test_errors_that_a_server_logged_are_said():
+    rounds = {"siphond": [one(1.0)], "kamailio": [one(1.0) | {"log": ["ERROR: no memory"]}]}
+    assert report.complaints_in_words({"rounds": rounds}) == "kamailio complains: ERROR: no memory (1 lines)"
