@@ -79,7 +79,8 @@ class Siphond(Server):
         script = self.directory / "script.py"
         script.write_text(script_of(needs, self.calls_file))
         users = self.directory / "users.toml"
-        users.write_text("".join(f'u{n} = "secret"\n' for n in range(needs.users)) if needs.digest else "")
+        names = ["bob", *(f"u{number}" for number in range(needs.users))] if needs.digest else []
+        users.write_text("".join(f'{name} = "secret"\n' for name in names))
         configuration = self.directory / "siphon.cfg"
         configuration.write_text(
             CONFIGURATION.format(
