@@ -147,9 +147,9 @@ class Answering(Addressed):
 
     def _arm(self, action: Action) -> None:
         """Make `action` the pending one; callers have asked `_may_arm`."""
+        context = self._context
         self._action = action
-        self._context.armed += 1
-        self._armed_at = self._context.armed
+        self._armed_at = context.armed = context.armed + 1
 
     def _decides(self) -> bool:
         """Whether what is armed ends the transaction or goes on with it: a provisional does neither."""
@@ -229,11 +229,11 @@ class Answering(Addressed):
         action = Relay(
             None if next_hop is None else text.one_line(str(next_hop), "next_hop").strip(),
             None if flow is None else flow.spec(),
-            self._send_socket(send_socket),
+            None if send_socket is None else self._send_socket(send_socket),
             None,
-            self._callback(on_reply, "on_reply"),
-            self._callback(on_failure, "on_failure"),
-            seconds(timeout),
+            None if on_reply is None else self._callback(on_reply, "on_reply"),
+            None if on_failure is None else self._callback(on_failure, "on_failure"),
+            None if timeout is None else seconds(timeout),
             numeric_address(next_hop) if isinstance(next_hop, Destination) else None,
         )
         if self._may_arm("relay()"):
@@ -253,9 +253,10 @@ class Answering(Addressed):
         if isinstance(targets, (str, bytes)):
             raise TypeError("targets is a list of targets, not a text")
         specs = [target(entry) for entry in targets]
-        socket = self._send_socket(send_socket)
-        names = self._callback(on_reply, "on_reply"), self._callback(on_failure, "on_failure")
-        ring = seconds(timeout)
+        socket = None if send_socket is None else self._send_socket(send_socket)
+        reply_name = None if on_reply is None else self._callback(on_reply, "on_reply")
+        failure_name = None if on_failure is None else self._callback(on_failure, "on_failure")
+        ring = None if timeout is None else seconds(timeout)
         if not isinstance(strategy, str):
             raise TypeError(f"strategy is a str, not {type(strategy).__name__}")
         if strategy not in STRATEGIES:
@@ -263,10 +264,11 @@ class Answering(Addressed):
             strategy = "parallel"
         if not self._may_arm("fork()"):
             return
-        if not any(spec.valid or spec.is_contact for spec in specs):
-            self._arm(Answer(500, "No Valid Targets" if specs else "No Targets"))
-        else:
-            self._arm(Fork(specs, strategy, socket, *names, ring))
+        for spec in specs:
+            if spec.valid or spec.is_contact:
+                self._arm(Fork(specs, strategy, socket, reply_name, failure_name, ring))
+                return
+        self._arm(Answer(500, "No Valid Targets" if specs else "No Targets"))
 
     def _send_socket(self, name: str | None) -> str | None:
         """The listener to send from; one that this instance does not have is a warning and the normal choice."""

@@ -98,20 +98,21 @@ class Contact:
     def target(self) -> TargetSpec:
         """This binding as one entry of a fork: Path first, else its source when behind NAT, else its URI."""
         found = self._binding
-        listener = self.listener
-        over_flow = not found.path and found.behind_nat and self.is_local
+        uri, listener = found.uri, self.listener
+        over_flow = found.behind_nat and not found.path and self.is_local
         flow = self.flow if over_flow else None
-        return TargetSpec(
-            uri=found.uri,
-            path=found.path,
-            received=found.source,
-            via_source=over_flow,
-            listener=listener,
-            local_addr=None if listener is None else address(*found.local),
-            q=found.q,
-            flow=None if flow is None else flow.spec(),
-            is_contact=True,
-            valid=found.uri[:4].lower() == "sip:" or found.uri[:5].lower() == "sips:",
+        return TargetSpec(  # by position: every fork makes some
+            uri,
+            found.path,
+            found.source,
+            over_flow,
+            listener,
+            None if listener is None else address(*found.local),
+            found.q,
+            None if flow is None else flow.spec(),
+            None,
+            True,
+            uri[:5].lower().startswith(("sip:", "sips:")),
         )
 
     def __str__(self) -> str:
@@ -126,8 +127,7 @@ def listener_index(identity: Any, found: Binding) -> int | None:
     ip, port = found.local
     for listener in identity.listeners:
         if listener.port == port and str(listener.transport).lower() == found.transport:
-            same_family = (":" in listener.ip) == (":" in ip)
-            if listener.ip == ip or (listener.wildcard and same_family):
+            if listener.ip == ip or (listener.wildcard and (":" in listener.ip) == (":" in ip)):
                 index: int = listener.index
                 return index
     return None

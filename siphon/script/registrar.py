@@ -53,7 +53,8 @@ class Registrar:
         """Live bindings of an address of record: highest q first, then the most recently refreshed."""
         services = binding.current().services
         wall = services.wall()
-        return [Contact(found, services, wall) for found in _location(services).lookup(_aor(uri), wall)]
+        live = _location(services).lookup(_aor(uri), wall)
+        return [Contact(found, services, wall) for found in live]
 
     def lookup_contact(self, uri: Address) -> list[Contact]:
         """Live bindings with that Contact URI, over all addresses of record."""
@@ -227,6 +228,8 @@ def _location(services: Services) -> Any:
 
 
 def _aor(uri: object) -> str:
-    if not isinstance(uri, (str, SipUri)):
+    if isinstance(uri, SipUri):
+        return text.one_line(uri._text, "address of record")
+    if not isinstance(uri, str):
         raise TypeError(f"an address of record is a str or SipUri, not {type(uri).__name__}")
-    return text.one_line(str(uri), "address of record")
+    return text.one_line(uri, "address of record")

@@ -83,7 +83,10 @@ class AddressRecord:
 
     def live(self, wall: float) -> list[Binding]:
         """Live bindings, by q descending, then the most recently refreshed first."""
-        live = [b for b in self.bindings if b.expiry > wall]
+        bindings = self.bindings
+        if len(bindings) == 1:
+            return [bindings[0]] if bindings[0].expiry > wall else []
+        live = [b for b in bindings if b.expiry > wall]
         if len(live) > 1:
             live.sort(key=lambda b: (-b.q, -b.refreshed))
         return live

@@ -181,8 +181,12 @@ class Location:
 
     def lookup(self, uri: object, wall: float) -> list[Binding]:
         """Live bindings of an address of record or of an alias of one: highest q first, then the latest refreshed."""
-        record = self._resolve(uri, wall)
-        return [] if record is None else record.live(wall)
+        aor = address_of_record_of(uri)
+        if aor is None:
+            return []
+        record = self._read(aor)
+        live = [] if record is None else record.live(wall)
+        return live or self._live_as_alias(aor, wall)
 
     def is_registered(self, uri: object, wall: float) -> bool:
         return bool(self.lookup(uri, wall))
@@ -216,16 +220,13 @@ class Location:
         """Addresses of record with a live binding."""
         return self._records.bound(wall)
 
-    def _resolve(self, uri: object, wall: float) -> AddressRecord | None:
-        aor = address_of_record_of(uri)
-        record = self._read(aor)
-        if aor is None or (record is not None and any(b.is_live(wall) for b in record.bindings)):
-            return record
+    def _live_as_alias(self, aor: str, wall: float) -> list[Binding]:
+        """The live bindings of the address of record that this is an alias of."""
         for primary in self._index.find(Kind.ALIAS, aor, wall):
             other = self._read(primary)
             if other is not None and aor in other.aliases:
-                return other
-        return record
+                return other.live(wall)
+        return []
 
     def _live(self, aor: str, wall: float) -> list[Binding]:
         record = self._read(aor)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from siphon.services.location.aor import CACHED_LENGTH
 from siphon.services.location.binding import AddressRecord
 from siphon.services.location.changes import Changes
 from siphon.services.location.pending import PENDING_SECS
@@ -26,6 +27,7 @@ SWEEP_GRACE_SECS = 300.0
 CHANGED_SECS = 3600.0
 HEADERS = 16384  # a millisecond at most
 DECODED = 2048  # records that a process keeps decoded; then it forgets them all
+KEYS = 2048  # as many keys of addresses of record of usual length
 
 
 class _Mark(NamedTuple):
@@ -45,10 +47,19 @@ class Records:
         self._bare_secs = bare_secs
         self._mirrors = mirrors
         self._decoded: dict[bytes, tuple[int, AddressRecord]] = {}
+        self._keys: dict[str, bytes] = {}
 
     def key(self, aor: str) -> bytes:
         """The key of an address of record in its canonical form."""
-        return record_key(self._hash_key, b"r", aor.encode("utf-8", "surrogateescape"))
+        known = self._keys.get(aor)
+        if known is not None:
+            return known
+        key = record_key(self._hash_key, b"r", aor.encode("utf-8", "surrogateescape"))
+        if len(aor) <= CACHED_LENGTH:
+            if len(self._keys) >= KEYS:
+                self._keys.clear()
+            self._keys[aor] = key
+        return key
 
     def load(self, key: bytes, aor: str | None = None) -> tuple[int, AddressRecord | None]:
         """(version, record) for a compare-and-swap, version 0 for none; a damaged record, or one of another address of
