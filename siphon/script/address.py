@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 from siphon.script import text
 
 _NEED_BRACKETS = frozenset(";?,")
+_TO_BRACKET = re.compile(r'(?:[^"<;,]++|"(?:[^"\\]++|\\.)*+")*+<', re.DOTALL)
+_NO_BRACKET = re.compile(r'[^"<;,]*+(?=[;,]|\Z)')
 
 
 def uri_span(value: str) -> tuple[int, int, bool]:
     """Where the URI of the first address in `value` starts and ends, and whether it stands in brackets."""
+    if found := _TO_BRACKET.match(value):
+        end = value.find(">", found.end())
+        return found.end(), len(value) if end < 0 else end, True
+    found = _NO_BRACKET.match(value)
+    i = found.end() if found else _end_of_first(value)
+    start = len(value) - len(value.lstrip())
+    return start, start + len(value[start:i].rstrip()), False
+
+
+def _end_of_first(value: str) -> int:
+    """Where the first address ends that has quotes and no brackets."""
     quoted = False
     i = 0
     while i < len(value):
@@ -17,14 +32,10 @@ def uri_span(value: str) -> tuple[int, int, bool]:
             i += 1
         elif c == '"':
             quoted = not quoted
-        elif c == "<" and not quoted:
-            end = value.find(">", i)
-            return i + 1, len(value) if end < 0 else end, True
         elif c in ";," and not quoted:
             break
         i += 1
-    start = len(value) - len(value.lstrip())
-    return start, start + len(value[start:i].rstrip()), False
+    return i
 
 
 def first_address(value: str) -> str:

@@ -6,14 +6,19 @@ from siphon.sip.errors import BadResponse, NotSip, PeerError
 from siphon.sip.message import SipMessage, parse
 
 
+def parsed(data: bytes) -> SipMessage:
+    """The edited message; ValueError when it cannot be parsed."""
+    try:
+        return parse(data)
+    except (PeerError, BadResponse, NotSip) as error:
+        raise ValueError(f"the edits leave no valid message: {error or type(error).__name__}") from None
+
+
 def checked(data: bytes, before: SipMessage) -> SipMessage:
     """The edited message, parsed. ValueError when it cannot be, or when an edit changed what names its transaction:
     Call-ID, From tag, CSeq (RFC 3261 §17.1.3). Answers to it would belong to nobody. The To tag of a response names
     its dialog: a proxy never changes it."""
-    try:
-        after = parse(data)
-    except (PeerError, BadResponse, NotSip) as error:
-        raise ValueError(f"the edits leave no valid message: {error or type(error).__name__}") from None
+    after = parsed(data)
     for name, old, new in (
         ("Call-ID", before.call_id, after.call_id),
         ("From tag", before.from_tag, after.from_tag),

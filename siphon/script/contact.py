@@ -126,10 +126,11 @@ def listener_index(identity: Any, found: Binding) -> int | None:
     """The listener whose address the REGISTER was sent to."""
     ip, port = found.local
     for listener in identity.listeners:
-        if listener.port == port and str(listener.transport).lower() == found.transport:
-            if listener.ip == ip or (listener.wildcard and (":" in listener.ip) == (":" in ip)):
-                index: int = listener.index
-                return index
+        if listener.port != port or str(listener.transport).lower() != found.transport:
+            continue
+        if listener.ip == ip or (listener.wildcard and (":" in listener.ip) == (":" in ip)):
+            index: int = listener.index
+            return index
     return None
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from siphon.script import text, variables
 from siphon.script.answering import COPIED_IF_SET
-from siphon.script.checking import checked
+from siphon.script.checking import checked, parsed
 from siphon.script.context import RequestContext
 from siphon.script.outcome import Answer, Outcome, Relay
 from siphon.script.request import Request
-from siphon.sip.message import COMPACT
-from siphon.sip.splices import apply_splices
+from siphon.sip.message import COMPACT, SipMessage
+from siphon.sip.splices import Splices, apply_splices
 
 LARGEST_ANSWER = 65000
 """A datagram over UDP, less what an answer gets by itself: To tag, Server, Content-Length."""
@@ -19,23 +21,33 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
     """What the handlers left. `allow`: the methods of Allow. Raises as variables.pack for unsuitable vars, and
     ValueError for edits that leave no message of this transaction."""
     context = request._context
-    outcome = Outcome(
-        action=request._action,
-        reply_edits=request._reply_edits or [],
-        reply_body=request._reply_body,
-        reply_to_tag=request._reply_to_tag,
-        record_route=request._record_route,
-        auth_user=request._auth_user,
-        consumed_routes=request.consumed_routes,
-        uri_set=request._uri_set,
-        answer_to_source=request._nat_register,
-        route_unsigned=request._loose is not None and request._loose.unsigned,
-        auth_failures=request._auth_failures,
-        confirms=request._confirms,
+    action = request._action
+    values, packed = _vars(context)
+    splices = request._splices()
+    message, parsed = _edited(request, splices) if splices else (request._message.raw, None)
+    loose = request._loose
+    outcome = Outcome(  # by position: made for every request, and names cost as much as the rest
+        action,
+        [],
+        request._reply_edits or [],
+        request._reply_body,
+        request._reply_to_tag,
+        message,
+        bool(splices),
+        parsed,
+        splices,
+        request._record_route,
+        values,
+        packed,
+        request._auth_user,
+        request.consumed_routes,
+        None,
+        request._uri_set,
+        request._nat_register,
+        loose is not None and loose.unsigned,
+        request._auth_failures,
+        request._confirms,
     )
-    _put_vars(outcome, context)
-    _put_message(outcome, request)
-    action = outcome.action
     if isinstance(action, Answer):
         _complete(action, request, allow)
         _check_size(action, outcome, request)
@@ -55,23 +67,21 @@ def _check_size(answer: Answer, outcome: Outcome, request: Request) -> None:
         raise ValueError("the answer is longer than a datagram")
 
 
-def _put_vars(outcome: Outcome, context: RequestContext) -> None:
+def _vars(context: RequestContext) -> tuple[dict[str, Any], bytes]:
+    """`vars` where they are unpacked, and packed."""
     if context.opened is not None:
-        outcome.vars = context.opened
-        outcome.vars_bytes = variables.pack(context.opened, context.vars_limit())
-    elif isinstance(context.vars, bytes):
-        outcome.vars_bytes = context.vars
-    else:
-        outcome.vars, outcome.vars_bytes = context.vars, variables.pack(context.vars)
+        return context.opened, variables.pack(context.opened, context.vars_limit())
+    if isinstance(context.vars, bytes):
+        return {}, context.vars
+    return context.vars, variables.pack(context.vars)
 
 
-def _put_message(outcome: Outcome, request: Request) -> None:
-    outcome.message = request._message.raw
-    outcome.splices = request._splices()
-    if outcome.splices:
-        outcome.edited = True
-        outcome.message = apply_splices(outcome.message, outcome.splices)
-        outcome.parsed = checked(outcome.message, request._message)
+def _edited(request: Request, splices: Splices) -> tuple[bytes, SipMessage]:
+    """The message with these edits. Consumed routes alone, where there is no draft, touch nothing that names the
+    transaction."""
+    before = request._message
+    message = apply_splices(before.raw, splices)
+    return message, parsed(message) if request._draft is None else checked(message, before)
 
 
 def _complete(answer: Answer, request: Request, allow: list[str]) -> None:

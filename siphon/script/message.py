@@ -101,14 +101,18 @@ class Headers:
     @property
     def from_uri(self) -> SipUri | None:
         """The URI of From."""
-        return self._address_uri("From")
+        uri = self._message.from_uri if self._draft is None else b""
+        return SipUri.of(text.decode(uri)) if uri else self._address_uri("From")
 
     @property
     def to_uri(self) -> SipUri | None:
         """The URI of To."""
-        return self._address_uri("To")
+        uri = self._message.to_uri if self._draft is None else b""
+        return SipUri.of(text.decode(uri)) if uri else self._address_uri("To")
 
     @property
     def call_id(self) -> str | None:
         """The Call-ID."""
+        if self._draft is None and (value := self._message.call_id):
+            return text.decode(value)
         return self.get_header("Call-ID")

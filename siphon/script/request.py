@@ -127,7 +127,7 @@ class Request(Answering):
 
     def _tag(self, name: str, parsed: bytes | None) -> str | None:
         if self._draft is None:
-            return None if parsed is None else text.decode(parsed)
+            return None if parsed is None else parsed.decode("utf-8", "surrogateescape")
         value = self.get_header(name)
         return None if value is None else parameter(value, "tag")
 
@@ -154,8 +154,9 @@ class Request(Answering):
     @property
     def max_forwards(self) -> int:
         """Max-Forwards; 70 when absent."""
-        value = self._message.max_forwards
-        if self._draft is not None:
+        if self._draft is None:
+            value = self._message.max_forwards
+        else:
             given = self.get_header("Max-Forwards")
             value = int(given) if given is not None and given.isascii() and given.isdigit() else -1
         return 70 if value < 0 else value
