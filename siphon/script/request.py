@@ -52,10 +52,13 @@ class Request(Answering):
         "_confirms",
         "_auth_user",
         "_consumed",
+        "_cseq",
+        "_from_tag",
         "_loose",
         "_nat_register",
         "_pending",
         "_ruri",
+        "_to_tag",
         "_uri",
         "_uri_set",
     )
@@ -76,6 +79,9 @@ class Request(Answering):
         self._via = None
         self._auth_user: str | None = context.auth_user
         self._consumed: list[str] | None = None
+        self._cseq: tuple[int, str] | None = None  # as the tags: text made once, of what no edit changes
+        self._from_tag: str | None = None
+        self._to_tag: str | None = None
         self._loose: LooseRoute | None = None
         self._nat_register = False
         self._pending: LooseRoute | None = None  # found by loose_route(), not yet in the draft
@@ -125,21 +131,29 @@ class Request(Answering):
 
     # -- From, To, Call-ID, CSeq
 
-    def _tag(self, name: str, parsed: bytes | None) -> str | None:
-        if self._draft is None:
-            return None if parsed is None else parsed.decode("utf-8", "surrogateescape")
+    def _edited_tag(self, name: str) -> str | None:
         value = self.get_header(name)
         return None if value is None else parameter(value, "tag")
 
     @property
     def from_tag(self) -> str | None:
         """The tag of From."""
-        return self._tag("From", self._message.from_tag)
+        if self._draft is not None:
+            return self._edited_tag("From")
+        known = self._from_tag
+        if known is None and (parsed := self._message.from_tag) is not None:
+            known = self._from_tag = text.decode(parsed)
+        return known
 
     @property
     def to_tag(self) -> str | None:
         """The tag of To."""
-        return self._tag("To", self._message.to_tag)
+        if self._draft is not None:
+            return self._edited_tag("To")
+        known = self._to_tag
+        if known is None and (parsed := self._message.to_tag) is not None:
+            known = self._to_tag = text.decode(parsed)
+        return known
 
     @property
     def in_dialog(self) -> bool:
@@ -149,7 +163,10 @@ class Request(Answering):
     @property
     def cseq(self) -> tuple[int, str] | None:
         """Number and method of CSeq."""
-        return self._message.cseq, self._message.cseq_method
+        known = self._cseq
+        if known is None:
+            known = self._cseq = self._message.cseq, self._message.cseq_method
+        return known
 
     @property
     def max_forwards(self) -> int:
@@ -237,7 +254,9 @@ class Request(Answering):
     @property
     def vars(self) -> dict[str, Any]:  # noqa: A003
         """A dict kept with the transaction, seen by all its handlers in whichever worker."""
-        return self._context.open_vars()
+        context = self._context
+        opened = context.opened
+        return context.open_vars() if opened is None else opened
 
     @vars.setter  # noqa: A003
     def vars(self, values: dict[str, Any]) -> None:

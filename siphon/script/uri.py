@@ -101,6 +101,7 @@ class SipUri:
         "_read",
         "_scheme",
         "_text",
+        "_user",
         "_userinfo",
         "__weakref__",
     )
@@ -145,6 +146,7 @@ class SipUri:
             self._raw_params = raw
         else:
             self._parts_sip(rest)
+        self._user = _user_of(self._userinfo)
         self._read = True
 
     def _parts_sip(self, rest: str) -> None:
@@ -198,9 +200,7 @@ class SipUri:
         """User part without password and user parameters (`;npdi`, `;rn=`), the number of a tel: URI."""
         if not self._read:
             self._parts()
-        if not self._userinfo:
-            return None
-        return self._userinfo.partition(":")[0].partition(";")[0] or None
+        return self._user
 
     @user.setter
     def user(self, value: str | None) -> None:
@@ -215,6 +215,7 @@ class SipUri:
             if not pattern.match(text.one_line(value, "user")):
                 raise ValueError(f"not a user part: {value!r}")
             self._userinfo = value + _after_user(self._userinfo)
+        self._user = _user_of(self._userinfo)
         self._write()
 
     @property
@@ -222,9 +223,7 @@ class SipUri:
         """Host as written, IPv6 in brackets; the phone-context of a tel: URI or ""."""
         if not self._read:
             self._parts()
-        if self._scheme == "tel":
-            return self.params.get("phone-context", "")
-        return self._host
+        return self._host if self._scheme != "tel" else self.params.get("phone-context", "")
 
     @host.setter
     def host(self, value: str) -> None:
@@ -311,6 +310,15 @@ class SipUri:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def _user_of(userinfo: str | None) -> str | None:
+    """What stands before password and user parameters."""
+    if not userinfo:
+        return None
+    if ":" in userinfo or ";" in userinfo:
+        return userinfo.partition(":")[0].partition(";")[0] or None
+    return userinfo
 
 
 def _after_user(userinfo: str | None) -> str:
