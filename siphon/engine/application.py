@@ -299,6 +299,7 @@ class Engine:
         self.keepalive.configure(self.settings, self.services)
         self.handlers.configure(self.settings, self.services)
         fresh = self._environment(keys)
+        fresh.plain = self.env.plain
         for name in Environment.__slots__:
             setattr(self.env, name, getattr(fresh, name))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from siphon.config.settings import Settings
 from siphon.forwarding.next_hop import Hop
@@ -19,6 +19,9 @@ from siphon.sip.identity import Identity
 from siphon.state.record import NO_SLOT, Claim, ClaimKind, Record
 from siphon.transaction.step import Step
 from siphon.transaction.timing import Timing
+
+if TYPE_CHECKING:
+    from siphon.engine._attempts import PlainAttempts
 
 CLAIM_SECS = 0.5
 """A claim's deadline: after this long somebody looks whether its claimant still lives."""
@@ -67,6 +70,8 @@ class Environment:
     generation: int = 0
     runs_handlers: bool = True
     server: str | None = None
+    plain: PlainAttempts | None = None
+    """The short way of most attempts; None: all take the long one."""
 
     def claim(self, step: Step, kind: ClaimKind, branch: int = 0, runs: int = 0) -> Claim:
         """Claim handlers of the record; a process that runs none leaves the claim for the next worker."""

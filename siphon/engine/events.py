@@ -252,6 +252,8 @@ class RequestOutcomeEvent:
             self.too_late = second_final(record, self.outcome.action)
             return None
         step = Step(record, now, env.timing)
+        if env.plain is not None and env.plain.begin(step, self.outcome):
+            return step
         names = set() if self.asked else names_of(env, step, self.outcome.action, self.outcome)
         if names:
             self.asked = True

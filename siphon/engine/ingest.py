@@ -14,6 +14,7 @@ from typing import Protocol
 
 from siphon.config.settings import Settings
 from siphon.engine._arrivals import PlainRequests
+from siphon.engine._attempts import PlainAttempts
 from siphon.engine._plain import PlainResponses
 from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
@@ -25,6 +26,7 @@ from siphon.engine.reliable import PrackEvent
 from siphon.engine.requests import Arrival, reply_place
 from siphon.forwarding.branch import non_invite_ids, parse_branch, to_tag, transaction_id, transaction_of_tag
 from siphon.forwarding.routes import strip_own_maddr
+from siphon.script.outcome import Outcome
 from siphon.services.limits import LiveTransactions
 from siphon.sip.build import REASONS, response
 from siphon.sip.draft import Draft
@@ -108,6 +110,8 @@ class Checks(Protocol):
         commit: Commit,
     ) -> None: ...
 
+    def attempt(self, before: bytes, outcome: Outcome, step: Step) -> None: ...
+
 
 @dataclass(slots=True)
 class Ingest:
@@ -155,7 +159,9 @@ class Ingest:
             self._response(message, source[0])
 
     def shorten(self, check: Checks | None = None) -> None:
-        """Take the short ways, where the store answers at once; `check` compares them with the long one."""
+        """Take the short ways, those of whole events where the store answers at once; `check` compares them with the
+        long one."""
+        self.core.env.plain = PlainAttempts(self.core.env, check.attempt if check else None)
         if self.core.store.at_once:
             self.plain = PlainResponses(self.core, check.response if check else None)
             self.arrivals = PlainRequests(self, check.request if check else None)

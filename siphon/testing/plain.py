@@ -1,13 +1,16 @@
-"""What the short ways (siphon/engine/_plain.pyx, _arrivals.pyx) decide is compared with the engine's own decision."""
+"""What the short ways in C (siphon/engine/_plain.pyx and others) decide is compared with the engine's own decision."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from siphon.engine.core import Core
-from siphon.engine.events import RequestEvent, ResponseEvent
+from siphon.engine.events import RequestEvent, RequestOutcomeEvent, ResponseEvent
 from siphon.engine.requests import Arrival
 from siphon.forwarding.branch import parse_branch, transaction_id
+from siphon.script.outcome import Outcome
 from siphon.sip.message import SipMessage
-from siphon.state.codec import decode
+from siphon.state.codec import decode, encode
 from siphon.state.record import Record
 from siphon.state.store import Commit, Loaded
 from siphon.transaction.step import Step
@@ -54,6 +57,18 @@ class SameDecision:
         expected.new_work = True
         assert expected == commit
         assert len(step.work) == 1 and not (step.remove or step.awaited)
+
+    def attempt(self, before: bytes, outcome: Outcome, step: Step) -> None:
+        """See ingest.Checks. `before` is the record as it was when the outcome came."""
+        record = step.record
+        env = replace(self.core.env, plain=None)
+        event = RequestOutcomeEvent(record.key, outcome, asked=True)
+        expected = event.decide(env, decode(record.key, before), step.now)
+        assert isinstance(expected, Step), f"the engine says {expected!r}, the short way {step!r}"
+        assert encode(expected.record) == encode(record)
+        assert [list(send) for send in expected.sends] == [list(send) for send in step.sends]
+        assert (expected.work, expected.remove, expected.awaited) == (step.work, step.remove, step.awaited)
+        assert (expected.oversize, expected.rest, expected.opened) == (step.oversize, step.rest, step.opened)
 
 
 def opens(message: SipMessage, step: Step) -> bool:

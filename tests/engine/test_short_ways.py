@@ -11,12 +11,14 @@ import pytest
 
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
+from siphon.script.outcome import Outcome
 from siphon.sip.message import SipMessage
 from siphon.state.store import CONFLICT, FULL, Busy, Commit
 from siphon.testing.agent import Agent
 from siphon.testing.plain import SameDecision
 from siphon.testing.worker import VirtualWorker
 from siphon.testing.world import World
+from siphon.transaction.step import Step
 
 RELAY = """
 from siphon import proxy
@@ -51,6 +53,7 @@ class Taken:
     def __init__(self, world: World) -> None:
         self.statuses: list[int] = []
         self.methods: list[str] = []
+        self.attempts: list[str] = []
         for worker in world.workers:
             worker.ingest.shorten(Watching(worker.core, self))
 
@@ -67,6 +70,10 @@ class Watching(SameDecision):
     def request(self, message: SipMessage, *facts: Any) -> None:
         super().request(message, *facts)
         self.taken.methods.append(message.method)
+
+    def attempt(self, before: bytes, outcome: Outcome, step: Step) -> None:
+        super().attempt(before, outcome, step)
+        self.taken.attempts.append(step.record.method)
 
 
 class Spoiling(SameDecision):
@@ -223,3 +230,76 @@ def test_where_requests_may_be_turned_away_the_engine_decides(state: str) -> Non
     assert caller.statuses == ([503, 503] if state == "draining" else [503])
     assert len(callee.requests) == (0 if state == "draining" else 1)
     world.close()
+
+
+def attempt(body: str, before: tuple[str, str] = ("", ""), **sections: Any) -> tuple[list[str], Agent, Agent]:
+    """One MESSAGE to a script whose handler does this: the methods whose attempts went the short way, and both ends."""
+    world = World(f"from siphon import proxy\n\n@proxy.on_request\ndef route(request):\n    {body}\n", **sections)
+    taken = Taken(world)
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    text = caller.request("MESSAGE", "sip:bob@127.0.0.2:5090", branch="z9hG4bK-one", call_id="c1")
+    assert before[0] in text
+    caller.send(text.replace(*before, 1))
+    world.close()
+    return taken.attempts, caller, callee
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "request.relay()",
+        "request.relay('sip:127.0.0.2:5090')",
+        "request.relay('127.0.0.2:5090')",
+        "request.relay(timeout=5)",
+        "request.fork(['sip:bob@127.0.0.2:5090?Subject=x'])",
+        "request.fork(['sip:x@127.0.0.2:5090;method=INVITE'], timeout=2, strategy='sequential')",
+        "request.set_header('X-A', 'b'); request.relay()",
+        "request.vars['a'] = 1; request.record_route(); request.fork(['sip:127.0.0.2:5090'])",
+    ],
+)
+def test_a_plain_attempt_goes_the_short_way(body: str) -> None:
+    for before in (("", ""), ("Max-Forwards: 70", "Max-Breadth: 9"), ("Max-Forwards: 70", "Max-Forwards: 1")):
+        attempts, _, callee = attempt(body, before)
+        assert attempts == ["MESSAGE"]
+        assert callee.requests == ["MESSAGE"]
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "status", "reached"),
+    [
+        ("request.relay()", ("SIP/2.0\n", "SIP/2.0\nRoute: <sip:127.0.0.2:5090;lr>\n"), 0, 1),
+        ("request.relay()", ("sip:bob@127.0.0.2:5090 ", "sips:bob@127.0.0.2:5090 "), 416, 0),
+        ("request.relay('sip:127.0.0.2:5090')", ("sip:bob@127.0.0.2:5090 ", "sips:bob@127.0.0.2:5090 "), 416, 0),
+        ("request.relay('sip:224.0.0.1')", ("", ""), 500, 0),
+        ("request.relay('sip:127.0.0.1:5060')", ("", ""), 482, 0),
+        ("request.relay('sip:127.0.0.2:5090;transport=tcp')", ("", ""), 500, 0),
+        ("request.relay('sip:[::1]:5090')", ("", ""), 500, 0),
+        ("request.relay()", ("Max-Forwards: 70", "Max-Breadth: 0"), 440, 0),
+        ("request.relay()", ("To: <sip:bob@127.0.0.2:5090>", "To: <sip:bob@127.0.0.2:5090>;tag=x"), 481, 0),
+        ("request.fork(['sip:127.0.0.2:5090', 'sip:a@127.0.0.2:5090'])", ("", ""), 0, 2),
+        ("request.force_send_via('udp', 'proxy.example.com'); request.relay()", ("", ""), 0, 1),
+        ("request.relay(send_socket='udp:127.0.0.1:5060')", ("", ""), 0, 1),
+    ],
+)
+def test_an_attempt_out_of_the_ordinary_is_the_engine_s(
+    body: str, before: tuple[str, str], status: int, reached: int
+) -> None:
+    attempts, caller, callee = attempt(body, before)
+    assert attempts == []
+    assert caller.statuses == ([status] if status else [])
+    assert len(callee.requests) == reached
+
+
+def test_a_second_attempt_is_the_engine_s() -> None:
+    body = "request.relay(on_failure=again)\n\ndef again(request, status, reason):\n    request.relay()"
+    attempts, _, callee = attempt(body)
+    assert attempts == ["MESSAGE"] and callee.requests == ["MESSAGE"]
+
+
+def test_a_copy_above_the_mtu_goes_the_short_way_and_one_that_no_datagram_holds_does_not() -> None:
+    for size, went in ((600, ["MESSAGE"]), (65200, [])):
+        body = f"request.set_body('x' * {size}, 'text/plain'); request.relay()"
+        attempts, caller, callee = attempt(body, listen={"mtu": 576})
+        assert attempts == went
+        assert callee.requests == went
+        assert caller.statuses == ([] if went else [513])

@@ -15,6 +15,8 @@ COMPILED = [
     "shm._slots",
     "shm._table",
     "siphon.engine._arrivals",
+    "siphon.engine._attempts",
+    "siphon.engine._copies",
     "siphon.engine._plain",
     "siphon.sip._build_cy",
     "siphon.sip._grammar_cy",
