@@ -33,6 +33,8 @@ SOURCE = {socket.AF_INET: (12, 20), socket.AF_INET6: (20, 40)}
 
 def steer(group: Sequence[socket.socket], count: int, steering: str) -> None:
     """`count` sockets of the group, the first ones, get what comes from now on."""
+    if len(group) == 1:
+        return  # one socket is no group: the kernel takes no program for it, and there is nothing to choose
     if steering == "spread":
         attach(group[0], [(LOAD_WORD, RANDOM)], count)
     elif len(group) > count:

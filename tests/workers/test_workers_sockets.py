@@ -48,6 +48,13 @@ def test_spread_gives_every_worker_a_share_of_one_peer(groups: list[Group]) -> N
     assert min(counts) > 5
 
 
+@pytest.mark.parametrize("steering", ["flow", "spread"])
+def test_one_worker_gets_all_whatever_the_steering(groups: list[Group], steering: str) -> None:
+    """One socket is no group, and the kernel refuses a program for it."""
+    groups += open_listeners([("127.0.0.1", 0, None)], 1, 1 << 20, steering)
+    assert spread_of(groups[0], 3, 20) == [60]
+
+
 def test_a_second_instance_is_refused_by_address_and_pid(groups: list[Group]) -> None:
     groups += open_listeners([("127.0.0.1", 0, None)], 2)
     port = groups[0][0].getsockname()[1]
