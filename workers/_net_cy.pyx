@@ -338,17 +338,6 @@ cdef class Reader:
     `ledger` is a writable buffer of 4 bytes shared by all processes that may read this socket (see above), or None.
     """
 
-    cdef readonly int fd
-    cdef readonly int listener
-    cdef readonly int socket
-    cdef readonly double now
-    cdef readonly uint64_t stale
-    cdef readonly uint64_t drops
-    cdef Py_buffer view
-    cdef uint32_t *ledger
-    cdef uint32_t own_ledger
-    cdef double shift
-
     def __init__(self, int fd, int listener, int socket, object ledger=None):
         if in_headers == NULL:
             make_buffers()
@@ -373,6 +362,9 @@ cdef class Reader:
         is true. New kernel drops are added to `drops`. The kernel stamps datagrams by the wall clock: after a step of it
         what waited in the socket meanwhile counts as new.
         """
+        return self.read(limit, stale_after, keep_stale)
+
+    cdef list read(self, int limit, double stale_after, object keep_stale):
         cdef int count = 0, i, tries = 0
         cdef double shift
         cdef bint stepped
@@ -402,7 +394,7 @@ cdef class Reader:
         for i in range(count):
             one = Received.__new__(Received)
             one.arrived = self.now
-            self.read_control(one, &in_headers[i].msg_hdr, shift)
+            read_control(self, one, &in_headers[i].msg_hdr, shift)
             if stepped:
                 one.arrived = self.now
             data = PyBytes_FromStringAndSize(in_buffers + i * BUFFER, in_headers[i].msg_len)
@@ -418,31 +410,31 @@ cdef class Reader:
             batch.append(one)
         return batch
 
-    cdef int read_control(self, Received one, msghdr *header, double shift) except -1:
-        cdef cmsghdr *control = CMSG_FIRSTHDR(header)
-        cdef in_pktinfo four
-        cdef in6_pktinfo six
-        cdef timespec moment
-        cdef uint32_t dropped
-        cdef double arrived
-        one.local = ""
-        while control != NULL:
-            if control.cmsg_level == SOL_SOCKET and control.cmsg_type == SO_TIMESTAMPNS_OLD:
-                memcpy(&moment, CMSG_DATA(control), sizeof(timespec))
-                arrived = <double>moment.tv_sec + <double>moment.tv_nsec * 1e-9 + shift
-                if arrived < one.arrived:
-                    one.arrived = arrived
-            elif control.cmsg_level == SOL_SOCKET and control.cmsg_type == SO_RXQ_OVFL:
-                memcpy(&dropped, CMSG_DATA(control), 4)
-                self.drops += siphond_new_drops(self.ledger, dropped)
-            elif control.cmsg_level == IPPROTO_IP and control.cmsg_type == IP_PKTINFO:
-                memcpy(&four, CMSG_DATA(control), sizeof(in_pktinfo))
-                one.local = local_text(AF_INET, &four.ipi_spec_dst, 0)
-            elif control.cmsg_level == IPPROTO_IPV6 and control.cmsg_type == IPV6_PKTINFO:
-                memcpy(&six, CMSG_DATA(control), sizeof(in6_pktinfo))
-                one.local = local_text(AF_INET6, &six.ipi6_addr, 0)
-            control = CMSG_NXTHDR(header, control)
-        return 0
+cdef int read_control(Reader reader, Received one, msghdr *header, double shift) except -1:
+    cdef cmsghdr *control = CMSG_FIRSTHDR(header)
+    cdef in_pktinfo four
+    cdef in6_pktinfo six
+    cdef timespec moment
+    cdef uint32_t dropped
+    cdef double arrived
+    one.local = ""
+    while control != NULL:
+        if control.cmsg_level == SOL_SOCKET and control.cmsg_type == SO_TIMESTAMPNS_OLD:
+            memcpy(&moment, CMSG_DATA(control), sizeof(timespec))
+            arrived = <double>moment.tv_sec + <double>moment.tv_nsec * 1e-9 + shift
+            if arrived < one.arrived:
+                one.arrived = arrived
+        elif control.cmsg_level == SOL_SOCKET and control.cmsg_type == SO_RXQ_OVFL:
+            memcpy(&dropped, CMSG_DATA(control), 4)
+            reader.drops += siphond_new_drops(reader.ledger, dropped)
+        elif control.cmsg_level == IPPROTO_IP and control.cmsg_type == IP_PKTINFO:
+            memcpy(&four, CMSG_DATA(control), sizeof(in_pktinfo))
+            one.local = local_text(AF_INET, &four.ipi_spec_dst, 0)
+        elif control.cmsg_level == IPPROTO_IPV6 and control.cmsg_type == IPV6_PKTINFO:
+            memcpy(&six, CMSG_DATA(control), sizeof(in6_pktinfo))
+            one.local = local_text(AF_INET6, &six.ipi6_addr, 0)
+        control = CMSG_NXTHDR(header, control)
+    return 0
 
 
 def receive_batch(int fd, int listener, int socket_index, int limit=32):

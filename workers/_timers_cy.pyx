@@ -11,21 +11,11 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
+cdef extern from "math.h":
+    double INFINITY
+
 cdef enum:
-    RINGS = 8
     FIRST_CAPACITY = 256
-    KEY = 16
-
-cdef struct Entry:
-    double deadline
-    uint64_t version
-    char key[KEY]
-
-cdef struct Ring:
-    Entry *entries
-    size_t first
-    size_t count
-    size_t capacity
 
 
 cdef inline Entry *last_of(Ring *ring) noexcept nogil:
@@ -33,11 +23,6 @@ cdef inline Entry *last_of(Ring *ring) noexcept nogil:
 
 
 cdef class TimerRings:
-    cdef Ring rings[RINGS]
-    cdef Entry *heap
-    cdef size_t heap_count
-    cdef size_t heap_capacity
-
     def __cinit__(self):
         cdef int i
         for i in range(RINGS):
@@ -98,9 +83,14 @@ cdef class TimerRings:
 
     def next_deadline(self):
         """The earliest deadline, or None."""
+        cdef double deadline = self.first_deadline()
+        return None if deadline == INFINITY else deadline
+
+    cdef double first_deadline(self) noexcept:
+        """The earliest deadline, or infinity."""
         cdef int place = self.earliest()
         if place == -1:
-            return None
+            return INFINITY
         return self.heap[0].deadline if place == RINGS else self.rings[place].entries[self.rings[place].first].deadline
 
     cdef int earliest(self) noexcept:

@@ -1,4 +1,4 @@
-"""The turn of a worker: wait, read, deliver, fire, step asyncio, beat.
+"""The turn of a worker: wait, read, deliver, fire, step asyncio, beat. What each turn does is in `_turn_cy`, compiled.
 
 One process, one thread. A turn waits in epoll for its own sockets, those of adopted slots, asyncio's descriptor and
 the supervisor's channel; reads at most one batch a socket, so that no socket starves another or the timers; and beats
@@ -18,17 +18,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from workers._turn_cy import Turns
 from workers.adoption import Crew
 from workers.application import Application, Counter, Log, WorkerContext
 from workers.control import Channel, Closed, Message
-from workers.net import Outbox, Reader, Received, boottime, read_errors
+from workers.net import Outbox, Reader, boottime, read_errors
 from workers.process import OUT_OF_MEMORY
 
-IDLE_SECS = 1.0
-ADOPTER_SECS = 0.05
 LOOK_SECS = 0.02
 COUNT_SECS = 0.25
-BEAT_SECS = 0.005
 DUE_LIMIT = 256
 
 
@@ -57,7 +55,7 @@ class Exceptions:
         self.log("error", "exception out of the application", place=place, error=repr(error), traceback=text)
 
 
-class WorkerLoop:
+class WorkerLoop(Turns):
     """`sockets` is [listener][place], worker 1 first; `ledger(listener, place)` the shared drop count of one."""
 
     def __init__(
@@ -70,8 +68,16 @@ class WorkerLoop:
         options: LoopOptions,
         log: Log,
     ) -> None:
-        self.context = context
-        self.application = application
+        self.epoll = select.epoll()
+        super().__init__(
+            context,
+            application,
+            self.epoll.fileno(),
+            control.fileno(),
+            options.batch,
+            options.stale_after,
+            options.keep_stale,
+        )
         self.sockets = sockets
         self.ledger = ledger
         self.control = control
@@ -80,21 +86,12 @@ class WorkerLoop:
         self.gone = frozenset(options.crew.orphaned)
         self.exceptions = Exceptions(log)
         self.log = log
-        self.epoll = select.epoll()
         self.slot_readers: dict[int, list[Reader]] = {}
-        self.readers: dict[int, Reader] = {}
         self.dead: dict[int, bool] = {}
         self.heard: dict[int, float] = {}
-        self.now = boottime()
-        self.beaten = 0.0
-        self.next_tick: float | None = 0.0
-        self.next_look = 0.0
-        self.next_count = 0.0
-        self.datagrams = 0
         self.counted: dict[Counter, int] = {}
         self.wanted = True
         self.exhausted = False
-        self.finishing = False
 
     def run(self) -> int:
         """The exit status of the process."""
@@ -110,85 +107,28 @@ class WorkerLoop:
         self.write_counters()
         return OUT_OF_MEMORY if self.exhausted else 0
 
-    def turn(self) -> None:
-        timeout = self.timeout()
-        self.slots.beat(self.context.slot, self.now, False)
-        events = self.epoll.poll(timeout)
-        self.now = self.beaten = boottime()
-        self.slots.beat(self.context.slot, self.now, True)
-        stepping = False
-        for descriptor, mask in events:
-            reader = self.readers.get(descriptor)
-            if reader is not None:
-                self.serve(reader, mask)
-            elif descriptor == self.control.fileno():
-                self.obey()
-            else:
-                stepping = True
-        self.fire()
-        self.step(stepping)
-        self.tick()
-        if self.finishing:
-            self.go_on_finishing()
-        elif self.now >= self.next_look:
-            self.look()
-        if self.now >= self.next_count:
-            self.write_counters()
+    def has_guests(self) -> bool:
+        """Whether a slot that is served here will want to be served by its own process again."""
+        return bool(self.context.adopted - self.gone)
 
-    def timeout(self) -> float:
-        self.now = boottime()
-        until = self.now + (ADOPTER_SECS if self.finishing or self.context.adopted - self.gone else IDLE_SECS)
-        for moment in (self.context.timers.next_deadline(), self.context.aio.next_when(), self.next_tick):
-            if moment is not None and moment < until:
-                until = moment
-        return max(0.0, until - self.now)
+    # What a turn does when there is cause.
 
-    # What a turn does.
-
-    def serve(self, reader: Reader, mask: int) -> None:
-        if mask & select.EPOLLERR:
-            errors = read_errors(reader.fd, reader.listener)
-            if errors:
-                self.guard("unreachable", self.application.unreachable, errors, self.now)
-        if mask & select.EPOLLIN:
-            self.deliver(reader.receive(self.options.batch, self.options.stale_after, self.options.keep_stale))
-
-    def deliver(self, batch: list[Received]) -> None:
-        receive = self.application.receive
-        self.datagrams += len(batch)
-        for datagram in batch:
-            try:
-                receive([datagram], self.now)
-            except BaseException as error:
-                self.failed("receive", error)
-            self.keep_beating()
+    def serve_errors(self, reader: Reader) -> None:
+        errors = read_errors(reader.fd, reader.listener)
+        if errors:
+            self.guard("unreachable", self.application.unreachable, errors, self.now)
 
     def fire(self) -> None:
         for entry in self.context.timers.due(self.now, DUE_LIMIT):
             self.guard("due", self.application.due, [entry], self.now)
             self.keep_beating()
 
-    def step(self, readable: bool) -> None:
+    def step(self) -> None:
         """Coroutines of scripts run here, so a step counts as a handler."""
-        if not readable and not self.context.aio.is_due(self.now):
-            return
         self.context.enter_handler(self.now)
         self.guard("asyncio", self.context.aio.step)
         self.context.leave_handler()
         self.keep_beating()
-
-    def tick(self) -> None:
-        self.next_tick = None
-        try:
-            self.next_tick = self.application.tick(self.now)
-        except BaseException as error:
-            self.failed("tick", error)
-
-    def keep_beating(self) -> None:
-        self.now = boottime()
-        if self.now - self.beaten > BEAT_SECS:
-            self.beaten = self.now
-            self.slots.beat(self.context.slot, self.now, True)
 
     def obey(self) -> None:
         try:

@@ -27,6 +27,7 @@ COMPILED = [
     "siphon.state._record",
     "workers._net_cy",
     "workers._timers_cy",
+    "workers._turn_cy",
 ]
 
 

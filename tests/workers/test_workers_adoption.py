@@ -54,8 +54,9 @@ def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
         beaten=NOW,
         heard={},
         dead={},
+        keep_beating=lambda: None,
     )
-    for name in ("look", "adopt", "release", "guard", "keep_beating"):
+    for name in ("look", "adopt", "release", "guard"):
         setattr(loop, name, MethodType(getattr(WorkerLoop, name), loop))
     loop.look()
     loop.look()

@@ -1,0 +1,20 @@
+# cython: language_level=3
+"""A reader of one UDP socket, for the loop in compiled code."""
+
+from cpython.buffer cimport Py_buffer
+from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef class Reader:
+    cdef readonly int fd
+    cdef readonly int listener
+    cdef readonly int socket
+    cdef readonly double now
+    cdef readonly uint64_t stale
+    cdef readonly uint64_t drops
+    cdef Py_buffer view
+    cdef uint32_t *ledger
+    cdef uint32_t own_ledger
+    cdef double shift
+
+    cdef list read(self, int limit, double stale_after, object keep_stale)

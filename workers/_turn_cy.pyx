@@ -1,0 +1,174 @@
+"""What every turn of a worker does, in compiled code: wait, beat, hand datagrams and due deadlines to the application.
+
+`Turns` is the base of workers/loop.py's WorkerLoop, which does what is rare and is called from here by name: obey(),
+serve_errors(), fire(), look(), go_on_finishing(), write_counters(), failed(). A turn in which one datagram came looks
+at a few numbers beside the calls that it is for; nothing is asked that a number can tell.
+
+The wait is epoll's with whole milliseconds, rounded up. An interrupted one counts as an empty turn; Python's signal
+handlers have run then.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport ceil
+
+from workers._net_cy cimport Reader
+from workers._timers_cy cimport TimerRings
+
+import os
+
+cdef extern from * nogil:
+    """
+    #include <errno.h>
+    #include <math.h>
+    #include <sys/epoll.h>
+    #include <time.h>
+
+    static inline int siphond_epoll(int fd, struct epoll_event *events, int limit, int timeout)
+    {
+        int got = epoll_wait(fd, events, limit, timeout);
+        return got < 0 ? -errno : got;
+    }
+
+    static inline double siphond_boottime(void)
+    {
+        struct timespec moment;
+        clock_gettime(CLOCK_BOOTTIME, &moment);
+        return (double)moment.tv_sec + (double)moment.tv_nsec * 1e-9;
+    }
+    """
+    ctypedef union epoll_data:
+        int fd
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data data
+    int EPOLLIN, EPOLLERR, EINTR
+    double INFINITY
+    int siphond_epoll(int, epoll_event *, int, int)
+    double boottime "siphond_boottime"()
+
+cdef enum:
+    EVENTS = 64
+
+cdef double IDLE = 1.0
+cdef double ADOPTER = 0.05
+cdef double BEAT = 0.005
+
+
+cdef class Turns:
+    """Times are seconds of CLOCK_BOOTTIME. `readers` is {descriptor: Reader}, `epoll` the descriptor that waits."""
+
+    cdef public double now, beaten, next_look, next_count
+    cdef public object next_tick
+    cdef public bint finishing
+    cdef public unsigned long long datagrams
+    cdef public dict readers
+    cdef readonly object context, application
+    cdef object slots, aio, receive, keep_stale, tick, beat
+    cdef TimerRings timers
+    cdef int waiting, control, slot, limit
+    cdef double stale_after
+
+    def __init__(self, context, application, int epoll, int control, int limit, double stale_after, keep_stale):
+        self.context = context
+        self.application = application
+        self.slots = context.slots
+        self.slot = context.slot
+        self.timers = context.timers
+        self.aio = context.aio
+        self.receive = application.receive
+        self.tick = application.tick
+        self.beat = context.slots.beat
+        self.waiting = epoll
+        self.control = control
+        self.limit = limit
+        self.stale_after = stale_after
+        self.keep_stale = keep_stale
+        self.readers = {}
+        self.now = boottime()
+        self.next_tick = 0.0
+
+    def turn(self):
+        """Wait until something is due, and do it."""
+        cdef epoll_event events[EVENTS]
+        cdef int count, i, milliseconds = <int>ceil(self.timeout() * 1000.0)
+        cdef bint stepping = False
+        cdef Reader reader
+        self.beat(self.slot, self.now, False)
+        with nogil:
+            count = siphond_epoll(self.waiting, events, EVENTS, milliseconds)
+        if count == -EINTR:
+            PyErr_CheckSignals()
+        elif count < 0:
+            raise OSError(-count, os.strerror(-count))
+        self.now = self.beaten = boottime()
+        self.beat(self.slot, self.now, True)
+        for i in range(count):
+            reader = self.readers.get(events[i].data.fd)
+            if reader is not None:
+                self.serve(reader, events[i].events)
+            elif events[i].data.fd == self.control:
+                self.obey()
+            else:
+                stepping = True
+        if self.timers.first_deadline() <= self.now:
+            self.fire()
+        if stepping or self.when() <= self.now:
+            self.step()
+        self.next_tick = None
+        try:
+            self.next_tick = self.tick(self.now)
+        except BaseException as error:
+            self.failed("tick", error)
+        if self.finishing:
+            self.go_on_finishing()
+        elif self.now >= self.next_look:
+            self.look()
+        if self.now >= self.next_count:
+            self.write_counters()
+
+    cdef double when(self) except? -1.0:
+        """When asyncio wants to run; infinity for not before its descriptor is readable."""
+        moment = self.aio.next_when()
+        return INFINITY if moment is None else <double>moment
+
+    cdef double timeout(self) except? -1.0:
+        cdef double until, moment
+        self.now = boottime()
+        until = self.now + (ADOPTER if self.finishing or self.stands_in() else IDLE)
+        until = min(until, self.timers.first_deadline(), self.when())
+        if self.next_tick is not None:
+            moment = self.next_tick
+            until = min(until, moment)
+        return max(0.0, until - self.now)
+
+    cdef bint stands_in(self) except -1:
+        """Serves the slot of a sibling that will want it back."""
+        return bool(self.context.adopted) and self.has_guests()
+
+    cdef int serve(self, Reader reader, unsigned int mask) except -1:
+        if mask & <unsigned int>EPOLLERR:
+            self.serve_errors(reader)
+        if mask & <unsigned int>EPOLLIN:
+            self.deliver(reader.read(self.limit, self.stale_after, self.keep_stale))
+        return 0
+
+    cdef int deliver(self, list batch) except -1:
+        self.datagrams += <unsigned long long>len(batch)
+        for datagram in batch:
+            try:
+                self.receive([datagram], self.now)
+            except BaseException as error:
+                self.failed("receive", error)
+            self.stay_alive()
+        return 0
+
+    cdef int stay_alive(self) except -1:
+        self.now = boottime()
+        if self.now - self.beaten > BEAT:
+            self.beaten = self.now
+            self.beat(self.slot, self.now, True)
+        return 0
+
+    def keep_beating(self):
+        """Between two pieces of work: the time, and a beat when the last is 5 ms old."""
+        self.stay_alive()
