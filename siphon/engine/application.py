@@ -448,8 +448,8 @@ class Engine:
     def _lives(self, key: bytes) -> bool:
         return self.store.head(key) is not None
 
-    def _refuse(self, event: object, step: object, why: str) -> None:
-        self.ingest.refuse(event, step, why)  # type: ignore[arg-type]
+    def _refuse(self, event: object, why: str) -> None:
+        self.ingest.refuse(event, why)  # type: ignore[arg-type]
 
     def _take_up(self, now: float) -> None:
         """Arm what others have done for this slot, now and once they have seen that it is back."""

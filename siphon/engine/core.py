@@ -57,7 +57,10 @@ REPEATS_PER_SECOND = 20
 """Answers to retransmissions of one request a second, in one process."""
 
 LONGEST_LINE = 100
-"""Requests of one call that may stand in line; what comes then is lost as on the way."""
+"""Requests of one call that may stand in line; new work that comes then is refused, the rest is lost as on the way."""
+
+LONGEST_LINE_OF_ACKS = LONGEST_LINE // 2
+"""An ACK is lost where so many stand in line: it comes again with its 2xx, and must not keep a BYE out."""
 
 _OF_A_CALL = (RequestEvent, AckEvent, CancelEvent, PrackEvent)
 
@@ -70,6 +73,11 @@ def lines_of(event: Event) -> tuple[bytes, ...]:
     if isinstance(event, _OF_A_CALL):
         return event.key, CALL + event.arrival.message.call_id
     return (event.key,)
+
+
+def beside(event: Event) -> bytes:
+    """The line in which the event waits for none of its kind: an ACK in its call's."""
+    return CALL + event.arrival.message.call_id if isinstance(event, AckEvent) else b""
 
 
 def is_new(event: Event) -> bool:
@@ -88,7 +96,7 @@ class Core:
     reporter: Reporter
     clock: Callable[[], float]
     arm: Callable[[float, bytes, int], None]
-    refuse: Callable[[Event, Step, str], None]
+    refuse: Callable[[Event, str], None]
     """New work that was not taken: 'full', 'large' or 'away'. Answers statelessly."""
     own_ended: Callable[[Record], None] = lambda record: None
     """A request of our own has had its final, or will have none."""
@@ -107,7 +115,7 @@ class Core:
 
     def process(self, event: Event) -> None:
         """Take an event from load to commit, or park it; in its turn."""
-        if not self.order.lines or self.order.may_begin(event, lines_of(event)):
+        if not self.order.lines or self.order.may_begin(event, lines_of(event), beside(event)):
             self._go(event)
 
     def _go(self, event: Event) -> None:
@@ -132,12 +140,24 @@ class Core:
         """A request that has come: in its turn, which is behind those of its call that wait."""
         if self.order.lines:
             lines = lines_of(event)
-            if self.order.length(lines[1]) >= LONGEST_LINE or not self.order.may_begin(event, lines):
+            most = LONGEST_LINE_OF_ACKS if isinstance(event, AckEvent) else LONGEST_LINE
+            if self.order.length(lines[1]) >= most:
+                self._turn_away(event)
+                return
+            if not self.order.may_begin(event, lines, beside(event)):
                 return
         if isinstance(event, RequestEvent):
             self.insert(event)
         else:
             self._go(event)
+
+    def _turn_away(self, event: RequestEvent | AckEvent | CancelEvent) -> None:
+        """Its line is full. New work hears of it; a repeat does not: what it repeats stands in line, or is known."""
+        if isinstance(event, AckEvent):
+            self.reporter.count(Counter.ACKS_DROPPED)
+        elif isinstance(event, RequestEvent) and not (event.key in self.order.lines or self._is_known(event.key)):
+            self.reporter.count(Counter.AWAY)
+            self.refuse(event, "away")
 
     def retry_parked(self) -> None:
         """Take up what waited for a lock; once a turn."""
@@ -154,7 +174,7 @@ class Core:
 
     def _hold(self, event: Event, wait: Wait, then: Callable[..., None], *facts: object) -> None:
         """The event keeps its place until `then(event, answer, *facts)` has been called and it does not wait again."""
-        self.order.hold(event, lines_of(event))
+        self.order.hold(event, lines_of(event), beside(event))
         if isinstance(wait, Busy):
             self.retry.append(event)
         else:
@@ -328,7 +348,7 @@ class Core:
                 event.vouched = True
                 return self._commit(event, step, expected)
             self.reporter.count(REFUSALS[why])
-            self.refuse(event, step, why)
+            self.refuse(event, why)
             return True
         if isinstance(event, SendEvent):
             self.reporter.count(REFUSALS[why])

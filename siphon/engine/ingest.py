@@ -36,7 +36,6 @@ from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source, str
 from siphon.sip.uri import Uri
 from siphon.state.record import Record
 from siphon.state.store import Commit, Loaded, Send
-from siphon.transaction.step import Step
 
 MALFORMED_PER_SECOND = 10
 """Answers to malformed requests of one source address a second, in one process (SEC-13)."""
@@ -334,7 +333,7 @@ class Ingest:
     # -- stateless answers
     # ----------------------------------------------------------------------------------------------
 
-    def refuse(self, event: Event, step: Step, why: str) -> None:
+    def refuse(self, event: Event, why: str) -> None:
         """New work for which there is no room: 503 with Retry-After, or 513 (SHARED-35, SHARED-37)."""
         if isinstance(event, RequestEvent):
             if why == "large":

@@ -10,6 +10,13 @@ that end at once, the same ACK for another record) goes before those that stand 
         183: in line ........................... load ... decide, commit
     another record: load ..... decide, commit ...
 
+ACKs of one call do not wait for each other, only for what else came before them: a line of them would cost a round trip
+each, or a timeout where the store is away, and a BYE behind them would hear nothing for so long.
+
+    ACK: load ....... through
+    ACK: load ......... through
+        BYE: in line ........... load ... decide, commit
+
 Over shared memory nothing is held but what found a lock taken, and all of this is one look at an empty dictionary.
 Nobody waits in a circle: every line is sorted by the same rank, and what has begun waits for nobody who stands in line.
 """
@@ -30,11 +37,13 @@ E = TypeVar("E")
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[E]):
-    """One event in its lines. `rank`: (does not come of an event at hand, number)."""
+    """One event in its lines. `rank`: (does not come of an event at hand, number). `beside`: in this line it does not
+    wait for those that say the same of it."""
 
     event: E
     lines: tuple[bytes, ...]
     rank: tuple[bool, int]
+    beside: bytes
     begun: bool = False
     held: bool = False
 
@@ -54,21 +63,21 @@ class Order(Generic[E]):
         """Those that are being decided on, the innermost last."""
         self._number = 0
 
-    def may_begin(self, event: E, lines: tuple[bytes, ...]) -> bool:
-        """Whether the event may begin at once; if not it has got its place in line."""
+    def may_begin(self, event: E, lines: tuple[bytes, ...], beside: bytes = b"") -> bool:
+        """Whether the event may begin at once; if not it has got its place in line. `beside`: see Place."""
         if id(event) in self._places:
             return True
-        place = self._place(event, lines)
+        place = self._place(event, lines, beside)
         if self._is_first(place):
             return True
         self._insert(place)
         return False
 
-    def hold(self, event: E, lines: tuple[bytes, ...]) -> None:
+    def hold(self, event: E, lines: tuple[bytes, ...], beside: bytes = b"") -> None:
         """The event waits for an answer; it keeps its place until it is through."""
         place = self._places.get(id(event))
         if place is None:
-            place = self._place(event, lines)
+            place = self._place(event, lines, beside)
             self._insert(place)
         place.begun = place.held = True
 
@@ -108,11 +117,11 @@ class Order(Generic[E]):
                 place.begun = True
                 self.ready.append(place.event)
 
-    def _place(self, event: E, lines: tuple[bytes, ...]) -> Place[E]:
+    def _place(self, event: E, lines: tuple[bytes, ...], beside: bytes) -> Place[E]:
         """A place for a new event: before those in line if it comes of what is being decided on."""
         self._number += 1
         at_hand = any(line in turn.lines for turn in self._turns for line in lines)
-        return Place(event, lines, (not at_hand, self._number))
+        return Place(event, lines, (not at_hand, self._number), beside)
 
     def _insert(self, place: Place[E]) -> None:
         self._places[id(place.event)] = place
@@ -131,7 +140,7 @@ class Order(Generic[E]):
         for other in self.lines.get(line, ()):
             if other is place:
                 return False
-            if other in self._turns:
+            if other in self._turns or place.beside == other.beside == line:
                 continue
             if other.begun or other.rank < place.rank:
                 return True

@@ -195,7 +195,7 @@ class VirtualWorker:
             self,
             world.clock,
             self.arm,
-            lambda event, step, why: self.ingest.refuse(event, step, why),
+            lambda event, why: self.ingest.refuse(event, why),
         )
         self.own_requests = OwnRequests(
             self.core,

@@ -5,6 +5,8 @@ from random import Random
 
 import pytest
 
+from siphon.engine.core import LONGEST_LINE, LONGEST_LINE_OF_ACKS
+from siphon.engine.counters import Counter
 from siphon.engine.order import Order
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
@@ -80,6 +82,42 @@ def test_a_cancel_that_is_read_with_its_invite_finds_it(make_world: Make, order:
     assert caller.statuses == [100, 200]  # it waits for a provisional now
 
 
+def in_dialog(caller: Agent, method: str, number: int) -> bytes:
+    """A request of the call, for a callee that answered with the tag t1."""
+    routes = "\n".join(f"Route: {route.decode()}" for route in caller.last.all_lines("Record-Route"))
+    options = {"to_tag": "t1", "call_id": "c1", "headers": routes, "branch": f"z9hG4bK-{method}-{number}"}
+    return caller.request(method, "sip:127.0.0.2:5090", cseq=2 + number, **options)
+
+
+@ORDERS
+def test_acks_do_not_keep_their_bye_out_of_the_line(make_world: Make, order: int) -> None:
+    world = make_world(late=Random(order))
+    world.random.seed(order)
+    caller, phone, seen = called(world)
+    phone.answer(seen, 200)
+    acks = [in_dialog(caller, "ACK", number) for number in range(2 * LONGEST_LINE)]
+    with world.batch():
+        for ack in acks:
+            caller.send(ack, worker=0)
+        caller.send(in_dialog(caller, "BYE", 0), worker=0)
+    assert phone.requests == ["INVITE", *["ACK"] * LONGEST_LINE_OF_ACKS, "BYE"]
+    assert world.count(Counter.ACKS_DROPPED) == 2 * LONGEST_LINE - LONGEST_LINE_OF_ACKS
+
+
+def test_a_request_that_finds_its_line_full_gets_503_but_no_repeat_of_one_that_stands_in_it(make_world: Make) -> None:
+    world = make_world(late=Random(1))
+    caller, phone, seen = called(world)
+    phone.answer(seen, 200)
+    messages = [in_dialog(caller, "MESSAGE", number) for number in range(LONGEST_LINE)]
+    before = len(caller.statuses)
+    with world.batch():
+        for message in [*messages, messages[-1], in_dialog(caller, "BYE", LONGEST_LINE)]:
+            caller.send(message, worker=0)
+        assert caller.statuses[before:] == [503]
+        assert caller.last.cseq_method == "BYE"
+    assert phone.requests == ["INVITE", *["MESSAGE"] * LONGEST_LINE]
+
+
 class Event:
     """An event of a record."""
 
@@ -123,6 +161,27 @@ def test_what_an_event_brings_about_goes_before_those_that_stand_in_line() -> No
     order.end(ack)
     assert not order.ready
     assert through(order, again) == [bye]
+
+
+def test_acks_of_a_call_wait_for_what_came_before_and_not_for_each_other() -> None:
+    order, acks, bye, late = Order[Event](), [Event(b"1"), Event(b"2")], Event(b"b"), [Event(b"3"), Event(b"4")]
+    for ack in acks:
+        assert order.may_begin(ack, (ack.key, b"call"), b"call")
+        order.hold(ack, (ack.key, b"call"), b"call")
+    assert not order.may_begin(bye, (b"b", b"call"))
+    for ack in late:
+        assert not order.may_begin(ack, (ack.key, b"call"), b"call")
+    assert not through(order, acks[0])
+    assert through(order, acks[1]) == [bye]
+    order.ready.clear()
+    assert through(order, bye) == late
+
+
+def test_the_same_ack_twice_is_one_after_the_other() -> None:
+    order, first, second = Order[Event](), Event(), Event()
+    order.hold(first, (b"k", b"call"), b"call")
+    assert not order.may_begin(second, (b"k", b"call"), b"call")
+    assert through(order, first) == [second]
 
 
 def test_nobody_waits_in_a_circle() -> None:

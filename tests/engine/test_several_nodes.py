@@ -23,6 +23,7 @@ FOUND = {
     1020: "a worker died with what it had just taken over; nobody else knew that the node had it",
     1243: "new work that had been refused stood all the same, with a claim that nobody ran",
     1297: "a worker died in a commit of a record whose deadline another owned, who was not told",
+    2139: "a BYE stood behind ACKs of its call that asked a store that was away one after the other, and heard nothing",
     2205: "a store that came back empty gave a node the number of another, which had just written by it",
 }
 
