@@ -21,6 +21,7 @@ import kamailio_server  # noqa: E402
 import machine  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
+from kamailio_server import DefaultKamailio  # noqa: E402
 from measure import SIDES, Plan, measure, test_bed, traced  # noqa: E402
 from scenarios import SCENARIOS, Scenario, named  # noqa: E402
 
@@ -35,12 +36,12 @@ QUICK = {
 }
 FULL = {
     "scenarios": ",".join(scenario.name for scenario in SCENARIOS),
-    "seconds": 10.0,
-    "warm_up": 5.0,
+    "seconds": 5.0,
+    "warm_up": 3.0,
     "rounds": 3,
-    "search_seconds": 3.0,
+    "search_seconds": 2.0,
     "precision": 0.05,
-    "idle": 2.0,
+    "idle": 1.0,
 }
 
 
@@ -48,7 +49,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description="siphond and Kamailio under the same load.")
     parser.add_argument("--quick", action="store_true", help="calls only, once, short: about a minute")
     parser.add_argument("--scenarios", help=f"of {FULL['scenarios']}")
-    parser.add_argument("--sides", default=",".join(SIDES), help="of %(default)s")
+    parser.add_argument("--sides", help=f"of {','.join(SIDES)}; absent: all, the last one for calls only")
     parser.add_argument("--workers", type=int, default=2, help="of siphond, and children of Kamailio")
     parser.add_argument("--steering", choices=["flow", "spread"], help="of siphond; absent: as the scenario says")
     parser.add_argument("--rates", default="200", help="steady rates, calls a second; all sides get the same")
@@ -69,7 +70,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         if getattr(asked, name) is None:
             setattr(asked, name, value)
     for kind, known in (("scenarios", [s.name for s in SCENARIOS]), ("sides", list(SIDES))):
-        for name in getattr(asked, kind).split(","):
+        for name in (getattr(asked, kind) or known[0]).split(","):
             if name not in known:
                 parser.error(f"no such {kind[:-1]}: {name}")
     if asked.plot and not plot.available():
@@ -101,7 +102,7 @@ def scenario_of(name: str, asked: argparse.Namespace) -> Scenario:
 def sides_of(asked: argparse.Namespace) -> list[str]:
     """Those that can be measured here; a line about each that cannot."""
     found = []
-    for side in asked.sides.split(","):
+    for side in asked.sides.split(",") if asked.sides else SIDES:
         why = kamailio_server.missing(side) if side.startswith("kamailio") else ""
         if why:
             print(f"without {side}: {why}")
@@ -155,7 +156,8 @@ def measured_results(asked: argparse.Namespace) -> dict[str, Any]:
         flush=True,
     )
     for name in asked.scenarios.split(","):
-        results["scenarios"][name] = compare(scenario_of(name, asked), sides, plan, asked.rounds)
+        chosen = [side for side in sides if asked.sides or name == "call" or side != DefaultKamailio.name]
+        results["scenarios"][name] = compare(scenario_of(name, asked), chosen, plan, asked.rounds)
         show(name, results["scenarios"][name])
         if asked.json:  # what is there is there, whatever comes
             asked.json.write_text(json.dumps(results, indent=1) + "\n")

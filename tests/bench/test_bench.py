@@ -9,6 +9,7 @@ from pathlib import Path
 import kamailio_server
 import plot
 import pytest
+import run
 from measure import Plan, traced
 from report import differences
 from scenarios import SCENARIOS
@@ -88,8 +89,16 @@ def test_a_wrong_option_is_answered_with_the_command_that_was_typed(arguments, c
     assert done.stderr.splitlines()[-1] == f"./dev bench: error: {complaint}"
 
 
-def test_what_is_not_installed_is_said_and_left_out(tmp_path, monkeypatch):
-    """Without Kamailio siphond is measured alone."""
+def test_without_kamailio_siphond_is_measured_alone_and_the_package_is_named(monkeypatch, capsys):
     monkeypatch.setattr(kamailio_server, "program", lambda: None)
-    assert kamailio_server.missing("kamailio") == "kamailio is not installed (Debian: kamailio)"
+    assert run.sides_of(run.options(["--quick"])) == ["siphond"]
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "without kamailio: kamailio is not installed (Debian: kamailio)"
+    assert len(said) == 3
     assert kamailio_server.version() == ""
+
+
+def test_without_its_python_module_only_that_side_is_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(kamailio_server, "program", lambda: "/bin/true")
+    monkeypatch.setattr(kamailio_server, "MODULES", tmp_path)
+    assert run.sides_of(run.options(["--quick"])) == ["siphond", "kamailio", "kamailio-qm"]
