@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from siphon.script.context import Services
@@ -11,6 +12,7 @@ from siphon.script.flow import Flow, address, udp_flow
 from siphon.script.outcome import TargetSpec
 from siphon.services.location.binding import Binding
 
+_SCHEMES = ("sip:", "sips:")
 _OWN_PARAMS = ("+sip.instance", "reg-id")
 
 
@@ -68,7 +70,7 @@ class Contact:
     def listener(self) -> int | None:
         """Index of the listener that the REGISTER came in on, None when this instance has it no more."""
         identity = self._services.identity
-        return None if identity is None else listener_index(identity, self._binding)
+        return None if identity is None else _place(identity, self._binding.transport, self._binding.local)[0]
 
     @property
     def is_local(self) -> bool:
@@ -98,7 +100,8 @@ class Contact:
     def target(self) -> TargetSpec:
         """This binding as one entry of a fork: Path first, else its source when behind NAT, else its URI."""
         found = self._binding
-        uri, listener = found.uri, self.listener
+        uri, identity = found.uri, self._services.identity
+        listener, place = (None, None) if identity is None else _place(identity, found.transport, found.local)
         over_flow = found.behind_nat and not found.path and self.is_local
         flow = self.flow if over_flow else None
         return TargetSpec(  # by position: every fork makes some
@@ -107,12 +110,12 @@ class Contact:
             found.source,
             over_flow,
             listener,
-            None if listener is None else address(*found.local),
+            place,
             found.q,
             None if flow is None else flow.spec(),
             None,
             True,
-            uri[:5].lower().startswith(("sip:", "sips:")),
+            uri.startswith(_SCHEMES) or uri[:5].lower().startswith(_SCHEMES),
         )
 
     def __str__(self) -> str:
@@ -122,16 +125,16 @@ class Contact:
         return f"Contact({self.uri!r}, q={self.q}, expires={self.expires})"
 
 
-def listener_index(identity: Any, found: Binding) -> int | None:
-    """The listener whose address the REGISTER was sent to."""
-    ip, port = found.local
+@lru_cache(maxsize=256)
+def _place(identity: Any, transport: str, local: tuple[str, int]) -> tuple[int | None, str | None]:
+    """The listener whose address a REGISTER was sent to, and that address; None for both where there is none now."""
+    ip, port = local
     for listener in identity.listeners:
-        if listener.port != port or str(listener.transport).lower() != found.transport:
+        if listener.port != port or str(listener.transport).lower() != transport:
             continue
         if listener.ip == ip or (listener.wildcard and (":" in listener.ip) == (":" in ip)):
-            index: int = listener.index
-            return index
-    return None
+            return listener.index, address(ip, port)
+    return None, None
 
 
 @dataclass(frozen=True, slots=True)

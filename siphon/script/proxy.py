@@ -72,8 +72,9 @@ class Proxy:
         if _request(request)._draft is not None:
             return _is_sane_as_edited(request)
         message = request._message
-        if not all(message.has(name) for name in REQUIRED):
-            return False
+        for name in REQUIRED:
+            if not message.has(name):
+                return False
         if message.max_forwards == 0 or message.cseq < 0 or message.cseq_method != message.method:
             return False
         return bool(message.content_length < 0 or message.content_length == len(message.body))

@@ -31,7 +31,7 @@ def one_line(value: object, what: str) -> str:
     """`value` as text that fits in one line; TypeError for other types, ValueError for CR, LF and NUL."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be str, not {type(value).__name__}")
-    if _FORBIDDEN.search(value):
+    if not value.isprintable() and _FORBIDDEN.search(value):
         raise ValueError(f"{what} contains CR, LF or NUL: {value!r}")
     return value
 

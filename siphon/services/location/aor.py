@@ -29,7 +29,7 @@ def address_of_record_of(value: object) -> str | None:
     """
     if isinstance(value, Uri):
         return _form(value)
-    text = str(value)
+    text = value if type(value) is str else str(value)
     return _known(text) if len(text) <= CACHED_LENGTH else _of_text(text)
 
 

@@ -233,7 +233,8 @@ class Location:
         return [] if record is None else record.live(wall)
 
     def _read(self, aor: str | None) -> AddressRecord | None:
-        return None if aor is None else self._records.load(self._records.key(aor), aor)[1]
+        records = self._records
+        return None if aor is None else records.load(records.key(aor), aor)[1]
 
     # -- what scripts store beside bindings
 
