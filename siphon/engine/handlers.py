@@ -67,18 +67,18 @@ class ScriptHandlers:
             done(Outcome(Answer(405, "Method Not Allowed", headers=[("Allow", allow)])))
             return
         received = message or parse(record.request)
-
-        def run(secrets: Fetched | None) -> None:
-            request = self._request(record, received, None, secrets)
-            self._guarded(self._runtime.run_request, request, record.script_version, finished)
-
-        def finished(outcome: Outcome) -> None:
-            self._request_ended(record, outcome, done)
-
         if self._services.secrets is None and not isinstance(self._services.location, SharedLocation):
-            run(None)  # nobody to ask
+            self._run_request(record, received, None, done)  # nobody to ask
         else:
+            run = lambda secrets: self._run_request(record, received, secrets, done)  # noqa: E731
             self._with_bindings(received, lambda: self._with_secrets(received, run))
+
+    def _run_request(
+        self, record: Record, message: SipMessage, secrets: Fetched | None, done: Callable[[Outcome], None]
+    ) -> None:
+        request = self._request(record, message, None, secrets)
+        ended = lambda outcome: self._request_ended(record, outcome, done)  # noqa: E731
+        self._guarded(self._runtime.run_request, request, record.script_version, ended)
 
     def _request_ended(self, record: Record, outcome: Outcome, done: Callable[[Outcome], None]) -> None:
         """The on_request handlers have returned: `done` now, or when what the outcome rests on is there."""
