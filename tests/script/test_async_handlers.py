@@ -213,3 +213,42 @@ def test_with_a_pool_def_handlers_run_in_threads(tmp_path, loop):
     assert (outcome.action.status, at_once) == (200, False)
     assert outcome.vars["thread"].startswith("handler")
     assert "call-1@192.0.2.7 pooled" in bench.log.text
+
+
+MIXED = """
+    import asyncio, contextvars
+    from siphon import proxy
+    calls = []
+    mine = contextvars.ContextVar("mine", default=None)
+    def note(name):
+        calls.append((name, mine.get()))
+        mine.set(name)
+    @proxy.on_request
+    def first(request): note("first")
+    @proxy.on_request
+    async def second(request):
+        note("second")
+        await asyncio.sleep({wait})
+        note("second again")
+    @proxy.on_request
+    def third(request):
+        note("third")
+        {third}
+"""
+
+
+@pytest.mark.parametrize("wait", ["0", "0.001"])
+def test_plain_and_async_handlers_each_run_once_in_order_and_in_a_context_of_their_own(tmp_path, loop, wait):
+    bench = Bench(tmp_path, MIXED.format(wait=wait, third="request.reply(404)"), loop=loop)
+    outcome, at_once = run(bench, loop)
+    from siphon_user_script import calls
+
+    assert (outcome.action.status, at_once) == (404, False)
+    assert calls == [("first", None), ("second", None), ("second again", "second"), ("third", None)]
+
+
+def test_what_a_plain_handler_raises_after_one_that_waited_is_the_outcome(tmp_path, loop):
+    bench = Bench(tmp_path, MIXED.format(wait="0", third="raise ValueError('third')"), loop=loop)
+    outcome, _ = run(bench, loop)
+    assert str(outcome.error) == "third" and bench.runtime.errors == 1
+    assert "in third" in bench.log.text and "driver.py" not in bench.log.text
