@@ -186,6 +186,7 @@ MUTANTS = [
     Mutant("the short way in forgets to claim", ENGINE + "_arrivals.pyx", "r.claims.append(claim)", "pass"),
     Mutant("a short attempt forgets the user's ring time", ENGINE + "_attempts.pyx", "if r.ring_timeout:", "if False:"),
     Mutant("a short attempt forgets Timer F", ENGINE + "_attempts.pyx", "b.timeout_at = now + self.long", "pass"),
+    Mutant("the short way forwards any ACK", ENGINE + "_acks.pyx", "if not self.is_ours(value, call_id):", "if False:"),
     Mutant("a short attempt keeps its claim", ENGINE + "_attempts.pyx", "r.claims = []", "pass"),
     Mutant("the RSeq is not stored", STATE + "_record.pyx", "r.rseq = f.rseq", "pass"),
     Mutant(

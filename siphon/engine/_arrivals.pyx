@@ -62,7 +62,7 @@ cdef bint starts(const unsigned char *p, int size, const char *word, int length)
 cdef bytes transaction_of(SipMessage m, bytes key):
     """As branch.transaction_id, of a Via with the cookie that came by UDP."""
     cdef char text[2048]
-    cdef bytes method = m.method.encode()
+    cdef bytes method = b"INVITE" if m.method == "ACK" else m.method.encode()
     cdef bytes port = b"\0%d\0" % (m.s.via.port or 5060)
     cdef int host = m.s.via.host_end - m.s.via.host_start
     cdef int branch = m.s.via.branch_end - m.s.via.branch_start
@@ -81,6 +81,27 @@ cdef bytes transaction_of(SipMessage m, bytes key):
     for i in range(branch):
         text[at + i] = <char>lower(m.p[m.s.via.branch_start + i])
     return new_hash(PyBytes_FromStringAndSize(text, at + branch), digest_size=16, key=key).digest()
+
+
+cdef bint passes(SipMessage m, env) except -1:
+    """Whether the checks of RFC 3261 §16.3 and §18.2 let it pass without a word."""
+    cdef int size = m.s.uri_end - m.s.uri_start
+    cdef const unsigned char *uri = m.p + m.s.uri_start
+    cdef int branch = m.s.via.branch_end - m.s.via.branch_start
+    if not m.s.via.usable or m.s.via.maddr_start >= 0 or m.s.via.branch_start < 0 or branch <= COOKIE:
+        return False
+    if not starts(m.p + m.s.via.branch_start, branch, b"z9hg4bk", COOKIE):
+        return False
+    if m.s.via.transport_end - m.s.via.transport_start != 3 or not starts(
+            m.p + m.s.via.transport_start, 3, b"udp", 3):
+        return False
+    if not (starts(uri, size, b"sip:", 4) or starts(uri, size, b"sips:", 5) or starts(uri, size, b"tel:", 4)):
+        return False
+    if m.s.max_forwards == 0 or b"maddr" in m.uri.lower():
+        return False
+    if m.position("Proxy-Require", 0) >= 0:
+        return False
+    return branch != OUR_BRANCH if m.s.via_count == 1 else not came_back(m, env)
 
 
 @cython.final
@@ -119,7 +140,9 @@ cdef class PlainRequests:
         cdef SipMessage stamped
         if self.settings is not self.env.settings:
             self.configure()
-        if not self.is_plain(m) or self.counts_sources or self.core.order.lines or not self.env.runs_handlers:
+        if m.method in OTHER_WAYS or self.counts_sources or self.core.order.lines or not self.env.runs_handlers:
+            return False
+        if not passes(m, self.env):
             return False
         if self.ingest.overloaded() or (self.ingest.refusing() and m.s.target.tag_start < 0):
             return False
@@ -131,26 +154,6 @@ cdef class PlainRequests:
         if key is None:
             return False
         return self.begin(key, stamped, source, listener, local_ip, arrived, now)
-
-    cdef bint is_plain(self, SipMessage m) except -1:
-        """What the checks of RFC 3261 §16.3 and §18.2 would let pass without a word."""
-        cdef int size = m.s.uri_end - m.s.uri_start
-        cdef const unsigned char *uri = m.p + m.s.uri_start
-        cdef int branch = m.s.via.branch_end - m.s.via.branch_start
-        if not m.s.via.usable or m.s.via.maddr_start >= 0 or m.s.via.branch_start < 0 or branch <= COOKIE:
-            return False
-        if not starts(m.p + m.s.via.branch_start, branch, b"z9hg4bk", COOKIE):
-            return False
-        if m.s.via.transport_end - m.s.via.transport_start != 3 or not starts(
-                m.p + m.s.via.transport_start, 3, b"udp", 3):
-            return False
-        if not (starts(uri, size, b"sip:", 4) or starts(uri, size, b"sips:", 5) or starts(uri, size, b"tel:", 4)):
-            return False
-        if m.s.max_forwards == 0 or m.method in OTHER_WAYS or b"maddr" in m.uri.lower():
-            return False
-        if m.position("Proxy-Require", 0) >= 0:
-            return False
-        return branch != OUR_BRANCH if m.s.via_count == 1 else not came_back(m, self.env)
 
     cdef bint begin(
         self, bytes key, SipMessage m, tuple source, int listener, str local_ip, double arrived, double now

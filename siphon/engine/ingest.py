@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from siphon.config.settings import Settings
+from siphon.engine._acks import PlainAcks
 from siphon.engine._arrivals import PlainRequests
 from siphon.engine._attempts import PlainAttempts
 from siphon.engine._plain import PlainResponses
@@ -111,6 +112,10 @@ class Checks(Protocol):
 
     def attempt(self, before: bytes, outcome: Outcome, step: Step) -> None: ...
 
+    def ack(
+        self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, token: bytes, send: Send
+    ) -> None: ...
+
 
 @dataclass(slots=True)
 class Ingest:
@@ -133,6 +138,8 @@ class Ingest:
     """The short way for most responses, where the store answers at once."""
     arrivals: PlainRequests | None = None
     """The same for new requests."""
+    short_acks: PlainAcks | None = None
+    """The same for the ACK to a 2xx."""
     malformed: PerSecond = field(default_factory=lambda: PerSecond(MALFORMED_PER_SECOND))
 
     def datagram(self, data: bytes, source: tuple[str, int], listener: int, local_ip: str, arrived: float) -> None:
@@ -164,6 +171,7 @@ class Ingest:
         if self.core.store.at_once:
             self.plain = PlainResponses(self.core, check.response if check else None)
             self.arrivals = PlainRequests(self, check.request if check else None)
+            self.short_acks = PlainAcks(self, check.ack if check else None)
 
     # -- responses ----------------------------------------------------------------------------------------------------
 
@@ -202,7 +210,10 @@ class Ingest:
     def _request(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, arrived: float
     ) -> None:
-        if self.arrivals is not None and self.arrivals.take(message, source, listener, local_ip, arrived):
+        if message.method == "ACK":
+            if self.short_acks is not None and self.short_acks.take(message, source, listener, local_ip):
+                return
+        elif self.arrivals is not None and self.arrivals.take(message, source, listener, local_ip, arrived):
             return
         core, env = self.core, self.core.env
         message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from siphon.engine.acks import ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.events import RequestEvent, RequestOutcomeEvent, ResponseEvent
 from siphon.engine.requests import Arrival
@@ -12,7 +13,7 @@ from siphon.script.outcome import Outcome
 from siphon.sip.message import SipMessage
 from siphon.state.codec import decode, encode
 from siphon.state.record import Record
-from siphon.state.store import Commit, Loaded
+from siphon.state.store import Commit, Loaded, Send
 from siphon.transaction.step import Step
 
 
@@ -69,6 +70,17 @@ class SameDecision:
         assert [list(send) for send in expected.sends] == [list(send) for send in step.sends]
         assert (expected.work, expected.remove, expected.awaited) == (step.work, step.remove, step.awaited)
         assert (expected.oversize, expected.rest, expected.opened) == (step.oversize, step.rest, step.opened)
+
+    def ack(
+        self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, token: bytes, send: Send
+    ) -> None:
+        """See ingest.Checks."""
+        env = self.core.env
+        assert self.core.store.load(transaction_id(message, env.id_key)) is None
+        ack = route_ack(Arrival(message, source, listener, local_ip, 0.0, 0.0, 0, 0), env)
+        assert ack is not None, f"the engine drops the ACK, the short way {send!r}"
+        assert name_to_resolve(ack, env) is None
+        assert ack_datagram(ack, env, token) == send
 
 
 def opens(message: SipMessage, step: Step) -> bool:

@@ -1,10 +1,12 @@
 """Tokens of our Record-Route and Path values."""
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.forwarding.signer import RouteSigner
+from siphon.forwarding.signer import KEPT, RouteSigner
 
 SIGNER = RouteSigner([b"new secret", b"old secret"])
 CALL_IDS = st.binary(min_size=1, max_size=60)
@@ -63,3 +65,20 @@ def test_made_up_tokens_never_verify(token):
 def test_a_signer_without_a_secret_is_refused(secrets):
     with pytest.raises(ValueError, match="needs a secret"):
         RouteSigner(secrets)
+
+
+@given(CALL_IDS, HOSTS, PORTS)
+def test_a_token_is_a_truncated_hmac(call_id, host, port):
+    key = hmac.digest(b"secret", b"siphond routes", "sha256")
+    text = b"rrs\0%b\0%d\0%b" % (host.encode(), port, call_id)
+    assert (
+        RouteSigner([b"secret"]).sign_record_route(call_id, host, port)
+        == hmac.digest(key, text, "sha256")[:10].hex().encode()
+    )
+
+
+def test_the_texts_that_are_remembered_are_bounded():
+    signer = RouteSigner([b"secret"])
+    for number in range(2 * KEPT + 1):
+        signer.sign_record_route(b"%d" % number, "192.0.2.1", 5060)
+    assert 0 < len(signer._known) <= KEPT

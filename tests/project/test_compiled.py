@@ -14,6 +14,7 @@ COMPILED = [
     "shm._marks",
     "shm._slots",
     "shm._table",
+    "siphon.engine._acks",
     "siphon.engine._arrivals",
     "siphon.engine._attempts",
     "siphon.engine._copies",
