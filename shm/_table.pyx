@@ -476,6 +476,13 @@ cdef class Table:
             return Head(d.version, d.owner, d.next_deadline, d.claim_deadline, d.expiry)
         return BUSY_ if got == BUSY else None
 
+    def is_past(self, key, uint64_t version):
+        """Whether the key is absent or in another version; False as well when that cannot be told now (BUSY)."""
+        cdef Descriptor d
+        cdef const unsigned char *k = key_of(key)
+        cdef int64_t got = self.read_unlocked(k, &d, False) if self.reading else look(&self.region, k, &d)
+        return d.version != version if got >= 0 else got != BUSY
+
     def commit(self, key, uint64_t expected, bytes value not None, *, int64_t owner, double next_deadline=0.0,
                double claim_deadline=0.0, double expiry=0.0, action=None, bint use_reserve=True):
         """Insert (expected 0: the key must be absent) or replace the version `expected`: the new version, CONFLICT, FULL or BUSY.

@@ -37,6 +37,7 @@ from siphon.sip.message import ParseLimits, SipMessage, parse, stamp_source, str
 from siphon.sip.uri import Uri
 from siphon.state.record import Record
 from siphon.state.store import Commit, Loaded, Send
+from siphon.transaction.step import Step
 
 MALFORMED_PER_SECOND = 10
 """Answers to malformed requests of one source address a second, in one process (SEC-13)."""

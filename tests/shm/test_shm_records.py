@@ -78,6 +78,17 @@ def test_a_delete_wants_the_version_too(table):
     assert table.stats().records == 0
 
 
+def test_a_version_is_past_once_another_is_there_or_none(table):
+    first = table.commit(KEY, 0, b"a", owner=1)
+    assert not table.is_past(KEY, first)
+    second = table.commit(KEY, first, b"b", owner=1)
+    assert (table.is_past(KEY, first), table.is_past(KEY, second)) == (True, False)
+    table.delete(KEY, second)
+    assert table.is_past(KEY, second)
+    with pytest.raises(ValueError):
+        table.is_past(b"short", second)
+
+
 def test_the_head_tells_owner_and_deadlines(table):
     version = table.commit(KEY, 0, b"x", owner=-7, next_deadline=11.0, claim_deadline=12.5, expiry=now() + 99)
     head = table.head(KEY)
