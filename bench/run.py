@@ -178,6 +178,8 @@ def main() -> int:
         except RuntimeError as error:  # a server that does not start, or that crashed under load
             print(error, file=sys.stderr)
             return 1
+        except KeyboardInterrupt:  # servers have been stopped, what was finished is in --json
+            return 130
         print(f"\ntook {time.monotonic() - began:.0f} s")
     if asked.plot:
         plot.draw(results, asked.plot)
