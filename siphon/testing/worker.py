@@ -157,10 +157,15 @@ class VirtualWorker:
         if self.alive and when is not None and when <= now:
             self.turn(self.aio.step)
 
-    def fire(self, key: bytes, version: int) -> None:
-        """One entry of the rings: stale ones and those of other owners are dropped."""
+    def would_fire(self, key: bytes, version: int) -> bool:
+        """Whether an entry of the rings is served: not a stale one, nor one of another owner."""
         head = self.store.head(key)
-        if isinstance(head, tuple) and head[0] == version and (head[1] == self.slot or head[1] in self.adopted):
+        return isinstance(head, tuple) and head[0] == version and (head[1] == self.slot or head[1] in self.adopted)
+
+    def fire(self, key: bytes, version: int) -> None:
+        """One entry of the rings."""
+        head = self.store.head(key)
+        if isinstance(head, tuple) and self.would_fire(key, version):
             self.count(Counter.TIMERS)
             if self.is_helper:
                 self.core.env.owner = head[1]

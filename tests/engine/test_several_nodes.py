@@ -8,10 +8,13 @@ from __future__ import annotations
 import pytest
 
 from siphon.state.redis import store
+from siphon.state.redis.remote import Write
+from siphon.testing.nodes.far_model import FarModel
 from siphon.testing.nodes.far_side import FarFaults
 from siphon.testing.nodes.plan import NodePlan, draw_nodes
 from siphon.testing.run import Run, has_nodes, run_nodes
 from siphon.testing.scenario import Scenario
+from siphon.testing.worker import VirtualWorker
 
 FOUND = {
     16: "a helper became the owner of a record, and renewed for ever the claim that it left for a worker",
@@ -90,6 +93,28 @@ def test_the_fence_sees_a_node_that_sends_too_late(monkeypatch: pytest.MonkeyPat
     """The invariant itself can fail: a store that sends whenever its answer comes."""
     monkeypatch.setattr(store, "SEND_MARGIN_SECS", 100.0)
     assert any(found.problems for found in map(late, range(40)))
+
+
+def test_the_fence_sees_what_is_committed_twice_on_one_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes every write: timers that two processes fire, and conflicts, are not sorted out."""
+    write = FarModel.write
+
+    def careless(model: FarModel, wanted: Write, now: float) -> bool:
+        found = model.load(wanted.key, now)
+        if found is None:
+            return write(model, wanted, now)
+        return write(model, wanted._replace(expected=found.version), now)
+
+    monkeypatch.setattr(FarModel, "write", careless)
+    problems = [problem for seed in range(12) for problem in forced(seed, front="spread").problems]
+    assert any("on the same version" in problem for problem in problems), problems
+
+
+def test_the_fence_sees_a_record_that_nobody_looks_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers die and nobody arms what they have left."""
+    monkeypatch.setattr(VirtualWorker, "arm_owned", lambda worker, slot: None)
+    problems = [problem for seed in range(24) for problem in forced(seed).problems]
+    assert any("has armed" in problem for problem in problems), problems
 
 
 def late(seed: int) -> Run:

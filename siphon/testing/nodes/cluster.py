@@ -141,7 +141,7 @@ class Cluster:
         """The far store is asked to write."""
         stands = self.far.model.write(write, now)
         if stands:
-            self.fence.wrote(node, write.key, write.version)
+            self.fence.wrote(node, write.key, write.expected, write.version)
             expiry = self.clock() + write.lives_secs
             self.checks.committed(Commit(write.key, write.expected, write.value, expiry=expiry))
         return stands

@@ -1,5 +1,7 @@
 """What must hold between nodes: who has lost a record sends nothing for it, nothing due is left, nobody is silent.
 
+once       what two nodes decide on one version of a record, a timer that both fire say, is committed once
+look-after a record of a node is armed in a process of that node that lives
 fence      datagrams of a commit leave within one round trip of it, or nobody else has committed since
 take-over  a deadline is served within the lease of a dead node and the time of a take-over
 503        a node that cannot reach the store says so to new work, in time
@@ -23,6 +25,8 @@ TAKE_SECS = 2.5
 """From the end of a lease to the first deadline served: a renewal that buries the node, a round of take-overs."""
 ANSWER_SECS = 1.0
 """Beyond the limit of a request to the store: until a 503 has left."""
+ADOPT_SECS = 1.5
+"""From the death of a worker, or the last write of a record, until a living process of the node has armed it."""
 
 
 class Fence:
@@ -32,13 +36,20 @@ class Fence:
         self.cluster = cluster
         self.writes: dict[bytes, list[tuple[int, int, float]]] = {}
         """(version, node, when) of the writes of a record, oldest first."""
+        self.followers: dict[tuple[bytes, int], int] = {}
+        """The version that followed a version of a record."""
+        self.unarmed: dict[bytes, tuple[int, float]] = {}
+        """Records that no process of their node has armed: version, and since when."""
         self.seen: set[bytes] = set()
         """Branches of requests that have come to any node."""
         self.stateless: set[bytes] = set()
         """Branches of requests that have been answered without a record."""
 
-    def wrote(self, node: NodeWorld, key: bytes, version: int) -> None:
-        """A write stands."""
+    def wrote(self, node: NodeWorld, key: bytes, expected: int, version: int) -> None:
+        """A write stands. The same write may come twice, another on the same version may not."""
+        first = self.followers.setdefault((key, expected), version) if expected else version
+        if first != version and key not in self.cluster.far.forgotten:
+            self.cluster.checks.fail(f"{node.name} commits what has been committed on the same version")
         entries = self.writes.setdefault(key, [])
         if not entries or entries[-1][0] != version:
             entries.append((version, node.number, self.cluster.clock()))
@@ -99,6 +110,7 @@ class Fence:
         limit = LEASE_SECS + TAKE_SECS
         if now - cluster.troubled_at < limit or not any(n.serves for n in cluster.nodes):
             return
+        self._look_after(now)
         past = cluster.far.now() - limit
         for key in cluster.far.model.live(cluster.far.now()):
             found = cluster.far.model.load(key, cluster.far.now())
@@ -106,3 +118,22 @@ class Fence:
                 late = cluster.far.now() - found.deadline
                 call = decode(key, found.value).call_id.decode()
                 cluster.checks.fail(f"a deadline of {call} ({key.hex()[:6]}), node {found.node}, is {late:.1f} s late")
+
+    def _look_after(self, now: float) -> None:
+        """Every record is armed where it belongs; else a later message may find it, or nothing."""
+        cluster, far = self.cluster, self.cluster.far
+        serving = {node.members[0].number: node for node in cluster.nodes if node.serves}
+        unarmed: dict[bytes, tuple[int, float]] = {}
+        for key in far.model.live(far.now()):
+            found = far.model.load(key, far.now())
+            if found is None or not found.deadline or key in far.forgotten or found.node not in serving:
+                continue
+            node = serving[found.node]
+            if node.arms(key, found.deadline - far.now()):
+                continue
+            version, since = self.unarmed.get(key, (0, 0.0))
+            unarmed[key] = (found.version, since if version == found.version else now)
+            if now - unarmed[key][1] > ADOPT_SECS:
+                call = decode(key, found.value).call_id.decode()
+                cluster.checks.fail(f"nobody of {node.name} has armed the deadline of {call} ({key.hex()[:6]})")
+        self.unarmed = unarmed

@@ -31,6 +31,8 @@ from siphon.testing.world import World
 from workers.adoption import Crew
 
 READ_AGAIN_SECS = 0.02
+ARMED_SECS = 0.5
+"""How much later than its deadline a record may be armed: clocks, and a lease that must run out first."""
 
 if TYPE_CHECKING:
     from siphon.testing.nodes.cluster import Cluster
@@ -161,6 +163,22 @@ class NodeWorld(SimulatedWorld):
     def serves(self) -> bool:
         """Whether it can look after transactions."""
         return self.answers and not self.cut
+
+    def arms(self, key: bytes, secs: float) -> bool:
+        """Whether a living process will look at a record in `secs` (or has it at work)."""
+        latest = max(self.clock(), self.clock() + secs) + ARMED_SECS
+        return any(
+            worker.alive
+            and (
+                worker.store.is_asked(key)  # type: ignore[attr-defined]
+                or key in worker.core.order.lines
+                or any(
+                    armed == key and when <= latest and worker.would_fire(key, version)
+                    for when, armed, version in worker.timers
+                )
+            )
+            for worker in self.workers
+        )
 
     def asked(self, worker: VirtualWorker, own: OwnRequest, sending: Sending) -> None:
         """See SimulatedWorld.asked; by the world's clock."""
