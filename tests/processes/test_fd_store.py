@@ -57,6 +57,7 @@ def restarted_with_questions(manager, proxy, agent, count=40):
         one.expect("200 OPTIONS")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("steering", ["flow", "spread"])
 def test_shared_25_with_the_store_a_kill_of_everything_loses_no_datagram(
     steering, siphond, manager, agent, sipp, sleeper
@@ -83,6 +84,7 @@ def test_shared_25_with_the_store_a_kill_of_everything_loses_no_datagram(
     assert proxy.log().count("kept_sockets=4") >= 1
 
 
+@pytest.mark.alone
 def test_shared_25_without_a_store_retransmissions_recover_from_a_kill_of_everything(siphond, agent, sipp):
     proxy = siphond(workers=4).start()
     phone, caller = calls_through(proxy, agent, sipp)
