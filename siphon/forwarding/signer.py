@@ -5,18 +5,16 @@
 them verify. Comparison takes constant time.
 
 The tokens of a dialog are asked for again and again, by its INVITE, its ACK, its BYE. So what was worked out is kept
-for a while, at most KEPT texts, and the padded keys are hashed once (RFC 2104 §4): `hmac.digest` does that each time.
+for a while, at most KEPT texts, and the keys are set up once.
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
-from hmac import compare_digest, digest
+from hmac import HMAC, compare_digest, digest, new
 
 from siphon.sip.hosts import canonical_host
 
 KEPT = 4096
 _TOKEN_BYTES = 10
-_BLOCK = 64
 _PURPOSE = b"siphond routes"
 
 
@@ -27,7 +25,7 @@ class RouteSigner:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         """`secrets`: those of auth.nonce_secret, the signing one first; at least one."""
-        self._keys = [_Key(digest(secret, _PURPOSE, "sha256")) for secret in secrets]
+        self._keys = [new(digest(secret, _PURPOSE, "sha256"), digestmod="sha256") for secret in secrets]
         self._known: dict[bytes, tuple[bytes, ...]] = {}
         if not self._keys or not all(secrets):
             raise ValueError("a signer needs a secret")
@@ -55,28 +53,17 @@ class RouteSigner:
         """The token under each key, that of the signing one first."""
         found = self._known.get(text)
         if found is None:
-            found = tuple([key.token(text) for key in self._keys])
+            found = tuple([_token(key, text) for key in self._keys])
             if len(self._known) >= KEPT:
                 self._known.clear()
             self._known[text] = found
         return found
 
 
-class _Key:
-    """HMAC-SHA256 (RFC 2104) with both padded keys hashed in advance; a key has at most 64 bytes."""
-
-    __slots__ = ("_inner", "_outer")
-
-    def __init__(self, key: bytes) -> None:
-        padded = key.ljust(_BLOCK, b"\0")
-        self._inner = sha256(bytes(octet ^ 0x36 for octet in padded))
-        self._outer = sha256(bytes(octet ^ 0x5C for octet in padded))
-
-    def token(self, text: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text)
-        outer.update(inner.digest())
-        return outer.digest()[:_TOKEN_BYTES].hex().encode()
+def _token(keyed: HMAC, text: bytes) -> bytes:
+    mac = keyed.copy()
+    mac.update(text)
+    return mac.digest()[:_TOKEN_BYTES].hex().encode()
 
 
 def _record_route_text(call_id: bytes, host: str, port: int) -> bytes:
