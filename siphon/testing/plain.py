@@ -76,7 +76,7 @@ class SameDecision:
     ) -> None:
         """See ingest.Checks."""
         env = self.core.env
-        assert self.core.store.load(transaction_id(message, env.id_key)) is None
+        assert self.core.store.head(transaction_id(message, env.id_key)) is None
         ack = route_ack(Arrival(message, source, listener, local_ip, 0.0, 0.0, 0, 0), env)
         assert ack is not None, f"the engine drops the ACK, the short way {send!r}"
         assert name_to_resolve(ack, env) is None

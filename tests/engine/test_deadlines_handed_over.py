@@ -22,6 +22,8 @@ def helper() -> tuple[Engine, dict[str, Any]]:
     timers = SimpleNamespace(arm=lambda *entry: world["armed"].append(entry))
     engine.context = SimpleNamespace(slot=HELPER, adopted=set(), is_helper=True, timers=timers)
     engine.store = SimpleNamespace(head=lambda key: world["head"])
+    table = SimpleNamespace(is_past=lambda key, version: world["head"][0] != version)
+    engine.shared = SimpleNamespace(transactions=table)  # type: ignore[assignment]
     engine.core = SimpleNamespace(process=lambda event: world["fired"].append(event.key))
     engine.env = SimpleNamespace(owner=HELPER)
     engine.reports = SimpleNamespace(count=lambda *_: None)

@@ -542,6 +542,7 @@ def test_shared_23_a_bye_waits_for_the_ack_of_its_call_that_waits_for_a_lock(mak
         )
         for method, cseq in (("ACK", 1), ("BYE", 2))
     )
+    ack = ack.replace("Content-Length: 0\n", "")  # no plain one: those wait for no lock
     core = world.workers[0].core
     held = transaction_id(parse(ack.replace("\n", "\r\n").encode()), core.env.id_key)
     world.transactions.busy.add(held)

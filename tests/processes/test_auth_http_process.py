@@ -121,4 +121,4 @@ def test_a_reload_asks_the_new_service(siphond, service, agent):
     for _ in range(5):
         alice.send(answered(alice, "alice"))
         alice.expect("200 MESSAGE")
-    assert service.asked == ["alice"]  # one address and port, one worker, one question
+    assert service.asked in (["alice"], ["alice", "alice"])  # once a worker: a sibling serves for one that is busy

@@ -61,7 +61,7 @@ def upgrades_after_all(one, agent) -> None:
         ("raise ImportError('a library is missing')", "the next siphond ended with exit status 1"),
         ("os.kill(os.getpid(), 9)", "the next siphond ended with SIGKILL"),
         (
-            "import siphon.state.layout as layout\nlayout.LAYOUT = 99",
+            "import siphon.state.codec, siphon.state.layout as layout\nlayout.LAYOUT = 99",
             "binding layout 2, siphond 0.1.0 uses table layout 2, slots layout 1, transaction layout 99",
         ),
         (
