@@ -1,8 +1,8 @@
 """How one siphond hands over to the next: messages between the two supervisors over a SOCK_SEQPACKET pair.
 
     the old one                                     the new one (its child)
-    forks and executes
-    FACTS, the lock; SOCKETS, again and again       reads them, maps the tables, forks its workers
+    FACTS, the lock; SOCKETS, again and again
+    forks and executes                              reads them, maps the tables, forks its workers
                                                     REFUSED and the reason, if it cannot
                                                     READY: all its workers serve
     YOURS                                           says in the lock file that it is the instance

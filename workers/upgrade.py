@@ -102,7 +102,13 @@ class Upgrade:
         line = list(succession.command())
         environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_THE_NEXT}
         environment[VARIABLE] = str(theirs.fileno())
+        sockets = {name_of(sock, place): sock.fileno() for group in self.listeners for place, sock in enumerate(group)}
+        facts = {**succession.facts(), "pid": os.getpid(), "slots": self.children.slots_in_use}
         try:
+            # All that it must know lies in the channel before it runs: it goes on whenever this one is killed.
+            if not self.link.give(facts, succession.descriptors(), sockets):
+                self.fail("what the next siphond must know does not fit into a socket")
+                return
             self.process = subprocess.Popen(line, env=environment, pass_fds=[theirs.fileno()])
         except (OSError, ValueError) as error:
             self.fail(f"cannot execute {line[0]}: {error}")
@@ -110,11 +116,6 @@ class Upgrade:
         finally:
             theirs.close()
         self.log("info", "upgrade: the next siphond starts", pid=self.process.pid, command=line[0])
-        sockets = {name_of(sock, place): sock.fileno() for group in self.listeners for place, sock in enumerate(group)}
-        facts = {**succession.facts(), "pid": os.getpid(), "slots": self.children.slots_in_use}
-        if not self.link.give(facts, succession.descriptors(), sockets):
-            self.fail("the next siphond ended at once")
-            return
         self.selector.register(self.link, selectors.EVENT_READ, self.hear)
 
     def report(self, progress: Progress) -> None:
