@@ -147,7 +147,7 @@ cdef class PlainRequests:
         if self.ingest.overloaded() or (self.ingest.refusing() and m.s.target.tag_start < 0):
             return False
         now = self.clock()
-        if now - arrived > 3.9:
+        if now - arrived > 3.9:  # near events.STALE_SECS: whether it is stale, the engine says
             return False
         stamped = stamp_source(m, source[0], source[1], self.force_rport)
         key = transaction_of(stamped, self.env.id_key)

@@ -2,7 +2,7 @@
 
 A relay(), or a fork() to one target, that is the first attempt of its request, goes to an address and finds nothing in
 its way. The same as outcomes.request_done and what that calls; whatever else it is, is left to them as if nothing had
-happened; nothing has. `check(record before, now, outcome, step)` compares each decision with theirs.
+happened; nothing has. `check(record before, outcome, step)` compares each decision with theirs.
 """
 
 # cython: boundscheck=False, wraparound=False

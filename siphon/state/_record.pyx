@@ -64,7 +64,6 @@ PENDING_GRACE = 240.0
 
 cdef double GRACE = PENDING_GRACE
 cdef bytes SAME_BYTES = SAME
-cdef uint32_t NO_LENGTHS[BRANCH_PARTS]
 
 
 class BadRecord(ValueError):
