@@ -44,7 +44,6 @@ from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
-from siphon.testing.plain import SameDecision
 
 if TYPE_CHECKING:
     from siphon.testing.world import World
@@ -183,9 +182,13 @@ class VirtualWorker:
         signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
         self.aio = VirtualLoop(world.clock)
         services = self._services(keys, signer)
-        self.log = Log(LOG_LEVEL, file="stderr", process="virtual")
-        self.runtime = ScriptOnce(settings, services, self.aio, self.log)
-        self.runtime.load(version=world.script_version)
+        self.log = world.make_log(LOG_LEVEL)
+        self.runtime = world.make_runtime(settings, services, self.aio, self.log)
+        try:
+            self.runtime.load(version=world.script_version)
+        except BaseException:
+            self.aio.abandon()
+            raise
         services.location.tell = world.tell if self.runtime.handlers(ON_CHANGE) else None
         self.store = world.store_of(self)
         self.resolver = world.resolver_of(self)
@@ -222,7 +225,7 @@ class VirtualWorker:
             limits_of(settings),
             LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
         )
-        self.ingest.shorten(SameDecision(self.core))
+        self.ingest.shorten(world.comparison(self.core))
         self.script_timers.load()
         self.keepalive = self._keepalive(keys, services)
 
@@ -304,7 +307,7 @@ class VirtualWorker:
             loop_key=keys.loop,
             script=ScriptFacts(self.runtime),
             resolve=self.resolver.cached,
-            local_ip=lambda listener, ip: "",
+            local_ip=self.world.local_ip,
             dialogs=Dialogs(self.world.dialogs, keys.table, self.world.settings.dialog.max_age_secs),
             rests=Rests(self.world.hints, keys.table),
             slot=self.world.slot_of(self),

@@ -13,22 +13,28 @@ siphon/testing/simulated.py makes a world with a bad network and mortal workers 
 from __future__ import annotations
 
 import tempfile
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from siphon.config.log import Log
 from siphon.config.settings import Settings
 from siphon.config.testing import settings_for_tests
 from siphon.engine.changes import run_change
+from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.deliveries import Deliveries
 from siphon.engine.environment import Environment
 from siphon.engine.facts import identity_of
 from siphon.engine.handlers import ScriptHandlers
+from siphon.engine.ingest import Checks
 from siphon.engine.parts import Handlers
 from siphon.forwarding.next_hop import Hop
+from siphon.script.context import Services
+from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.services.dns import Address
 from siphon.services.dns.order import Naptr
@@ -40,8 +46,9 @@ from siphon.state.store import Send, Store
 from siphon.testing.agent import Agent
 from siphon.testing.auth_service import AuthService
 from siphon.testing.clock import VirtualClock
+from siphon.testing.plain import SameDecision
 from siphon.testing.schedule import Schedule
-from siphon.testing.worker import Names, VirtualWorker, WorkerDied
+from siphon.testing.worker import Names, ScriptOnce, VirtualWorker, WorkerDied
 
 Gate = Callable[[VirtualWorker, str], None]
 
@@ -146,6 +153,22 @@ class World:
     def make_schedule(self) -> Schedule:
         """What is to happen."""
         return Schedule()
+
+    def make_log(self, level: str) -> Log:
+        """The log of a worker."""
+        return Log(level, file="stderr", process="virtual")
+
+    def make_runtime(self, settings: Settings, services: Services, loop: AbstractEventLoop, log: Log) -> Runtime:
+        """What loads and runs the script in a worker."""
+        return ScriptOnce(settings, services, loop, log)
+
+    def comparison(self, core: Core) -> Checks | None:
+        """What compares the short ways of the engine with the long one."""
+        return SameDecision(core)
+
+    def local_ip(self, listener: int, ip: str) -> str:
+        """The address that a listener sends from to a place; empty where its own is that."""
+        return ""
 
     def make_random(self) -> Random:
         """What workers draw from."""
@@ -260,7 +283,7 @@ class World:
     def deliver(self, data: bytes, source: tuple[str, int], worker: int | None = None, listener: int = 0) -> None:
         """A datagram reaches a worker: the one named, else the next live one in turn."""
         chosen = self._turn(worker)
-        chosen.turn(chosen.ingest.datagram, data, source, listener, "", self.clock())
+        chosen.turn(chosen.ingest.datagram, data, source, listener, self.local_ip(listener, source[0]), self.clock())
         if not self.in_a_batch:
             self.settle()
 

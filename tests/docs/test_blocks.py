@@ -1,10 +1,13 @@
 """Every block of code in our documents is what it says: scripts load, configurations are accepted, programs run.
 
-The word behind the fence decides: `python` is a routing script, `python run` a program, `toml` a configuration that may
-leave out what is required. All else is shown to people only, and must be one of SHOWN, so that nothing slips through.
+The word behind the fence decides: `python` is a routing script, `python run` a program, `python test` a file of tests
+for pytest, `toml` a configuration that may leave out what is required. All else is shown to people only, and must be
+one of SHOWN, so that nothing slips through.
 """
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +63,7 @@ def of(kind: str) -> pytest.MarkDecorator:
 
 
 def test_every_block_is_of_a_known_kind():
-    known = {"python", "python run", "toml"} | SHOWN
+    known = {"python", "python run", "python test", "toml"} | SHOWN
     assert [f"{block.name}: {block.kind!r}" for block in BLOCKS if block.kind not in known] == []
 
 
@@ -74,6 +77,15 @@ def test_a_script_loads_and_handles_something(block):
 @of("python run")
 def test_a_program_runs(block):
     exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
+
+
+@of("python test")
+def test_a_file_of_tests_passes(block, tmp_path):
+    file = tmp_path / "test_block.py"
+    file.write_text(block.text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @of("toml")
