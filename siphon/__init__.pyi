@@ -4,13 +4,14 @@ from siphon.script.auth import Auth
 from siphon.script.contact import Contact as Contact
 from siphon.script.contact import Destination as Destination
 from siphon.script.flow import Flow as Flow
-from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine, Sdp
+from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine
 from siphon.script.log import ScriptLog
 from siphon.script.proxy import Proxy
 from siphon.script.registrar import Registrar
 from siphon.script.registry import Registry
 from siphon.script.reply import Reply as Reply
 from siphon.script.request import Request as Request
+from siphon.script.sdp import SdpNamespace
 from siphon.script.stubs import Stub
 from siphon.script.timer import Timer
 from siphon.script.uri import SipUri as SipUri
@@ -22,7 +23,7 @@ log: ScriptLog
 cache: Cache
 timer: Timer
 metrics: Metrics
-sdp: Sdp
+sdp: SdpNamespace
 cdr: Cdr
 gateway: Gateway
 rtpengine: RtpEngine

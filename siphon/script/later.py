@@ -112,13 +112,6 @@ class Metrics(_Later):
     _methods = ("counter", "gauge", "histogram")
 
 
-class Sdp(_Later):
-    """`from siphon import sdp`."""
-
-    _name = "sdp"
-    _methods = ("parse",)
-
-
 class Cdr:
     """`from siphon import cdr`. Off: nothing is written."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from siphon.script.auth import Auth
 from siphon.script.contact import Contact, Destination
 from siphon.script.flow import Flow
-from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine, Sdp
+from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine
 from siphon.script.log import ScriptLog
 from siphon.script.proxy import Proxy
 from siphon.script.registrar import Registrar
 from siphon.script.registry import _siphon_registry
 from siphon.script.reply import Reply
 from siphon.script.request import Request
+from siphon.script.sdp import SdpNamespace
 from siphon.script.stubs import STUBS, Stub
 from siphon.script.timer import Timer
 from siphon.script.uri import SipUri
@@ -24,7 +25,7 @@ NAMES: dict[str, object] = {
     "cache": Cache(),
     "timer": Timer(),
     "metrics": Metrics(),
-    "sdp": Sdp(),
+    "sdp": SdpNamespace(),
     "cdr": Cdr(),
     "gateway": Gateway(),
     "rtpengine": RtpEngine(),

@@ -10,13 +10,28 @@ import pytest
 from script_kit import Bench
 
 import siphon
+from siphon.script.sdp import Sdp
 from siphon.script.timer import TimerHandle
+from siphon.services.media.sdp import MediaSection
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RIGHT, WRONG = HERE / "typed_script.py", HERE / "wrongly_typed_script.py"
-CHECKED = ("proxy", "registrar", "auth", "timer", "log", "Request", "Reply", "SipUri", "Contact", "Destination", "Flow")
-OTHER = {"scheme", "subscribe_state", "listener", "of", "spec", "target", "on_register_reply"}
+CHECKED = (
+    "proxy",
+    "registrar",
+    "auth",
+    "timer",
+    "log",
+    "sdp",
+    "Request",
+    "Reply",
+    "SipUri",
+    "Contact",
+    "Destination",
+    "Flow",
+)
+OTHER = {"scheme", "subscribe_state", "listener", "of", "spec", "target", "on_register_reply", "keep_codecs"}
 """Not of sections 5 to 12, not for scripts, or shown in another form."""
 
 
@@ -65,7 +80,7 @@ def test_no_other_file_has_an_error(found):
 
 def members():
     owners = [(name, getattr(siphon, name)) for name in CHECKED]
-    owners.append(("TimerHandle", TimerHandle))
+    owners += [("TimerHandle", TimerHandle), ("Sdp", Sdp), ("MediaSection", MediaSection)]
     for title, owner in owners:
         for name in dir(owner):
             missing = getattr(getattr(owner, name), "__doc__", None) == "Not offered."

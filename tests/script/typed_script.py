@@ -4,7 +4,7 @@ type that it is to have. Checked by mypy --strict and loaded by tests/script/tes
 
 from typing import Any, assert_type
 
-from siphon import Contact, Destination, Flow, Reply, Request, SipUri, auth, log, proxy, registrar, timer
+from siphon import Contact, Destination, Flow, Reply, Request, SipUri, auth, log, proxy, registrar, sdp, timer
 
 # -- handlers
 
@@ -351,3 +351,31 @@ def timers() -> None:
     log.warn("a")
     log.warning("a")
     log.error("a")
+
+
+# -- 15.6 sdp
+
+
+def descriptions(request: Request, reply: Reply) -> None:
+    description = sdp.parse(request)
+    assert_type(description.origin, str | None)
+    assert_type(description.session_name, str | None)
+    assert_type(description.connection, str | None)
+    description.filter_codecs(["PCMU"])
+    description.remove_codecs(("G729", "telephone-event"))
+    description.remove_media("video")
+    description.attrs = [*description.attrs, "ice-lite"]
+    for section in description.media:
+        assert_type(section.media_type, str)
+        assert_type(section.protocol, str)
+        assert_type(section.codecs, list[str])
+        assert_type(section.get_attr("ptime"), str | None)
+        assert_type(section.get_attrs_by_name("candidate"), list[str])
+        assert_type(section.has_attr("sendrecv"), bool)
+        section.port = section.port or 9
+        section.set_attr("sendonly")
+        section.set_attrs_by_name("candidate", [])
+        section.remove_attr("sendrecv")
+    description.apply(request)
+    sdp.parse(bytes(description)).apply(reply)
+    sdp.parse(str(description))

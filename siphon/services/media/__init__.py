@@ -1,0 +1,1 @@
+"""Media: session descriptions (SDP), and the media relays that rewrite them."""
