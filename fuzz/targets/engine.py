@@ -112,7 +112,7 @@ def saved_table(table: MemoryTable) -> Callable[[], None]:
 def saved_world(world: World) -> list[Callable[[], None]]:
     """One way back for each thing that an input may change."""
     tables = [world.transactions, world.location_table, world.dialogs, world.nonces]
-    tables += [world.hints, world.limits, world.timers]
+    tables += [world.hints, world.limits, world.timers, world.bans]
     now, chances = world.clock.now, [(random, random.getstate()) for random in (world.random, world.late) if random]
     timers = [list(worker.timers) for worker in world.workers]
 

@@ -9,6 +9,7 @@ class Exit(IntEnum):
     OK = 0
     NOT_ALL_BEAT = 1
     NOT_READY = 1
+    NOT_BANNED = 1
     NOT_RELOADED = 1
     NOT_UPGRADED = 1
     USAGE = 2

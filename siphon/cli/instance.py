@@ -215,6 +215,7 @@ class Instance:
             "configuration": str(self.path.absolute()),
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
+            "state_dir": str(self.settings.server.state_dir),
             "helpers": ["timer", *(extra.name for extra in self.extras() if extra.wanted())],
             "first_slot": self.first_slot,
             "last_slot": self.last_slot,

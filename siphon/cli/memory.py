@@ -62,6 +62,7 @@ def need(settings: Settings) -> list[TableSize]:
         _table("hints", "max_transactions", hints, hints, hints // 4, wall=True),
         # One source's count in a window takes a block, a list of its live transactions up to four.
         _table("limits", "max_transactions", sources, 2 * sources, -1),
+        _table("bans", "max_transactions", max(512, sources), max(512, sources), -1, wall=True),
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from shm.table import SharedMemoryError
-from siphon.cli import directory, show, status
+from siphon.cli import bans, directory, show, status
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.place import configuration_file
 from siphon.cli.ready import readiness
@@ -21,6 +21,7 @@ from siphon.cli.siphond import say
 from siphon.cli.succession import outcome as outcome_of_upgrade
 from siphon.config.load import shared_path
 from siphon.config.version import VERSION
+from siphon.services.store import StoreError
 from workers.reloading import SWITCH_SECS
 from workers.scratch import LIMIT_SECS
 
@@ -162,6 +163,38 @@ def upgrade(config: str | None) -> None:
     end(run)
 
 
+@command.group("bans", invoke_without_command=True, context_settings=SETTINGS)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def bans_command(context: click.Context, as_json: bool) -> None:
+    """Who is banned; the latest first.
+
+    Exit status: 0, 3 no instance, 2 wrong command line or configuration.
+    """
+    if context.invoked_subcommand is None:
+        end(lambda: bans.show_bans(instance(context.obj), as_json))
+
+
+@bans_command.command("add", context_settings=SETTINGS)
+@click.argument("address")
+@click.option("--user", default="", help="Only this user at that address.")
+@click.option("--secs", default=bans.FOR_SECS, type=click.FloatRange(1, 31536000), show_default=True, help="How long.")
+@click.option("--reason", default="by hand", show_default=True, help="For the list.")
+@click.pass_obj
+def bans_add(config: str | None, address: str, user: str, secs: float, reason: str) -> None:
+    """Ban an IPv4 address, or the /64 of an IPv6 address. Holds before the command returns."""
+    end(lambda: bans.add(instance(config), address, user, secs, reason))
+
+
+@bans_command.command("remove", context_settings=SETTINGS)
+@click.argument("address")
+@click.option("--user", default=None, help="Only the ban of this user at that address.")
+@click.pass_obj
+def bans_remove(config: str | None, address: str, user: str | None) -> None:
+    """Take a ban back. Exit status 1: there was none."""
+    end(lambda: bans.remove(instance(config), address, user))
+
+
 def goes_on(path: Path, pid: int | None) -> bool:
     """Whether the instance is still there that process `pid` was, also when it has handed over meanwhile."""
     facts = directory.description(path)
@@ -175,7 +208,7 @@ def end(run: Callable[[], int]) -> None:
     except Refusal as refusal:
         say(str(refusal))
         sys.exit(refusal.status)
-    except (OSError, SharedMemoryError) as error:
+    except (OSError, SharedMemoryError, StoreError) as error:
         say(f"siphonctl: {error}")
         sys.exit(Exit.NO_INSTANCE)
 

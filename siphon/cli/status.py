@@ -24,7 +24,7 @@ from workers.application import Flag
 from workers.net import boottime
 from workers.watch import SILENCE_SECS, STALL_SECS
 
-TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits")
+TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits", "bans")
 
 
 @dataclass(frozen=True, slots=True)

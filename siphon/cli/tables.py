@@ -34,7 +34,10 @@ def open_tables(
 
 
 def join(place: Path, size: TableSize, boot: bytes) -> Table:
-    """A table that another siphond has in use. What does not fit names the setting."""
+    """A table that another siphond has in use; one that it does not know is made. What does not fit names the
+    setting."""
+    if not (place / size.name).exists():
+        return create(place, size, boot, fresh=False)
     try:
         return Table.join(place / size.name, **shape(size, boot))
     except LayoutMismatch as error:

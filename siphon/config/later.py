@@ -24,11 +24,8 @@ from siphon.config.values import (
 )
 
 NOT_YET = (
-    "security.trusted_cidrs",
     "tls",
     "registrar.liveness",
-    "security.rate_limit",
-    "security.scanner_block",
     "security.failed_auth_ban",
     "security.apiban",
     "security.firewall",

@@ -23,6 +23,7 @@ from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
 from siphon.engine.far import Far
 from siphon.engine.garbage import settle
+from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keepalive import Keepalive
@@ -42,11 +43,12 @@ from siphon.script.context import Services
 from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
+from siphon.services.bans import Bans
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.lease import Lease
-from siphon.services.limits import LiveTransactions
+from siphon.services.limits import LiveTransactions, Windows
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.sip.message import SipMessage
@@ -116,6 +118,7 @@ class Engine:
             context.aio.loop, boottime, self.settings.auth, self._fetcher, self._report_no_secret
         )
         self.location_store = store_of(self.settings, self.shared, context.aio.loop, self.log)
+        self.guard = self._guard(keys)
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
@@ -160,6 +163,7 @@ class Engine:
             self._takes_nothing,
             limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),
+            guard=self.guard,
             elsewhere=None if self.far is None else self._answered_elsewhere,
         )
         self.ingest.shorten()
@@ -175,6 +179,7 @@ class Engine:
         """Serve datagrams in their order."""
         if self.far is not None and self.far.holds(batch):
             return
+        self.guard.look()
         for received in batch:
             local = received.local if self.identity.listeners[received.listener].wildcard else ""
             self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
@@ -292,6 +297,7 @@ class Engine:
         """Services by the keys and settings that hold now."""
         keys = self._keys(self.settings)
         self.signer = signer_of(self.settings, keys)
+        self.guard = self.ingest.guard = self._guard(keys)
         self.services = self._services(keys)
         self.services.timers = self.script_timers
         self.runtime.configure(self.settings, self.services)
@@ -369,6 +375,14 @@ class Engine:
         services.send_request = self._send_request
         services.memory_used_pct = self.memory.percent
         return services
+
+    def _guard(self, keys: Keys) -> Guard:
+        bans = Bans(self.shared.bans, keys.table, time.time, self.shared.evict_bans)
+        windows = Windows(self.shared.limits, keys.table, self.shared.evict_limits)
+        return Guard(self.settings, bans, windows, time.time, boottime, self.reports.count, self._note_ban)
+
+    def _note_ban(self, event: str, **facts: object) -> None:
+        self.log.often(WARN, event, 5, **facts)
 
     def _environment(self, keys: Keys) -> Environment:
         return Environment(

@@ -49,3 +49,11 @@ class Counter(IntEnum):
     """Responses that fit a branch and came from another address than its request had gone to."""
     AWAY = FIRST + 26
     """Events that the store of transactions could not be asked about."""
+    BANNED = FIRST + 27
+    """Datagrams dropped unread: their source is banned."""
+    RATE_LIMITED = FIRST + 28
+    """Requests dropped unread: their source sends more than security.rate_limit."""
+    SCANNER_BLOCKED = FIRST + 29
+    """Requests dropped for their User-Agent."""
+    BANS = FIRST + 30
+    """Bans made, those of single users too."""

@@ -22,6 +22,7 @@ from siphon.engine.core import Core
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import answered
 from siphon.engine.events import AckEvent, CancelEvent, Event, RequestEvent, ResponseEvent, UnreachableEvent
+from siphon.engine.guard import Guard
 from siphon.engine.rates import PerSecond
 from siphon.engine.reliable import PrackEvent
 from siphon.engine.requests import Arrival, reply_place
@@ -133,6 +134,8 @@ class Ingest:
     limits: ParseLimits = field(default_factory=ParseLimits)
     sources: LiveTransactions | None = None
     """Counts what lives of each source, for limits.per_source."""
+    guard: Guard | None = None
+    """Says what is dropped unread."""
     elsewhere: Callable[[SipMessage, Callable[[bytes | None], None]], None] | None = None
     """Asks other nodes which INVITE they have answered in the dialog of a message."""
     plain: PlainResponses | None = None
@@ -145,6 +148,9 @@ class Ingest:
 
     def datagram(self, data: bytes, source: tuple[str, int], listener: int, local_ip: str, arrived: float) -> None:
         """Serve one datagram; never raises for what a peer sent."""
+        guard = self.guard
+        if guard is not None and guard.armed and guard.drops(data, source[0]):
+            return
         count = self.core.reporter.count
         try:
             message = parse(data, limits_of_responses(self.limits) if data[:4] == b"SIP/" else self.limits)
@@ -160,6 +166,8 @@ class Ingest:
             return
         if message.is_request:
             count(Counter.REQUESTS)
+            if guard is not None and guard.screens and guard.is_scanner(message, source[0]):
+                return
             self._request(message, source, listener, local_ip, arrived)
         else:
             count(Counter.RESPONSES)

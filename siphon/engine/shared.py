@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shm.slots import Slots
 from shm.table import SlotTaken, Table
 from siphon.engine.wakes import Wake, Wakes
+from siphon.services.bans.bans import EVICT as BANS
 from siphon.services.dialogs.dialogs import EVICT as DIALOGS
 from siphon.services.limits.windows import EVICT as SOURCES
 from siphon.services.location.mirror_state import MirrorState
@@ -31,6 +32,7 @@ class Shared:
     hints: Table
     """What is nice to know and never needed: answers of DNS, addresses that want a rest, requests answered here."""
     limits: Table
+    bans: Table
     secret: bytes
     node_token: bytes
     """What this run of the instance calls itself among the nodes of a store that several share."""
@@ -49,7 +51,7 @@ class Shared:
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)
-        yield from (self.timers, self.hints, self.limits)
+        yield from (self.timers, self.hints, self.limits, self.bans)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,
@@ -79,6 +81,11 @@ class Shared:
         return evict_of(self.limits.stats().records_max, SOURCES)
 
     @property
+    def evict_bans(self) -> int:
+        """Records of `bans` that go at a time when it is full."""
+        return evict_of(self.bans.stats().records_max, BANS)
+
+    @property
     def evict_dialogs(self) -> int:
         """Records of `dialogs` that go at a time when it is full."""
         return evict_of(self.dialogs.stats().records_max, DIALOGS)
@@ -92,5 +99,5 @@ class Shared:
         """Remove at most `limit` outlived records of each table; how many went. Transactions and limits live by
         CLOCK_BOOTTIME."""
         gone = self.transactions.expire(now, limit) + self.limits.expire(now, limit)
-        others = (self.location, self.nonces, self.dialogs, self.hints)
+        others = (self.location, self.nonces, self.dialogs, self.hints, self.bans)
         return gone + sum(table.expire(wall, limit) for table in others)

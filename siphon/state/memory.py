@@ -52,6 +52,7 @@ class MemoryTable:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.slot = 0
+        self.filled = False
         self.busy: set[bytes] = set()  # keys that answer BUSY: somebody "holds" their mutex (tests put them here)
         self._entries: dict[bytes, _Entry] = {}
         self._records = records
@@ -147,6 +148,10 @@ class MemoryTable:
         for key in gone:
             self._drop(key)
         return len(gone)
+
+    def set_filled(self) -> None:
+        """Note that something has been in it."""
+        self.filled = True
 
     def keys(self, limit: int = 1000, cursor: int = 0, within: int = 0) -> tuple[list[bytes], int]:
         """Up to `limit` keys from `cursor` on and the cursor to go on from (0: that was all). `within` bounds the work

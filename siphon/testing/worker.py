@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from siphon.config.log import Log
 from siphon.engine.changes import KIND as ON_CHANGE
@@ -19,6 +19,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, timing_of
+from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keepalive import Keepalive
@@ -33,6 +34,7 @@ from siphon.script.loader import Script, load_script
 from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
+from siphon.services.bans import Bans
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier, RemoteSecrets
 from siphon.services.dns import Address, Enum, Rests
@@ -91,6 +93,7 @@ class VirtualWorker:
     resolver: Names = field(init=False)
     own_requests: OwnRequests = field(init=False)
     keepalive: Keepalive = field(init=False)
+    guard: Guard = field(init=False)
     log: Log = field(init=False)
 
     def turn(self, call: Callable[..., None], *args: object) -> None:
@@ -122,6 +125,15 @@ class VirtualWorker:
     def warn(self, event: str, record_key: bytes, **facts: object) -> None:
         """As Reporter.warn."""
         self.notes.append(f"{event} {facts}")
+
+    def note_ban(self, event: str, **facts: object) -> None:
+        """As Guard wants it."""
+        self.notes.append(f"{event} {facts}")
+
+    def datagram(self, *datagram: Any) -> None:
+        """As Engine.receive, of a batch of one."""
+        self.guard.look()
+        self.ingest.datagram(*datagram)
 
     def enter(self) -> None:
         """As Watch.enter."""
@@ -181,6 +193,15 @@ class VirtualWorker:
         keys = Keys(SECRET, [])
         signer = RouteSigner(keys.route_secrets) if settings.proxy.sign_record_route else None
         self.aio = VirtualLoop(world.clock)
+        self.guard = Guard(
+            settings,
+            Bans(world.bans, keys.table, world.clock.wall),
+            Windows(world.limits, keys.table),
+            world.clock.wall,
+            world.clock,
+            self.count,
+            self.note_ban,
+        )
         services = self._services(keys, signer)
         self.log = world.make_log(LOG_LEVEL)
         self.runtime = world.make_runtime(settings, services, self.aio, self.log)
@@ -224,6 +245,7 @@ class VirtualWorker:
             lambda: self.runtime.pending >= settings.script.executor_queue_capacity,
             limits_of(settings),
             LiveTransactions(world.limits, keys.table, lambda key: self.store.head(key) is not None),
+            guard=self.guard,
         )
         self.ingest.shorten(world.comparison(self.core))
         self.script_timers.load()

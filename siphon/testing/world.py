@@ -112,6 +112,7 @@ class World:
         self.dialogs = MemoryTable(clock=self.clock.wall)
         self.hints = MemoryTable(clock=self.clock.wall)
         self.limits = MemoryTable(clock=self.clock)
+        self.bans = MemoryTable(clock=self.clock.wall)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
         self.script_version = 1
@@ -283,7 +284,7 @@ class World:
     def deliver(self, data: bytes, source: tuple[str, int], worker: int | None = None, listener: int = 0) -> None:
         """A datagram reaches a worker: the one named, else the next live one in turn."""
         chosen = self._turn(worker)
-        chosen.turn(chosen.ingest.datagram, data, source, listener, self.local_ip(listener, source[0]), self.clock())
+        chosen.turn(chosen.datagram, data, source, listener, self.local_ip(listener, source[0]), self.clock())
         if not self.in_a_batch:
             self.settle()
 

@@ -62,21 +62,22 @@ class Windows:
         self._evict = evict
 
     def admit(self, source: str, window: float, most: int, transaction: bytes, now: float) -> bool:
-        """Whether this request is within the limit; then it is recorded. StoreError when the table does not answer."""
+        """Whether this request is within the limit; then it is recorded. `transaction` b"": it is asked about once.
+        StoreError when the table does not answer."""
         if not 0 < window <= LONGEST:
             raise ValueError(f"window_secs is above 0 and at most {LONGEST:g}")
         key = record_key(self._hash_key, b"w", b"%b %r %d" % (source.encode(), window, most))
-        name = blake2b(transaction, digest_size=_NAME).digest()
+        name = blake2b(transaction, digest_size=_NAME).digest() if transaction else b""
         for _ in range(CONFLICT_TRIES):
             found = read(self._table, key)
             cells, names = ([], []) if found is None else _unpack(found[1])
-            if name in names:
+            if name and name in names:
                 return True
             live = [(at, count) for at, count in cells if now * 1000 - at < window * 1000]
             if sum(count for _, count in live) >= most:
                 return False
             live.append((max([ceil(now * 1000), *(at for at, _ in live)]), 1))
-            value = _pack(_merged(live, window * 1000), [*names, name][-KEPT:])
+            value = _pack(_merged(live, window * 1000), [*names, name][-KEPT:] if name else names)
             if self._commit(key, 0 if found is None else found[0], value, now, window):
                 return True
         raise StoreError("a window's record kept changing")

@@ -276,7 +276,7 @@ class NodeWorld(SimulatedWorld):
         """The machine is back, with nothing in its memory."""
         self.down = False
         self.lives += 1
-        for name in ("dialogs", "hints", "nonces"):
+        for name in ("dialogs", "hints", "nonces", "bans"):
             setattr(self, name, type(self.dialogs)(clock=self.clock.wall))
         self.transactions, self.limits, self.timers = (type(self.dialogs)(clock=self.clock) for _ in range(3))
         for slot, worker in enumerate(self.workers):

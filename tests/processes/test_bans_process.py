@@ -1,0 +1,107 @@
+"""Bans of real processes: all workers hold to them, they outlive everything, siphonctl lists and changes them."""
+
+import json
+import socket
+
+import pytest
+from proxy_process import until
+from udp_agent import Agent
+
+ANSWER = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.reply(200)
+"""
+LIMIT = """
+[security.rate_limit]
+window_secs = 60
+max_requests = 30
+"""
+
+
+class Source:
+    """Asks from an address of the loopback net, each time from a new port, so that all workers are reached."""
+
+    def __init__(self, proxy, ip):
+        self.proxy, self.ip = proxy, ip
+
+    def is_served(self, tries=1):
+        with Agent(self.proxy.address, "source") as agent:
+            request = agent.request("OPTIONS", "sip:example.com").replace(b";branch", b";rport;branch")
+        for _ in range(tries):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+                own.bind((self.ip, 0))
+                own.settimeout(0.5)
+                own.sendto(request, self.proxy.address)
+                try:
+                    if own.recvfrom(65535)[0].startswith(b"SIP/2.0 200 "):
+                        return True
+                except TimeoutError:
+                    pass
+        return False
+
+
+def bans(proxy):
+    done = proxy.control("bans", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def dropped(proxy):
+    return proxy.status()["counters"]["banned"]
+
+
+def test_a_ban_by_hand_holds_for_all_workers_and_outlives_kill_9_of_everything(siphond):
+    proxy = siphond(script=ANSWER, workers=4).start()
+    bad, good = Source(proxy, "127.0.0.9"), Source(proxy, "127.0.0.8")
+    assert bad.is_served(3) and proxy.control("bans").stdout == "nobody is banned\n"
+    done = proxy.control("bans", "add", "127.0.0.9", "--reason", "a test")
+    assert (done.returncode, done.stdout) == (0, "127.0.0.9: banned for 1 h 0 min\n")
+    assert not bad.is_served(12)
+    assert good.is_served(3)
+    assert dropped(proxy) == 12
+    assert sum(number > 0 for number in proxy.messages()) > 1
+    proxy.kill_all()
+    proxy.start()
+    assert not bad.is_served(4)
+    (entry,) = bans(proxy)
+    assert (entry["source"], entry["reason"], entry["user"], entry["node"]) == ("127.0.0.9", "a test", None, None)
+    assert 3000 < entry["seconds_left"] <= 3600
+    assert proxy.control("bans", "remove", "127.0.0.9").returncode == 0
+    assert bad.is_served(3)
+    assert proxy.control("bans", "remove", "127.0.0.9").returncode == 1
+    assert bans(proxy) == []
+
+
+def test_a_rate_is_counted_by_all_workers_and_who_exceeds_it_is_banned(siphond):
+    proxy = siphond(script=ANSWER, workers=4, more=LIMIT).start()
+    fast, slow = Source(proxy, "127.0.0.7"), Source(proxy, "127.0.0.6")
+    assert sum(fast.is_served() for _ in range(32)) == 30
+    assert [entry["reason"] for entry in bans(proxy)] == ["rate limit"]
+    assert slow.is_served(3)
+    counters = proxy.status()["counters"]
+    assert (counters["rate_limited"], counters["banned"], counters["bans"]) == (1, 1, 1)
+
+
+def test_a_reload_changes_who_is_trusted_and_screened(siphond):
+    proxy = siphond(script=ANSWER, workers=2).start()
+    own = Source(proxy, "127.0.0.5")
+    assert proxy.control("bans", "add", "127.0.0.5").returncode == 0
+    assert not own.is_served(2)
+    text = proxy.configuration.read_text()
+    proxy.configuration.write_text(text + '\n[security]\ntrusted_cidrs = ["127.0.0.4/31"]\n')
+    assert proxy.control("reload").returncode == 0
+    assert own.is_served(3)
+    proxy.configuration.write_text(text)
+    assert proxy.control("reload").returncode == 0
+    until(lambda: not own.is_served(1), 10, "the ban")
+
+
+@pytest.mark.parametrize("arguments", [["add", "nonsense"], ["add", "192.0.2.0/24"], ["remove", ""], ["add"]])
+def test_what_is_no_address_is_a_wrong_command_line(siphond, arguments):
+    proxy = siphond(script=ANSWER, workers=1).start()
+    done = proxy.control("bans", *arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert bans(proxy) == []
