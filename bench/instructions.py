@@ -4,7 +4,8 @@
     .venv/bin/python bench/instructions.py --write   makes what was counted the baseline
 
 bench/replay.py plays calls in one process, bench/replay_register.py what is answered here; two runs of different length
-are subtracted, so that starting and loading do not count. The count depends on the compiler, on Python and on the C library: a baseline of others is not compared.
+are subtracted, so that starting and loading do not count. The count depends on the compiler, on Python and on the C
+library: a baseline of others is not compared.
 
 Exit status: 0 no more than 10 % above the baseline, or nothing to compare with; 1 more; 2 valgrind is missing.
 """
