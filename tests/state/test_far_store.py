@@ -228,6 +228,44 @@ def test_shared_29_new_work_whose_answer_is_lost_is_refused_and_its_record_remov
     assert one.store.under_way == 0 and one.store.head(KEY) is None
 
 
+@pytest.mark.parametrize("answer", [Lost("hung"), Refused("down")])
+def test_shared_29_the_record_of_refused_work_is_removed_however_often_the_store_goes(
+    world: World, answer: object
+) -> None:
+    one = Process(world, 2)
+    one.commit(0, record(), new_work=True)
+    write, wait = one.remote.next("write")
+    wait.resolve(Lost("hung"))
+    world.pass_time(1.0)
+    _, wait = one.remote.next("write")
+    one.remote.reachable = False
+    wait.resolve(True)
+    world.pass_time(1.0)
+    assert one.remote.asked == []
+    one.remote.reachable = True
+    world.pass_time(1.0)
+    gone, wait = one.remote.next("write")
+    wait.resolve(answer)
+    world.pass_time(1.0)
+    again, wait = one.remote.next("write")
+    assert gone.value is None and again.value is None and again.expected == gone.expected == write.version
+    wait.resolve(True)
+    world.pass_time(1.0)
+    assert one.store.under_way == 0 and one.remote.asked == []
+
+
+def test_refused_work_on_which_another_has_committed_is_told_of(world: World) -> None:
+    one = Process(world, 2)
+    doubted: list[bytes] = []
+    one.store.doubted = doubted.append
+    one.commit(0, record(), new_work=True)
+    one.remote.next("write")[1].resolve(Lost("hung"))
+    world.pass_time(1.0)
+    one.remote.next("write")[1].resolve(True)
+    one.remote.next("write")[1].resolve(False)
+    assert doubted == [KEY] and one.store.under_way == 0
+
+
 def test_a_commit_that_is_never_answered_is_given_back(world: World) -> None:
     one = Process(world, 2)
     answer = one.commit(4, record())

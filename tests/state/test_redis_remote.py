@@ -16,7 +16,7 @@ from siphon.state.redis import scripts
 from siphon.state.redis.client import RedisRemote
 from siphon.state.redis.link import Link
 from siphon.state.redis.names import PARTITIONS, Names, partition
-from siphon.state.redis.remote import Found, Nodes, Portion, Taken, Write, Writer
+from siphon.state.redis.remote import LATE_VERSIONS, SALT_BITS, Found, Nodes, Portion, Taken, Write, Writer
 from siphon.state.store import Wait
 
 __all__ = ["redis_cluster", "redis_server"]
@@ -240,3 +240,19 @@ def test_the_scripts_serve_a_cluster(redis_cluster: Any) -> None:
         assert (await bench.renew(b"a")).number == 1
 
     run(redis_cluster.url, scenario)
+
+
+def test_shared_30_a_late_copy_of_a_write_does_not_bring_back_what_was_deleted(redis_server: Server) -> None:
+    """What was deleted is forgotten as soon as another record begins, which has another count."""
+
+    async def scenario(b: Bench) -> None:
+        first = 7 << SALT_BITS | 5
+        made = b.writing(0, first, b"one")
+        assert await b.answer(b.remote.write(made)) is True
+        assert await b.write(first, 8 << SALT_BITS | 1, None) is True
+        assert await b.answer(b.remote.write(made)) is False and await b.load() is None
+        assert await b.write(0, 9 << SALT_BITS, b"two") is True
+        assert await b.write(9 << SALT_BITS, 10 << SALT_BITS, None) is True
+        assert await b.write(0, (10 + LATE_VERSIONS) << SALT_BITS, b"three") is True
+
+    run(url_of(redis_server), scenario)

@@ -24,7 +24,15 @@ NODES = 1022
 """Node numbers are 1 to NODES: with 64 slots each they fit a claim's 16 bits, NO_SLOT left free. 0 is no node."""
 
 TOMBSTONE_SECS = 10.0
-"""How long a deletion is remembered, so that it can be told from another's when its answer was lost."""
+"""How long a deletion is remembered, so that it can be told from another's when its answer was lost, and so that the
+write that it has undone is not done again by a copy that was on its way."""
+
+SALT_BITS = 24
+"""The low bits of a version; those above count the writes of a record, from a random number."""
+
+LATE_VERSIONS = 1000
+"""A record that was deleted may not begin by one of so many counts before that of its deletion: that is no new record,
+but a late copy of the write that made the deleted one."""
 
 
 class Writer(NamedTuple):

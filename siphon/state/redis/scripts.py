@@ -12,16 +12,33 @@ number given).
 
 from __future__ import annotations
 
-from siphon.state.redis.envelope import HEAD_BYTES, KIND_AT, MAGIC, NODE_AT, RECORD, VERSION_AT, WRITER_AT
-from siphon.state.redis.remote import NODES
+from siphon.state.redis.envelope import (
+    HEAD_BYTES,
+    KIND_AT,
+    MAGIC,
+    NODE_AT,
+    RECORD,
+    TOMBSTONE,
+    VERSION_AT,
+    WRITER_AT,
+)
+from siphon.state.redis.remote import LATE_VERSIONS, NODES, SALT_BITS
 
 DEAD_SECS = 30.0
 """A number stays dead at least this long after its last sign: a write that was under way may enter its index late."""
 
 _HEADS = f"""
-local function live(head)
+local function is(head, kind)
   local known = #head == {HEAD_BYTES} and head:sub(1, {len(MAGIC)}) == '{MAGIC.decode()}'
-  return known and head:byte({KIND_AT + 1}) == {RECORD}
+  return known and head:byte({KIND_AT + 1}) == kind
+end
+local function live(head)
+  return is(head, {RECORD})
+end
+local function count_of(head)
+  local count = 0
+  for at = {VERSION_AT + 1}, {WRITER_AT - SALT_BITS // 8} do count = count * 256 + head:byte(at) end
+  return count
 end
 local function node_of(head)
   local high, low = head:byte({NODE_AT + 1}, {NODE_AT + 2})
@@ -51,6 +68,10 @@ end
 local lives = live(head)
 if (lives and head:sub({VERSION_AT + 1}, {WRITER_AT}) or '') ~= ARGV[2] then
   return 0
+end
+if not lives and is(head, {TOMBSTONE}) then
+  local before = count_of(head) - count_of(ARGV[3])
+  if before > 0 and before <= {LATE_VERSIONS} then return 0 end -- a late copy of what has been deleted
 end
 if lives and node_of(head) ~= tonumber(ARGV[7]) then
   redis.call('ZREM', ARGV[6] .. node_of(head), ARGV[1])

@@ -24,7 +24,7 @@ from siphon.state.codec import BadRecord
 from siphon.state.redis.local import FULL as LOCAL_FULL
 from siphon.state.redis.local import NOBODY, Entry, Held, Local
 from siphon.state.redis.nodes import SLOTS, Membership
-from siphon.state.redis.remote import TOMBSTONE_SECS, Found, Lost, Remote, Write, Writer
+from siphon.state.redis.remote import SALT_BITS, TOMBSTONE_SECS, Found, Lost, Remote, Write, Writer
 from siphon.state.store import CONFLICT, FULL, Away, Busy, Commit, Loaded, Send, Wait
 from siphon.state.times import shifted
 
@@ -37,7 +37,6 @@ AGAIN_SECS = 0.1
 """How often it is looked whether the store can be reached again."""
 KEEP_SECS = 300.0
 """How long this node remembers a record that it has only seen."""
-_SALT_BITS = 24
 _START_BITS = 32
 
 
@@ -255,8 +254,8 @@ class FarStore:
 
     def _version_after(self, expected: int) -> int:
         """One more, and bits drawn anew: a version that a failover of the far store has lost is never made again."""
-        count = (expected >> _SALT_BITS) + 1 if expected else 1 + self._random_bits(_START_BITS)
-        return count << _SALT_BITS | self._random_bits(_SALT_BITS)
+        count = (expected >> SALT_BITS) + 1 if expected else 1 + self._random_bits(_START_BITS)
+        return count << SALT_BITS | self._random_bits(SALT_BITS)
 
     def _ask(self, flight: _Flight) -> None:
         flight.asked = self._clock()
@@ -317,11 +316,24 @@ class FarStore:
     def _undo(self, flight: _Flight) -> None:
         """A record was made for new work that has been refused meanwhile."""
         del self._flights[flight.commit.key]
-        gone = Commit(flight.commit.key, flight.write.version, None)
         self._release(flight)
-        self.commit(gone)
+        self._delete(flight.commit.key, flight.write.version)
         for follow in flight.followers:
             follow()
+
+    def _delete(self, key: bytes, version: int) -> None:
+        self._deleted(key, version, self.commit(Commit(key, version, None)))
+
+    def _deleted(self, key: bytes, version: int, answer: object) -> None:
+        """It is gone; not if the store has gone away again, or another has committed on top of it."""
+        if isinstance(answer, Away):
+            answer.then(lambda _: self._delete(key, version))
+        elif isinstance(answer, Busy) or answer == FULL:
+            self._later(AGAIN_SECS, lambda: self._delete(key, version))
+        elif isinstance(answer, Wait):
+            answer.then(lambda late: self._deleted(key, version, late))
+        elif answer == CONFLICT:
+            self.doubted(key)
 
     def _landed(self, flight: _Flight, answer: object) -> None:
         """The answer first, so that what follows from it is under way before others load the record."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from siphon.state.redis.envelope import seal, unseal, writer_of
 from siphon.state.redis.names import partition
-from siphon.state.redis.remote import NODES, Found, Node, Nodes, Portion, Taken, Write
+from siphon.state.redis.remote import LATE_VERSIONS, NODES, SALT_BITS, Found, Node, Nodes, Portion, Taken, Write
 from siphon.state.redis.scripts import DEAD_SECS
 
 
@@ -28,6 +28,11 @@ class Stored(NamedTuple):
     node: int
     record: bool
     until: int
+
+
+def _is_late(write: Write, gone: Stored) -> bool:
+    """Whether it is a copy of the write that made what has been deleted."""
+    return 0 < (gone.version >> SALT_BITS) - (write.version >> SALT_BITS) <= LATE_VERSIONS
 
 
 @dataclass(slots=True)
@@ -83,6 +88,8 @@ class FarModel:
             return True
         lives = stored is not None and stored.record
         if (stored.version if stored is not None and lives else 0) != write.expected:
+            return False
+        if stored is not None and not lives and _is_late(write, stored):
             return False
         if stored is not None and lives and stored.node != write.node:
             self._drop(stored.node, write.key)
