@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from siphon.engine.away import REFUSALS, REPEATED
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import awaited, closed, in_known_dialog, opened
+from siphon.engine.elsewhere import says_final
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.events import (
     OUTCOMES,
@@ -61,6 +62,9 @@ LONGEST_LINE = 100
 
 LONGEST_LINE_OF_ACKS = LONGEST_LINE // 2
 """An ACK is lost where so many stand in line: it comes again with its 2xx, and must not keep a BYE out."""
+
+MOST_ACKS_WAITING = 500
+"""Of one process. The first count most: what is refused later is seldom a copy of a call that runs elsewhere."""
 
 _OF_A_CALL = (RequestEvent, AckEvent, CancelEvent, PrackEvent)
 
@@ -108,6 +112,8 @@ class Core:
     """Given where the store may lose an answer, or a write: then a claim of ours may be in a record unknown to us."""
     repeats: PerSecond = field(default_factory=lambda: PerSecond(REPEATS_PER_SECOND))
     """Retransmissions that are answered (SEC-12): a client sends one each T1 at most, whoever replays sends more."""
+    acks_waiting: int = 0
+    """ACKs to failures that wait for a store that is away."""
     running: dict[tuple[bytes, int], deque[ResponseEvent]] = field(default_factory=dict)
     """Responses of a branch, in order: the first one's handlers run in this process, or its outcome is committed."""
 
@@ -226,9 +232,21 @@ class Core:
         """The store cannot be reached: what nobody would bring again waits for it, the rest is lost like a datagram."""
         self.reporter.count(Counter.AWAY)
         if isinstance(event, AckEvent):
-            event.pass_on()
+            self._ack_away(event, wait)
         elif not isinstance(event, REPEATED):
             wait.then(lambda _: self.process(event))
+
+    def _ack_away(self, event: AckEvent, wait: Away) -> None:
+        """One to a failure of ours waits: it may be all that tells that a call is over (siphon/engine/elsewhere.py)."""
+        if self.acks_waiting >= MOST_ACKS_WAITING or not says_final(event.key, event.arrival.message, self.env):
+            event.pass_on()
+            return
+        self.acks_waiting += 1
+        wait.then(lambda _: self._ack_back(event))
+
+    def _ack_back(self, event: AckEvent) -> None:
+        self.acks_waiting -= 1
+        self.process(event)
 
     def _decide_on(self, event: Event, loaded: Loaded | None) -> bool:
         """Decide on what the store has; False on a version conflict."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from siphon.engine import elsewhere
 from siphon.engine.answers import tag_of
 from siphon.engine.attempts import names_to_resolve
 from siphon.engine.environment import Environment
@@ -116,6 +117,8 @@ class AckEvent:
         if 200 <= record.final_status < 300 and not record.local_2xx:
             self.pass_on()  # RFC 6026 §7.1: an ACK in Accepted is the core's (TXN-05)
             return None
+        if not record.final_status and elsewhere.says_final(self.key, self.arrival.message, env):
+            return elsewhere.end(Step(record, now, env.timing))
         return acknowledged(Step(record, now, env.timing))
 
     def pass_on(self) -> None:

@@ -42,6 +42,8 @@ class Leg:
         self.final_at = 0.0
         self.acknowledged: set[bytes] = set()
         self.cancelled = False
+        self.over_at = 0.0
+        """When its CANCEL or its final came first."""
         for delay, status in callee.plan.answers:
             callee.later(delay, self.answer, status)
 
@@ -54,6 +56,7 @@ class Leg:
         self.send(self.last)
         if status >= 200:
             self.final, self.final_at = status, self.callee.now
+            self.over_at = self.over_at or self.callee.now
             self.callee.later(T1, self._repeat, self.last, self.tag, 2 * T1)
             for delay, late in self.callee.plan.late:
                 if late < 200 or status >= 300:
@@ -93,6 +96,7 @@ class Leg:
     def cancel(self) -> None:
         """A CANCEL has come."""
         self.cancelled = True
+        self.over_at = self.over_at or self.callee.now
         if self.callee.plan.cancelled:
             self.answer(self.callee.plan.cancelled)
 

@@ -44,6 +44,12 @@ class Checks:
         self.deaths = 0
         self.failed = ""
         self.finals: dict[Upstream, list[bytes]] = {}
+        self.final_of: dict[Upstream, tuple[int, float]] = {}
+        """Which node has sent the first final, and when."""
+        self.node = 0
+        """Of several, the one that is sending."""
+        self.round_trip = 0.0
+        """How long a commit that stands may keep its datagrams back, where nodes share a store."""
         self.copies: Tally[tuple[bytes, int]] = Tally()
         self.last_copy: dict[bytes, tuple[tuple[float, int, int], int]] = {}
         self.cancelled: dict[tuple[bytes, int], int] = {}
@@ -64,6 +70,8 @@ class Checks:
         self.branch_read: dict[bytes, set[int]] = {}
         """Statuses of the responses that a worker has read and survived, by branch."""
         self.registrations = Registrations(world)
+        self.refused: set[bytes] = set()
+        """Call-IDs that a 503 without a record has left for: the caller may take it for the end of its call."""
         self.excused: set[bytes] = set()
         """Call-IDs of which nothing is demanded: a failover of the far store has lost acknowledged writes of theirs."""
 
@@ -147,7 +155,9 @@ class Checks:
             self._downstream(send, message)
         elif stateful:
             self._upstream(send, message)
-        elif message.status != 503 and (message.status != 481 or message.cseq_method != "CANCEL"):
+        elif message.status == 503:
+            self.refused.add(message.call_id)
+        elif message.status != 481 or message.cseq_method != "CANCEL":
             self.fail(f"a stateless {message.status}")
 
     def _upstream(self, send: Send, message: SipMessage) -> None:
@@ -158,7 +168,7 @@ class Checks:
         invite = message.cseq_method == "INVITE"
         self.copies[send.data, epoch] += 1
         if status < 200:
-            if finals:
+            if finals and not self._overtaken(place):
                 self.fail(f"{status} after a final")
             if not invite and status != 100:
                 self.fail(f"{status} to a {message.cseq_method}")
@@ -176,9 +186,16 @@ class Checks:
             if before and not (invite and 200 <= status < 300):
                 self.fail(f"{status} after the final {before[-1]}")
             finals.append(send.data)
+            self.final_of.setdefault(place, (self.node, self.world.clock()))
         self._count_final(place, send.data, message, invite)
         if message.cseq_method == "PRACK" and status == 200:
             self.reliable.acknowledged(place)
+
+    def _overtaken(self, place: Upstream) -> bool:
+        """Whether a provisional comes after a final that another node has just sent: its commit was before that of the
+        final, and the answer to it was still on its way. Within a node the order of commits is that of datagrams."""
+        node, at = self.final_of[place]
+        return node != self.node and self.world.clock() - at <= self.round_trip
 
     def _count_final(self, place: Upstream, data: bytes, message: SipMessage, invite: bool) -> None:
         copies = self.copies[data, place[4]]

@@ -79,7 +79,8 @@ class ReliableChecks:
             if caller.prack is None and caller.cancel is None and not caller.plan.old:
                 yield from self._schedule(name)
         patient = caller.prack is None and caller.cancel is None and caller.reliable
-        if patient and world.settings.transaction.timer_c > LONG + LATE and caller.final != 504:
+        refused = caller.final == 503 and name.encode() in self.checks.refused
+        if patient and not refused and world.settings.transaction.timer_c > LONG + LATE and caller.final != 504:
             yield f"{name}: {caller.final} without a PRACK"
 
     def _schedule(self, name: str) -> Iterator[str]:

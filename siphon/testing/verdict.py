@@ -19,6 +19,8 @@ BEHIND = BRANCH.lower().encode()
 """What a strict router puts before the branch of the proxy."""
 
 LOOP_DETECTED = 482
+HEARD_SECS = 33.0
+"""Timer A repeats an INVITE so long: by then a branch has had its provisional, and its CANCEL."""
 SURELY_SECS = 30.0
 """Both copies of a request that are answered in this time were decided within one Timer J."""
 
@@ -124,6 +126,8 @@ def _leg(world: SimulatedWorld, branch: bytes, leg: Leg, callers: Iterable[Calle
     read = world.checks.branch_read.get(branch.lower().removeprefix(BEHIND), set())
     if not leg.final and not leg.cancelled and read:
         yield f"{name}: a branch without CANCEL or final"
+    if read and _rings_on(world, caller, leg):
+        yield f"{name}: rings on after the caller's 503"
     if 200 <= leg.final < 300 and leg.final in read:
         heard = {tag for _, status, tag in caller.seen if 200 <= status < 300}
         if leg.tag not in heard:
@@ -132,6 +136,17 @@ def _leg(world: SimulatedWorld, branch: bytes, leg: Leg, callers: Iterable[Calle
             yield f"{name}: a 2xx without ACK"
     if leg.final >= 300 and leg.final in read and leg.tag not in leg.acknowledged:
         yield f"{name}: a {leg.final} without ACK"
+
+
+def _rings_on(world: SimulatedWorld, caller: Caller, leg: Leg) -> bool:
+    """Whether a call that a node has refused without its record goes on where it was being served. Its ACK tells of it,
+    so that must arrive, and be read by who lives and reaches the store before long."""
+    if caller.final != 503 or leg.invite.call_id not in world.checks.refused:
+        return False
+    if world.checks.deaths or world.wire.loses:
+        return False
+    troubled_at: float = getattr(world, "troubled_at", 0.0)  # of several nodes
+    return leg.over_at > max(caller.final_at, troubled_at) + HEARD_SECS
 
 
 def _workers(world: SimulatedWorld) -> Iterator[str]:

@@ -84,6 +84,11 @@ class Wire:
         if to == PROXY and data.startswith(b"SIP/") and draw() < weather.stale:
             self.schedule.at(self.clock() + STALE_SECS + 5 * draw(), self._deliver, source, to, data)
 
+    @property
+    def loses(self) -> bool:
+        """Whether a datagram may be lost on any link."""
+        return any(weather.loss for weather in (self.weather, *self.links.values()))
+
     def inject(self, source: Place, data: bytes) -> None:
         """A datagram that reaches the proxy whatever it is: nothing here reads it."""
         self._ladder.note(f"{source[0]} sends {data[:60]!r}")

@@ -38,6 +38,7 @@ class Event(Enum):
     FINAL_2XX = "2xx from the transaction user"
     FINAL_300 = "300-699 from the transaction user"
     ACK = "ACK"
+    ACK_OF_OTHER = "ACK to a final of another node"
     PRACK = "PRACK of the reliable 1xx"
     REPEAT = "reliable 1xx due again"
     TIMER_G = "Timer G"
@@ -133,6 +134,12 @@ def arm_i(step: Step, data: bytes) -> None:
     step.record.end_at = step.now + step.timing.t4
 
 
+def arm_i_unsent(step: Step, data: bytes) -> None:
+    """The caller has acknowledged a final that another node made without this record: nothing more is sent."""
+    step.record.trying_at = 0.0
+    arm_i(step, data)
+
+
 def end(step: Step, data: bytes) -> None:
     """The transaction is over; the record lingers."""
     step.record.resend_at = 0.0
@@ -148,6 +155,7 @@ TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
         Event.RELIABLE: (U, send_arm_repeats),
         Event.FINAL_2XX: (A, send_arm_l),
         Event.FINAL_300: (C, send_arm_g_h),
+        Event.ACK_OF_OTHER: (F, arm_i_unsent),  # docs/decisions/refused-by-another-node.md
     },
     U: {  # RFC 3262 §3: no other 1xx before the PRACK, any final ends the repeats
         Event.REQUEST: (U, resend),
@@ -155,6 +163,7 @@ TABLE: dict[int, dict[Event, tuple[State, Action]]] = {
         Event.REPEAT: (U, resend_reliable),
         Event.FINAL_2XX: (A, send_arm_l),
         Event.FINAL_300: (C, send_arm_g_h),
+        Event.ACK_OF_OTHER: (F, arm_i_unsent),
     },
     A: {
         Event.REQUEST: (A, ignore),  # RFC 6026 §7.1: absorbed, and the 2xx is not repeated (TXN-04)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from siphon.engine import elsewhere
 from siphon.state.redis import store
 from siphon.state.redis.remote import Write
 from siphon.testing.nodes.far_model import FarModel
@@ -28,6 +29,9 @@ FOUND = {
     1297: "a worker died in a commit of a record whose deadline another owned, who was not told",
     2139: "a BYE stood behind ACKs of its call that asked a store that was away one after the other, and heard nothing",
     2205: "a store that came back empty gave a node the number of another, which had just written by it",
+    4787: "a repeat of an INVITE that another node serves got 503 while the store hung, and the call went on",
+    4917: "new work that had been refused was not deleted, since the store had gone again, and nobody ran its claim",
+    6783: "a 100 whose commit was before that of another node's 200 left after it, within the round trip",
 }
 
 
@@ -45,6 +49,8 @@ def forced(seed: int, **facts: object) -> Run:
         plan.deaths_at_points, plan.pauses_at_points = (), {}
         for name, value in facts.items():
             setattr(plan, name, value)
+        if plan.far.hangs:
+            scenario.faults.deaths_at_points = ()
         scenario.faults.doubt = 0.0 if plan.calm else 40.0
         scenario.faults.slow = 2 * plan.far.slowest
 
@@ -115,6 +121,27 @@ def test_the_fence_sees_a_record_that_nobody_looks_after(monkeypatch: pytest.Mon
     monkeypatch.setattr(VirtualWorker, "arm_owned", lambda worker, slot: None)
     problems = [problem for seed in range(24) for problem in forced(seed).problems]
     assert any("has armed" in problem for problem in problems), problems
+
+
+def hung(seed: int) -> Run:
+    """Each datagram goes to another node, and the store hangs while calls begin."""
+    far = FarFaults(0.08, hangs=((0.1 + 0.1 * (seed % 20), 1.0 + seed % 3),))
+    return forced(seed, front="spread", far=far)
+
+
+def test_shared_29_a_call_that_another_node_has_refused_ends() -> None:
+    found = hung(21)
+    assert not found.problems, str(found)
+
+
+def test_the_judge_hears_a_phone_that_rings_on_after_the_callers_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "says_final", lambda *_: False)
+    assert any("rings on" in problem for problem in hung(21).problems)
+
+
+def test_a_late_copy_of_a_write_does_not_bring_back_what_was_deleted() -> None:
+    found = hung(80)
+    assert not found.problems, str(found)
 
 
 def late(seed: int) -> Run:

@@ -59,6 +59,7 @@ class Cluster:
         self.schedule = Schedule()
         self.ladder = Ladder(self.clock)
         self.checks = Checks(self)  # type: ignore[arg-type]
+        self.checks.round_trip = plan.timeout
         self.asks: list[Asked] = []
         self.changes = None
         self.points = 0

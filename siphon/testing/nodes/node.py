@@ -217,6 +217,7 @@ class NodeWorld(SimulatedWorld):
         if send.to[0] == STRANGER[0]:
             self.wire.peers[STRANGER].receive(send.data)
             return
+        self.checks.node = self.number
         self.checks.proxy_sent(send, stateful)
         self.wire.send(PROXY, send.to, send.data, f"{self.name}w{slot}")
         if not stateful:
