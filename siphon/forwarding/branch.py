@@ -19,9 +19,11 @@ import re
 from binascii import Error as HexError
 from binascii import hexlify, unhexlify
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+from siphon.sip._blake import Cipher
 from siphon.sip.identity import Identity
 from siphon.sip.message import SipMessage, Via
 
@@ -35,7 +37,6 @@ _NON_INVITE = (
     *("REFER", "PUBLISH"),
 )
 _DEFAULT_PORT = {"TLS": 5061, "WSS": 443, "WS": 80}
-_ROUNDS = (b"1", b"2", b"3", b"4")
 _BRANCH_PARAMETER = re.compile(rb";\s*branch\s*=\s*([^\s;,]+)", re.IGNORECASE)
 _WORD = rb"\s*[^\s/;]+\s*"
 _SENT_BY = re.compile(_WORD + rb"/" + _WORD + rb"/\s*[^\s/;]+\s+(\[[^\]]*\]|[^\s;:]+)\s*(?::\s*([0-9]{1,5}))?")
@@ -147,10 +148,7 @@ def to_tag(transaction: bytes, key: bytes) -> bytes:
     """
     if len(transaction) != 16:
         raise ValueError("a transaction id has 16 bytes")
-    left, right = transaction[:8], transaction[8:]
-    for number in _ROUNDS:
-        left, right = right, _mix(left, right, number, key)
-    return hexlify(left + right)
+    return hexlify(_cipher(key).encipher(transaction))
 
 
 def transaction_of_tag(tag: bytes, key: bytes) -> bytes | None:
@@ -165,16 +163,10 @@ def transaction_of_tag(tag: bytes, key: bytes) -> bytes | None:
         packed = unhexlify(tag)
     except HexError:
         return None
-    left, right = packed[:8], packed[8:]
-    for number in reversed(_ROUNDS):
-        left, right = _mix(right, left, number, key), left
-    return left + right
+    return _cipher(key).decipher(packed)
 
 
-def _mix(changed: bytes, fixed: bytes, number: bytes, key: bytes) -> bytes:
-    """One Feistel round: `changed` xor a keyed hash of `fixed`. Doing it twice undoes it."""
-    mask = blake2b(fixed, digest_size=8, key=key, person=number).digest()
-    return (int.from_bytes(changed) ^ int.from_bytes(mask)).to_bytes(8)
+_cipher = lru_cache(maxsize=8)(Cipher)
 
 
 # -- loops -----------------------------------------------------------------------------------------------------------

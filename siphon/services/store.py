@@ -10,13 +10,14 @@ StoreError, a RuntimeError, as the script API promises.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import blake2b
+from functools import lru_cache
 from math import inf
 from typing import Any, Protocol, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
 
 from shm.values import Head
+from siphon.sip._blake import Keyed
 from siphon.state.memory import BUSY, CONFLICT, FULL
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
 
 BUSY_TRIES = 250
 CONFLICT_TRIES = 1000
+KEY_BYTES = 16
 RECORD_LIMIT = 65536  # bytes of one record; what is longer is neither written nor read
 
 T = TypeVar("T")
@@ -85,7 +87,12 @@ class RecordTable(Protocol):
 
 def record_key(secret: bytes, kind: bytes, name: bytes) -> bytes:
     """The 16-byte key of a record: a keyed hash, since peers choose the names. Kinds are one letter."""
-    return blake2b(kind + name, key=secret[:64], digest_size=16).digest()
+    return _keyed(secret[:64]).digest(kind + name)
+
+
+@lru_cache(maxsize=8)
+def _keyed(secret: bytes) -> Keyed:
+    return Keyed(secret, KEY_BYTES)
 
 
 def without_waiting(call: Callable[[], T | int]) -> T | int:

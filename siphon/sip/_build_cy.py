@@ -10,10 +10,15 @@ characters.
 import re
 
 import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.libc.string import memchr
 from cython.cimports.siphon.sip._message_cy import SipMessage
 
 from siphon.sip.draft import as_bytes, canonical, header_line
 
+_KEPT = 256
+_starts = cython.declare(dict, {})
+_names = cython.declare(dict, {})
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
 _DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 
@@ -55,6 +60,50 @@ def copy_to(message: SipMessage, tag: bytes | None, parts: list) -> cython.void:
         parts.append(message.span_bytes(message.table[i].value_end, message.table[i].end))
 
 
+@cython.cfunc
+def start_line(status: cython.int, reason) -> bytes:
+    """The status line. Those of reasons that are text are kept: a script has a few."""
+    asked = (status, reason)
+    known = _starts.get(asked)
+    if known is not None:
+        return known
+    line: bytes = b"SIP/2.0 %d %s\r\n" % (status, as_bytes(reason))
+    if isinstance(reason, str) and len(_starts) < _KEPT:
+        _starts[asked] = line
+    return line
+
+
+@cython.cfunc
+def known_name(name) -> tuple:
+    """(canonical name, how its line begins); ValueError for what is no header name."""
+    known = _names.get(name)
+    if known is not None:
+        return known
+    made: tuple = canonical(name), header_line(name, b"")[:-2]
+    if isinstance(name, str) and len(_names) < _KEPT:
+        _names[name] = made
+    return made
+
+
+@cython.cfunc
+def header_value(value) -> bytes:
+    """As it goes on the wire; ValueError for what would end the line."""
+    data: bytes = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
+    p: cython.p_const_char = PyBytes_AS_STRING(data)
+    n: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
+    if memchr(p, 13, n) != cython.NULL or memchr(p, 10, n) != cython.NULL or memchr(p, 0, n) != cython.NULL:
+        as_bytes(data)
+    if n and (p[0] <= 32 or p[n - 1] <= 32):
+        return data.strip()
+    return data
+
+
+@cython.cfunc
+def is_there(name: str, asked: list) -> cython.bint:
+    """Whether one of the headers that are asked for is this one."""
+    return any(known == name for known, _ in asked)
+
+
 def response(
     request: SipMessage,
     status: cython.int,
@@ -67,8 +116,9 @@ def response(
     """A response to `request` (RFC 3261 §8.2.6): all Via lines in order, From, To, Call-ID and CSeq copied, To with
     `to_tag` when it has none (not in 100), Timestamp in 100, Record-Route in 101-299 to what forms a dialog, Expires in
     2xx to SUBSCRIBE and PUBLISH, then `headers`, Server and Content-Length."""
-    parts: list = [b"SIP/2.0 %d %s\r\n" % (status, as_bytes(reason))]
-    given: set = {canonical(name) for name, _ in headers} if headers else set()
+    parts: list = [start_line(status, reason)]
+    asked: list = [known_name(name) for name, _ in headers] if headers else []
+    name: str
     copy_all(request, request.s.i_via, b"Via", parts)
     if 100 < status < 300 and request.method in _DIALOG_FORMING:
         copy_all(request, request.position("record-route", 0), b"Record-Route", parts)
@@ -78,12 +128,13 @@ def response(
     copy_one(request, request.s.i_cseq, b"CSeq", parts)
     if status == 100:
         copy_one(request, request.position("timestamp", 0), b"Timestamp", parts)
-    if 200 <= status < 300 and request.method in ("SUBSCRIBE", "PUBLISH") and "expires" not in given:
+    if 200 <= status < 300 and request.method in ("SUBSCRIBE", "PUBLISH") and not is_there("expires", asked):
         copy_one(request, request.position("expires", 0), b"Expires", parts)
-    for name, value in headers:
-        if canonical(name) != "content-length":
-            parts.append(header_line(name, value))
-    if server and "server" not in given:
+    for at, (_, value) in enumerate(headers):
+        name, begun = asked[at]
+        if name != "content-length":
+            parts += (begun, header_value(value), b"\r\n")
+    if server and not is_there("server", asked):
         parts.append(header_line("Server", server))
     parts.append(b"Content-Length: %d\r\n\r\n" % len(body) if body else b"Content-Length: 0\r\n\r\n")
     parts.append(body)
