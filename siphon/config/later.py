@@ -26,7 +26,6 @@ from siphon.config.values import (
 NOT_YET = (
     "tls",
     "registrar.liveness",
-    "security.failed_auth_ban",
     "security.apiban",
     "security.firewall",
     "nat.crlf_keepalive",
@@ -93,7 +92,7 @@ class ScannerBlock(Section):
 class FailedAuthBan(Section):
     """Sources that guess passwords."""
 
-    threshold: Whole = Field(ge=1, le=1000000, description="failures before a ban")
+    threshold: Whole = Field(ge=1, le=1000, description="failures before a ban")
     window_secs: Real = Field(600.0, ge=1, le=86400, description="in this many seconds")
     ban_duration_secs: Real = Field(3600.0, ge=0, le=31536000, description="length of the ban, seconds")
     strong_signal_weight: Whole = Field(3, ge=1, le=1000, description="what a failure counts that no mistake explains")

@@ -368,7 +368,14 @@ class Engine:
     def _services(self, keys: Keys) -> Services:
         confirm = None if self.far is None else self.far.confirm
         services = services_of(
-            self.settings, self.shared, self.identity, self.signer, keys, confirm=confirm, store=self.location_store
+            self.settings,
+            self.shared,
+            self.identity,
+            self.signer,
+            keys,
+            confirm=confirm,
+            store=self.location_store,
+            tally=self.guard.failures(self.shared.limits, keys.table, self.shared.evict_limits),
         )
         services.secrets = self.secrets if self.settings.auth.backend == "http" else None
         services.enum = Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000)

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from siphon.config.settings import Settings
 from siphon.engine.counters import Counter
 from siphon.engine.reports import Count
-from siphon.services.bans import Ban, Bans, Trusted, unit_of
+from siphon.services.bans import Ban, Bans, Failures, Trusted, unit_of
 from siphon.services.limits import Windows
-from siphon.services.store import StoreError
+from siphon.services.limits.windows import EVICT
+from siphon.services.store import RecordTable, StoreError
 from siphon.sip.message import SipMessage
 
 KEEPALIVE = 4
@@ -56,6 +57,7 @@ class Guard:
         security = settings.security
         self.trusted = Trusted(security.trusted_cidrs)
         self._limit = security.rate_limit
+        self._failed_auth = security.failed_auth_ban
         self._parts = tuple(
             part.lower().encode("utf-8", "surrogateescape") for part in security.scanner_block.user_agents
         )
@@ -99,8 +101,26 @@ class Guard:
             self.ban(unit, "", "rate limit", limit.ban_duration_secs)
         return False
 
+    def failures(self, table: RecordTable, hash_key: bytes, evict: int = EVICT) -> Failures | None:
+        """What counts wrong passwords, by these settings; None where they say that nothing does."""
+        if self._failed_auth is None:
+            return None
+        return Failures(
+            self._failed_auth,
+            table,
+            hash_key,
+            self._windows,
+            self.bans,
+            self.ban,
+            self.trusted,
+            self._clock,
+            evict,
+        )
+
     def ban(self, unit: str, user: str, reason: str, seconds: float) -> None:
         """Ban a source, or one user of it, from now on. A table that does not take it bans nobody."""
+        if seconds <= 0:
+            return
         wall = self._wall()
         try:
             new = self.bans.add(Ban(unit, user, reason, wall, wall + seconds))

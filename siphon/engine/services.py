@@ -14,7 +14,7 @@ from siphon.engine.location_store import LocationStore
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
-from siphon.services.digest import Confirm, DigestVerifier
+from siphon.services.digest import Confirm, DigestVerifier, Tally
 from siphon.services.limits import Windows
 from siphon.services.location import Location
 from siphon.services.location.shared_location import SharedLocation
@@ -30,11 +30,18 @@ def services_of(
     keys: Keys,
     confirm: Confirm | None = None,
     store: LocationStore | None = None,
+    tally: Tally | None = None,
 ) -> Services:
     """Services of these settings. `confirm` asks other nodes whether a nonce count is new; `store` is this process's
-    link to the Redis that has the bindings."""
+    link to the Redis that has the bindings; `tally` counts wrong passwords."""
     digest = DigestVerifier(
-        settings.auth, keys.nonce_secrets, shared.nonces, keys.table, is_local=identity.is_local, confirm=confirm
+        settings.auth,
+        keys.nonce_secrets,
+        shared.nonces,
+        keys.table,
+        is_local=identity.is_local,
+        confirm=confirm,
+        tally=tally,
     )
     epoch = start_id(settings, shared)
     return Services(

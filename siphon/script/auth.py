@@ -115,12 +115,17 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
     if verdict.unavailable:
         target._arm(Answer(500, "Authentication Unavailable", stateless=stateless))
         return False
+    if verdict.banned:
+        target._arm(Answer(403, "Forbidden", stateless=stateless))
+        return False
     if verdict.bad_request:
         target._arm(Answer(400, verdict.reason or "Bad Credentials", stateless=stateless))
         return False
     context = target._context
     digest = _digest(context.services)
-    values = digest.challenges(realm, stale=verdict.stale, wall=context.wall, ha1=ha1, password=password)
+    values = digest.challenges(
+        realm, stale=verdict.stale, wall=context.wall, ha1=ha1, password=password, source=context.source[0]
+    )
     target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
     return False
 
@@ -134,7 +139,9 @@ def _await(
         return
     _, challenge, status, reason = scheme
     context = target._context
-    values = _digest(context.services).challenges(realm, stale=True, wall=context.wall, ha1=ha1, password=password)
+    values = _digest(context.services).challenges(
+        realm, stale=True, wall=context.wall, ha1=ha1, password=password, source=context.source[0]
+    )
     target._confirms.append((confirmed, Answer(status, reason, headers=[(challenge, value) for value in values])))
 
 
@@ -151,6 +158,7 @@ def _verify(target: Request, header: str, realm: str, password: str | None, ha1:
         password=password,
         ha1=ha1,
         fetched=context.secrets,
+        source=context.source[0],
     )
     if verdict.failed:
         target._auth_failures += 1

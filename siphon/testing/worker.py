@@ -291,7 +291,12 @@ class VirtualWorker:
     def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:
         world, settings = self.world, self.world.settings
         digest = DigestVerifier(
-            settings.auth, keys.nonce_secrets, world.nonces, keys.table, is_local=world.identity.is_local
+            settings.auth,
+            keys.nonce_secrets,
+            world.nonces,
+            keys.table,
+            is_local=world.identity.is_local,
+            tally=self.guard.failures(world.limits, keys.table),
         )
         secrets = RemoteSecrets(
             self.aio, world.clock, settings.auth, lambda auth: world.auth_service, self.notes.append

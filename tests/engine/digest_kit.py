@@ -7,14 +7,14 @@ from siphon.testing.agent import Agent
 REGISTRAR = "sip:example.com"
 
 
-def credentials(challenge: str, user: str = "bob") -> str:
+def credentials(challenge: str, user: str = "bob", password: str = "secret", nc: int = 1) -> str:
     """The Authorization line of a REGISTER that answers a challenge; passwords are those of settings_for_tests."""
     nonce = challenge.partition('nonce="')[2].partition('"')[0]
-    one, two = (md5(text.encode()).hexdigest() for text in (f"{user}:example.com:secret", f"REGISTER:{REGISTRAR}"))
-    answer = md5(f"{one}:{nonce}:00000001:c:auth:{two}".encode()).hexdigest()
+    one, two = (md5(text.encode()).hexdigest() for text in (f"{user}:example.com:{password}", f"REGISTER:{REGISTRAR}"))
+    answer = md5(f"{one}:{nonce}:{nc:08x}:c:auth:{two}".encode()).hexdigest()
     return (
         f'Authorization: Digest username="{user}", realm="example.com", nonce="{nonce}", uri="{REGISTRAR}", '
-        f'qop=auth, nc=00000001, cnonce="c", response="{answer}"'
+        f'qop=auth, nc={nc:08x}, cnonce="c", response="{answer}"'
     )
 
 

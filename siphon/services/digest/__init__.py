@@ -3,7 +3,7 @@
 from siphon.services.digest.over_http import http_fetch
 from siphon.services.digest.remote import Fetch, Fetched, RemoteSecrets
 from siphon.services.digest.users import Secret
-from siphon.services.digest.verifier import Confirm, DigestVerifier, Verdict, given_secret
+from siphon.services.digest.verifier import Confirm, DigestVerifier, Tally, Verdict, given_secret
 
 __all__ = [
     "Confirm",
@@ -12,6 +12,7 @@ __all__ = [
     "Fetched",
     "RemoteSecrets",
     "Secret",
+    "Tally",
     "Verdict",
     "given_secret",
     "http_fetch",

@@ -20,8 +20,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from siphon.config.settings import Auth
+from siphon.services.bans.units import unit_of
 from siphon.services.digest.credentials import Credentials, parse_credentials
 from siphon.services.digest.hashes import BY_NAME, Algorithm, ha1, hash_function, response
 from siphon.services.digest.nonce import Nonces
@@ -44,7 +46,8 @@ class Verdict:
 
     `ok`: verified; `user` is the name as sent and `line_indexes` the lines with our realm, to be removed.
     `stale`: the digest was right, the nonce too old or its count used. `bad_request`: answer 400 with `reason`.
-    `failed`: somebody tried and failed (counts for bans); a request without credentials or with a stale nonce did not.
+    `failed`: somebody tried and failed; a request without credentials or with a stale nonce did not.
+    `banned`: this user has failed too often at this address, and nothing was looked at: 403.
     `unavailable`: the service that knows the users gave no answer about this one: 500, and no failure of the user's.
     `confirmed`: it holds as far as this node knows; the Wait gives True, False (another node has seen that nonce
     count), or None when the nodes could not be asked.
@@ -56,12 +59,25 @@ class Verdict:
     bad_request: bool = False
     failed: bool = False
     unavailable: bool = False
+    banned: bool = False
     line_indexes: tuple[int, ...] = ()
     reason: str = ""
     confirmed: Wait | None = None
 
 
 Confirm = Callable[[bytes, int, bytes, float, bool], Wait]
+
+
+class Tally(Protocol):
+    """Counts wrong passwords: siphon.services.bans.Failures."""
+
+    def concerns(self, source: str) -> bool: ...
+
+    def refuses(self, source: str, user: bytes, transaction: bytes) -> bool: ...
+
+    def failed(self, source: str, user: bytes, is_nobody: bool, transaction: bytes) -> None: ...
+
+    def succeeded(self, source: str, user: bytes) -> None: ...
 
 
 @dataclass(slots=True)
@@ -94,9 +110,12 @@ class DigestVerifier:
         users: Callable[[bytes], Secret | None] | None = None,
         is_local: Callable[[str], bool] = lambda host: False,
         confirm: Confirm | None = None,
+        tally: Tally | None = None,
     ) -> None:
-        """`confirm(nonce, count, transaction, secs, once)` asks all nodes for a use that this one has accepted."""
+        """`confirm(nonce, count, transaction, secs, once)` asks all nodes for a use that this one has accepted. With a
+        `tally` a nonce is good only where it was sent."""
         self._confirm = confirm
+        self._tally = tally
         self._ttl = settings.nonce_ttl_secs
         self._allow_no_qop = settings.allow_no_qop
         self._lax = settings.uri_check == "lax"
@@ -121,17 +140,20 @@ class DigestVerifier:
         password: str | None = None,
         ha1: str | None = None,
         fetched: Mapping[bytes, Secret | None] | None = None,
+        source: str = "",
     ) -> Verdict:
         """Judge the values of a request's Authorization or Proxy-Authorization lines.
 
-        `request_uri` as received. `fetched` is what another service said about the users of `users_to_fetch`. Call it
-        as often as you like for one `transaction_id`: that is one use of the nonce.
+        `request_uri` as received, `source` the address it came from ("": nothing is counted). `fetched` is what another
+        service said about the users of `users_to_fetch`. Call it as often as you like for one `transaction_id`: that is
+        one use of the nonce.
         """
         given = given_secret(password, ha1)
         offered = self.offered(ha1, password)
         realm_bytes = realm.encode("utf-8", "surrogateescape")
         indexes: list[int] = []
         worst = Verdict()
+        tally = self._tally if self._tally is not None and source and self._tally.concerns(source) else None
         for index, line in enumerate(lines):
             credentials = parse_credentials(line)
             if credentials is None or not _concerns(credentials, realm_bytes):
@@ -140,7 +162,7 @@ class DigestVerifier:
             if len(indexes) > MOST_LINES:
                 continue
             verdict = self._judge(
-                credentials, method, request_uri, realm, offered, given, fetched, transaction_id, wall
+                credentials, method, request_uri, realm, offered, given, fetched, transaction_id, wall, source, tally
             )
             worst = _graver(worst, verdict)
         if worst.ok:
@@ -167,11 +189,19 @@ class DigestVerifier:
         return self._algorithms[:1] if self._one_form and password is None else self._algorithms
 
     def challenges(
-        self, realm: str, *, stale: bool, wall: float, ha1: str | None = None, password: str | None = None
+        self,
+        realm: str,
+        *,
+        stale: bool,
+        wall: float,
+        ha1: str | None = None,
+        password: str | None = None,
+        source: str = "",
     ) -> list[str]:
-        """Header values for WWW-Authenticate or Proxy-Authenticate, one an algorithm, strongest as configured."""
+        """Header values for WWW-Authenticate or Proxy-Authenticate, one an algorithm, strongest as configured. `source`
+        is where they are sent to."""
         quoted = _quote(realm)
-        nonce = self.generate_nonce(wall)
+        nonce = self._nonces.make(wall, unit_of(source) if source and self._tally is not None else "")
         opaque = self._nonces.opaque(realm)
         tail = ", stale=true" if stale else ""
         return [
@@ -200,12 +230,21 @@ class DigestVerifier:
         fetched: Mapping[bytes, Secret | None] | None,
         transaction: bytes,
         wall: float,
+        source: str,
+        tally: Tally | None,
     ) -> Verdict:
         if credentials.faulty:
             return Verdict(bad_request=True, reason="Malformed Credentials")
         attempt = self._attempt(credentials, realm, offered)
         if attempt is None:
             return Verdict(failed=True, reason="credentials do not answer a challenge of ours")
+        if tally is not None and method not in ("ACK", "CANCEL"):
+            if not self._nonces.was_sent_to(attempt.nonce, unit_of(source)):
+                return Verdict(stale=True, reason="nonce of another address")
+            if tally.refuses(source, attempt.user, transaction):
+                return Verdict(failed=True, banned=True, reason="too many failures")
+        else:
+            tally = None
         secret: Secret | None
         if given is not None:
             secret = given
@@ -216,11 +255,15 @@ class DigestVerifier:
         else:
             secret = fetched[attempt.user]
         if not self._is_right(attempt, credentials, method, realm, secret):
+            if tally is not None:
+                tally.failed(source, attempt.user, secret is None, transaction)
             return Verdict(failed=True, reason="wrong digest")
         if not self._fits(credentials.value("uri") or attempt.uri, request_uri):
             return Verdict(bad_request=True, reason="Digest URI Mismatch")
         if not self._is_first_use(attempt, method, transaction, wall):
             return Verdict(stale=True, reason="nonce expired or used")
+        if tally is not None:
+            tally.succeeded(source, attempt.user)
         user = attempt.user.decode("utf-8", "surrogateescape")
         return Verdict(ok=True, user=user, confirmed=self._asked(attempt, method, transaction, wall))
 
@@ -318,8 +361,8 @@ def _concerns(credentials: Credentials, realm: bytes) -> bool:
 
 
 def _graver(one: Verdict, other: Verdict) -> Verdict:
-    """The verdict that counts for the request: success, then 400, stale, no answer, failure, nothing."""
-    return max(one, other, key=lambda v: (v.ok, v.bad_request, v.stale, v.unavailable, v.failed))
+    """The verdict that counts for the request: success, then a ban, 400, stale, no answer, failure, nothing."""
+    return max(one, other, key=lambda v: (v.ok, v.banned, v.bad_request, v.stale, v.unavailable, v.failed))
 
 
 def _quote(realm: str) -> str:
