@@ -4,8 +4,9 @@ from siphon.script.auth import Auth
 from siphon.script.contact import Contact as Contact
 from siphon.script.contact import Destination as Destination
 from siphon.script.flow import Flow as Flow
-from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine
+from siphon.script.later import Cache, Cdr, Gateway, RtpEngine
 from siphon.script.log import ScriptLog
+from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy
 from siphon.script.registrar import Registrar
 from siphon.script.registry import Registry

@@ -18,13 +18,15 @@ from pathlib import Path
 from shm.slots import Slots
 from shm.table import Table
 from siphon.cli import directory, succession
+from siphon.cli.admin.helper import NAME as ADMIN
+from siphon.cli.admin.helper import wants_admin
 from siphon.cli.agreed import agreed_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
-from siphon.cli.processes import EventsHelper, Good, JournalHelper, MirrorOfRedis, Worker, unpacked
+from siphon.cli.processes import AdminOfInstance, EventsHelper, Good, JournalHelper, MirrorOfRedis, Worker, unpacked
 from siphon.cli.scratch import ScriptFault, prove, try_script
 from siphon.cli.tables import open_tables
 from siphon.config import reload
@@ -97,6 +99,7 @@ class Instance:
         self.first_slot, self.last_slot = 0, SLOTS - 1
         self.given = False
         """The next siphond is the instance."""
+        self.serves_http = wants_admin(settings)
         self.reloads = Progress()
 
     def run(self) -> int:
@@ -216,7 +219,7 @@ class Instance:
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
             "state_dir": str(self.settings.server.state_dir),
-            "helpers": ["timer", *(extra.name for extra in self.extras() if extra.wanted())],
+            "helpers": ["timer", *(extra.name if extra.wanted() else "" for extra in self.extras())],
             "first_slot": self.first_slot,
             "last_slot": self.last_slot,
             "upgrade_secs": self.settings.server.upgrade_secs,
@@ -333,6 +336,13 @@ class Instance:
         """As make_application, for the helper that keeps the journal."""
         return JournalHelper(self.base.settings, self.shared, self.log)
 
+    def make_admin(self) -> AdminOfInstance:
+        """As make_application, for the helper that serves HTTP."""
+        self.read_secret()
+        made = AdminOfInstance(self.base.settings, self.shared, self.log)
+        made.tells_changes = self.tells_changes
+        return made
+
     def succession(self) -> Succession:
         """What the supervisor needs in order to hand over to the next siphond."""
         place = self.settings.shared.path
@@ -370,8 +380,10 @@ class Instance:
     def accept(self, payload: bytes) -> None:
         """After a reload, in the supervisor."""
         self.base, self.latest = self.latest, unpacked(payload)
-        if not self.tells_changes and ON_CHANGE in reload.kinds_of(payload):
-            self.tells_changes = True
+        tells_changes = self.tells_changes or ON_CHANGE in reload.kinds_of(payload)
+        serves_http = self.serves_http or wants_admin(self.latest.settings)
+        if (tells_changes, serves_http) != (self.tells_changes, self.serves_http):
+            self.tells_changes, self.serves_http = tells_changes, serves_http
             self.describe()
         self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
@@ -414,7 +426,8 @@ class Instance:
             keepers = [Extra("mirror", self.make_mirror)]
         elif keeps_journal(self.settings):
             keepers = [Extra("journal", self.make_journal)]
-        return [*keepers, Extra("events", self.make_events, lambda: self.tells_changes)]
+        events = Extra("events", self.make_events, lambda: self.tells_changes)
+        return [*keepers, events, Extra(ADMIN, self.make_admin, lambda: self.serves_http)]
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it."""

@@ -63,6 +63,8 @@ def need(settings: Settings) -> list[TableSize]:
         # One source's count in a window takes a block, a list of its live transactions up to four.
         _table("limits", "max_transactions", sources, 2 * sources, -1),
         _table("bans", "max_transactions", max(512, sources), max(512, sources), -1, wall=True),
+        # A series and its labels take a block mostly, a definition with many of them up to four.
+        _table("metrics", "max_metrics", shared.max_metrics, 2 * shared.max_metrics, -1),
     ]
 
 

@@ -7,11 +7,13 @@ import os
 from typing import NamedTuple
 
 from siphon.cli import directory
+from siphon.cli.admin.helper import AdminHelper
 from siphon.cli.scratch import sources_of
 from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
 from siphon.config.settings import Settings
 from siphon.engine.application import Engine
+from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
 from siphon.engine.journal import Journal
 from siphon.engine.mirror import MirrorHelper
@@ -109,6 +111,24 @@ class JournalHelper(Journal):
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
         self.log.configure(good.settings.log.level, good.settings.log.format)
+
+
+class AdminOfInstance(AdminHelper):
+    """The helper that serves HTTP, with what belongs to a process of this program."""
+
+    def begin(self) -> None:
+        self.secret_seen = self.shared.secret_count
+        super().begin()
+
+    def tick(self, now: float) -> float | None:
+        require_secret(self.shared, self.secret_seen)
+        return None
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.tells_changes |= ON_CHANGE in reload.kinds_of(payload)
+        self.configure(good.settings)
 
 
 def require_secret(shared: Shared, seen: int) -> None:

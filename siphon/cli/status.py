@@ -16,6 +16,7 @@ from shm.slots import SlotCondition, Slots
 from shm.table import SharedMemoryError, Table
 from siphon.cli import directory
 from siphon.cli.memory import SLOTS_FILE
+from siphon.engine import durations
 from siphon.engine.counters import Counter
 from siphon.engine.journal import read_status
 from siphon.services.location.records import BOUND, CHANGED
@@ -24,7 +25,7 @@ from workers.application import Flag
 from workers.net import boottime
 from workers.watch import SILENCE_SECS, STALL_SECS
 
-TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits", "bans")
+TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits", "bans", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """An instance at one moment."""
+    """An instance at one moment. `durations`: see siphon/engine/durations.py."""
 
     instance: str
     version: str
@@ -75,6 +76,7 @@ class Status:
     addresses_of_record: int
     tables: dict[str, dict[str, int] | None]
     counters: dict[str, int]
+    durations: list[float]
     journal: Journal | None
 
     def to_json(self) -> dict[str, Any]:
@@ -99,7 +101,8 @@ def read(path: Path) -> Status | None:
     ]
     workers_beat = all(p.beats for p in processes)
     for number, name in enumerate(facts.get("helpers", ["timer"])):
-        processes.append(process(slots, facts.get("last_slot", len(slots) - 1) - number, name, now))
+        if name:  # the place of one that is not wanted is kept
+            processes.append(process(slots, facts.get("last_slot", len(slots) - 1) - number, name, now))
     tables = {name: view(path / name) for name in TABLES}
     return Status(
         instance=facts["instance"],
@@ -117,6 +120,7 @@ def read(path: Path) -> Status | None:
         addresses_of_record=registered(tables["location"]),
         tables={name: facts_of(table) for name, table in tables.items()},
         counters=dict(counters(slots)),
+        durations=durations.numbers(slots.total),
         journal=journal(path, tables["location"], now),
     )
 

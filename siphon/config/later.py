@@ -32,8 +32,7 @@ NOT_YET = (
     "cache",
     "gateway",
     "media",
-    "metrics.prometheus",
-    "admin",
+    "admin.ui",
     "tracing.hep",
     "cdr",
 )
@@ -276,12 +275,15 @@ class Media(Section):
     profiles: dict[str, Profile] = Field(default_factory=dict, description="named profiles")
 
 
+Origins = Filled | list[Filled] | None
+
+
 class Prometheus(Section):
     """Metrics for Prometheus."""
 
     listen: Address = Field(description="ip:port")
     path: Text = Field("/metrics", description="path", pattern="^/")
-    cors: Any = Field(None, description="origins that may read")
+    cors: Origins = Field(None, description='origins that pages may read from: one, a list, or "*"')
 
 
 class Metrics(Section):
@@ -307,7 +309,7 @@ class Admin(Section):
     """Admin interface over HTTP."""
 
     listen: Address = Field(description="ip:port")
-    cors: Any = Field(None, description="origins that may use it")
+    cors: Origins = Field(None, description='origins that pages may use it from: one, a list, or "*"')
     auth: AdminAuth = table(AdminAuth)
     ui: AdminUi = table(AdminUi)
 

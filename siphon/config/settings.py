@@ -44,7 +44,7 @@ from siphon.config.values import (
 )
 from siphon.config.version import PRODUCT
 
-MAX_WORKERS = 60
+MAX_WORKERS = 56
 DEFAULT_DSCP = 24  # CS3
 
 
@@ -153,6 +153,9 @@ class Shared(Section):
     max_dialogs: Whole = Field(100000, ge=16, le=100000000, description="dialogs remembered; the oldest go")
     max_nonces: Whole = Field(100000, ge=16, le=100000000, description="nonces remembered; the oldest go")
     max_timers: Whole = Field(10000, ge=16, le=100000, description="timers that scripts have set at one time")
+    max_metrics: Whole = Field(
+        2048, ge=16, le=1000000, description="numbers that scripts count: each metric, and each of its series a process"
+    )
     record_bytes: Whole = Field(16384, ge=4096, le=245760, description="largest record of one transaction, bytes")
     vars_bytes: Whole = Field(4096, ge=256, le=65536, description="largest request.vars of one transaction, bytes")
     timeout_ms: Whole = Field(250, ge=1, le=10000, description="limit of one call on shared state")

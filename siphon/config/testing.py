@@ -17,6 +17,7 @@ _BASE: dict[str, Any] = {
         "max_dialogs": 256,
         "max_nonces": 256,
         "max_timers": 256,
+        "max_metrics": 256,
     },
     "script": {"path": "script.py"},
     "auth": {"realm": "example.com", "users": {"alice": "secret", "bob": "secret"}},

@@ -17,6 +17,7 @@ from siphon.config.settings import Auth, Settings
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
+from siphon.engine.durations import measure
 from siphon.engine.enums import make_members_cheap
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
@@ -135,6 +136,7 @@ class Engine:
         self.store: Store = shm if self.far is None else self.far.store
         self.failed = shm.failed
         self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self.reports, boottime)
+        self._measure()
         self.env = self.handlers.env = self._environment(keys)
         self.core = Core(
             self.store, self.env, self.handlers, self.resolver, self.reports, boottime, context.timers.arm, self._refuse
@@ -308,6 +310,7 @@ class Engine:
         self._keep_events()
         self.keepalive.configure(self.settings, self.services)
         self.handlers.configure(self.settings, self.services)
+        self._measure()
         fresh = self._environment(keys)
         fresh.plain = self.env.plain
         for name in Environment.__slots__:
@@ -465,6 +468,12 @@ class Engine:
 
     def _report_no_secret(self, why: str) -> None:
         self.log.often(WARN, "auth.http.no_answer", 2, reason=why)
+
+    def _measure(self) -> None:
+        """How long requests take is measured where somebody may read it."""
+        read = self.settings.metrics.prometheus is not None or self.settings.admin is not None
+        add = self.shared.slots.adder(self.context.slot)
+        measure(self.handlers, add, boottime, read and not self.context.is_helper)
 
     def _keep_events(self) -> None:
         """What happens to bindings is stored only for a script that wants to be told."""

@@ -19,6 +19,7 @@ from siphon.services.limits import Windows
 from siphon.services.location import Location
 from siphon.services.location.shared_location import SharedLocation
 from siphon.services.merged import MergedRequests
+from siphon.services.metrics import Metrics
 from siphon.sip.identity import Identity
 
 
@@ -50,6 +51,7 @@ def services_of(
         signer=signer,
         identity=identity,
         merged=MergedRequests(shared.hints, keys.table, timing_of(settings).long, time.time),
+        metrics=Metrics(shared.metrics, keys.table, lambda: shared.metrics.slot),
         limiter=Windows(shared.limits, keys.table, shared.evict_limits).admit,
         instance_id=epoch,
     )

@@ -33,6 +33,8 @@ class Shared:
     """What is nice to know and never needed: answers of DNS, addresses that want a rest, requests answered here."""
     limits: Table
     bans: Table
+    metrics: Table
+    """What scripts count."""
     secret: bytes
     node_token: bytes
     """What this run of the instance calls itself among the nodes of a store that several share."""
@@ -52,6 +54,7 @@ class Shared:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)
         yield from (self.timers, self.hints, self.limits, self.bans)
+        yield self.metrics
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,

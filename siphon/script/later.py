@@ -105,13 +105,6 @@ class Cache:
         return "<namespace cache>"
 
 
-class Metrics(_Later):
-    """`from siphon import metrics`."""
-
-    _name = "metrics"
-    _methods = ("counter", "gauge", "histogram")
-
-
 class Cdr:
     """`from siphon import cdr`. Off: nothing is written."""
 

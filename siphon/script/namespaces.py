@@ -5,8 +5,9 @@ from __future__ import annotations
 from siphon.script.auth import Auth
 from siphon.script.contact import Contact, Destination
 from siphon.script.flow import Flow
-from siphon.script.later import Cache, Cdr, Gateway, Metrics, RtpEngine
+from siphon.script.later import Cache, Cdr, Gateway, RtpEngine
 from siphon.script.log import ScriptLog
+from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy
 from siphon.script.registrar import Registrar
 from siphon.script.registry import _siphon_registry

@@ -68,6 +68,8 @@ class Runtime:
         context = copy_context()
         warnings: list[str] = []
         context.run(binding.enter, Binding(self.settings, self.services, self.log, load_warnings=warnings))
+        if self.services.metrics is not None:
+            self.services.metrics.begin(wanted)
         script = context.run(load_script, where, self.settings.script.include_paths, wanted, sources)
         self.warnings = warnings + script.doubtful_filters()
         self._keep(script)

@@ -42,6 +42,7 @@ from siphon.services.lease import Lease
 from siphon.services.limits import LiveTransactions, Windows
 from siphon.services.location import Location
 from siphon.services.merged import MergedRequests
+from siphon.services.metrics import Metrics
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.store import Store
@@ -312,6 +313,7 @@ class VirtualWorker:
             merged=MergedRequests(world.hints, keys.table, timing_of(settings).long, world.clock.wall),
             wall=world.clock.wall,
             limiter=Windows(world.limits, keys.table).admit,
+            metrics=Metrics(world.metrics, keys.table, lambda: self.slot),
         )
 
     def _send_request(self, own: OwnRequest) -> Sending:

@@ -113,6 +113,7 @@ class World:
         self.hints = MemoryTable(clock=self.clock.wall)
         self.limits = MemoryTable(clock=self.clock)
         self.bans = MemoryTable(clock=self.clock.wall)
+        self.metrics = MemoryTable()
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
         self.script_version = 1

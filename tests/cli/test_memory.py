@@ -40,11 +40,12 @@ def test_bindings_and_nonces_live_by_the_wall_clock_transactions_and_timers_do_n
         "hints": True,
         "limits": False,
         "bans": True,
+        "metrics": False,
     }
 
 
 def test_every_allowed_number_of_workers_has_a_slot():
-    assert MAX_WORKERS + 2 <= memory.SLOTS  # and both helpers
+    assert MAX_WORKERS + 6 <= memory.SLOTS  # and the helpers
 
 
 def test_too_little_shared_memory_is_said_before_anything_is_made(tmp_path, monkeypatch):

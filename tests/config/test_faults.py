@@ -37,7 +37,7 @@ count = 2
     ("line", "what"),
     [
         ("workers.count = 0", "workers.count: must be at least 1, not 0"),
-        ("workers.count = 1000", "workers.count: must be at most 60, not 1000"),
+        ("workers.count = 1000", "workers.count: must be at most 56, not 1000"),
         ("workers.count = 2.0", "workers.count: must be a whole number, not 2.0"),
         ("workers.count = true", "workers.count: must be a whole number, not true"),
         ("workers.count = '2'", 'workers.count: must be a whole number, not "2"'),

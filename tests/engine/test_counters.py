@@ -1,5 +1,7 @@
 """What status prints is what happened."""
 
+from siphon.cli.memory import COUNTERS
+from siphon.engine import durations
 from siphon.engine.counters import Counter
 from siphon.testing.world import World
 
@@ -13,3 +15,8 @@ def test_new_requests_and_their_repeats_are_counted_apart(world: World) -> None:
     for worker in (0, 1):
         caller.send(text, worker)
     assert (world.count(Counter.TRANSACTIONS), world.count(Counter.RETRANSMISSIONS)) == (1, 2)
+
+
+def test_durations_have_columns_that_no_counter_has() -> None:
+    assert max(Counter) < durations.FIRST
+    assert durations.FIRST + durations.COLUMNS <= COUNTERS

@@ -88,7 +88,7 @@ def test_a_program_that_cannot_take_over_leaves_the_old_one_serving(more, what, 
         ('instance_id = "test"', 'instance_id = "test"\nbad = 1', "server.bad"),
         ("state_dir = ", "state_dir = 'elsewhere' #", "server.state_dir is"),
         ('udp = ["127.0.0.1:', 'udp = ["127.0.0.2:', "listen.udp: an upgrade may add addresses"),
-        ("count = 2", "count = 60", "60 workers do not fit beside those of the siphond that runs"),
+        ("count = 2", "count = 56", "56 workers do not fit beside those of the siphond that runs"),
         ("script.py", "nowhere.py", "nowhere.py"),
     ],
 )

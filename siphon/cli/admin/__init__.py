@@ -1,0 +1,1 @@
+"""HTTP for machines and administrators: metrics, registrations, state. Served by one helper process, never a worker."""

@@ -1,0 +1,68 @@
+"""Who may read and write over HTTP: pure decisions on a request's facts.
+
+With a token, writes need it, and reads where `protect_reads` says so; health and ready never do, since load balancers
+ask them. Without a token only a listener on a loopback address accepts writes, and then only from programs of this
+machine: a page in a browser here could be anybody's, so a request that names a foreign origin, or reached us by a name
+that is none of loopback, is refused.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of one listener."""
+
+    token: str | None
+    protect_reads: bool
+    loopback: bool
+    origins: Collection[str] = ()
+
+    def refusal(self, headers: Mapping[str, str], writes: bool) -> tuple[int, str] | None:
+        """Status and text of what is refused; None where it may go on."""
+        if self.token is not None:
+            if (writes or self.protect_reads) and not self._knows(headers.get("authorization", "")):
+                return 401, "this needs the token: Authorization: Bearer ..."
+            return None
+        if not writes:
+            return None
+        if not self.loopback:
+            return 403, "without admin.auth.token only a loopback address accepts writes"
+        origin = headers.get("origin")
+        if origin is not None and origin not in self.origins:
+            return 403, "a page of another origin may not write"
+        if not is_loopback(headers.get("host", "")):
+            return 403, "without a token writes must name a loopback address as host"
+        return None
+
+    def _knows(self, header: str) -> bool:
+        scheme, _, given = header.partition(" ")
+        wanted = (self.token or "").encode()
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), wanted)
+
+
+def is_loopback(authority: str) -> bool:
+    """Whether `host[:port]` is this machine by an address or a name that nobody else can give it."""
+    host = authority.rpartition(":")[0] if authority.count(":") == 1 or "]:" in authority else authority
+    host = host.strip("[]")
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origins_of(cors: Any) -> list[str]:
+    """The origins that `cors` names; ["*"] for all."""
+    if cors is None or cors is False:
+        return []
+    if cors is True:
+        return ["*"]
+    return [cors] if isinstance(cors, str) else list(cors)

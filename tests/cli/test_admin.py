@@ -1,0 +1,287 @@
+"""The helper that serves HTTP, as a process beside workers: what it tells, whom it obeys, and that it may die."""
+
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+from free_ports import free_port
+
+SCRIPT = """
+from siphon import metrics, proxy, registrar
+
+SEEN = metrics.counter("seen", "Requests seen.", ["method"])
+LEVEL = metrics.gauge("level", "A level.")
+
+@proxy.on_request
+def route(request):
+    SEEN.labels(method=request.method).inc()
+    if request.method == "REGISTER":
+        registrar.save(request)
+    elif request.method == "PUBLISH":
+        raise RuntimeError("no")
+    else:
+        LEVEL.set(7)
+        request.reply(200, "OK")
+"""
+
+
+class Web:
+    """What a site serves over HTTP."""
+
+    def __init__(self, site):
+        self.site = site
+        self.port = free_port()
+
+    def configure(self, more="", **admin):
+        self.site.configure(more=f'\n[admin]\nlisten = "127.0.0.1:{self.port}"\n{more}')
+
+    def get(self, path, method="GET", port=None, **headers):
+        """Status and body; the body as JSON if it is some."""
+        wanted = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(wanted, timeout=10) as answer:
+                return answer.status, parsed(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, parsed(error)
+
+    def answers(self, port=None):
+        try:
+            return self.get("/admin/health" if port is None else "/metrics", port=port)[0] == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def start(self):
+        self.site.start()
+        self.site.until(self.answers)
+
+    def metric(self, name):
+        """The value of a line of /metrics."""
+        lines = self.get("/metrics")[1].splitlines()
+        found = [line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == name]
+        return float(found[0]) if found else None
+
+    def pid(self):
+        found = json.loads(self.site.siphonctl("status", "--json").stdout)
+        return {helper["name"]: helper["pid"] for helper in found["helpers"]}.get("admin")
+
+
+def parsed(answer):
+    body = answer.read().decode()
+    return json.loads(body) if answer.headers["content-type"] == "application/json" else body
+
+
+@pytest.fixture
+def web(site):
+    site.script.write_text(SCRIPT)
+    made = Web(site)
+    made.configure()
+    return made
+
+
+def register(site, user="alice", expires=600):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.bind(("127.0.0.1", 0))
+        phone.settimeout(5)
+        port = phone.getsockname()[1]
+        text = site.request("REGISTER", port).decode()
+        text = text.replace("<sip:a@example.com>", f"<sip:{user}@example.com>")
+        text = text.replace("To: <sip:example.com>", f"To: <sip:{user}@example.com>")
+        contact = f"Contact: <sip:{user}@127.0.0.1:{port}>;expires={expires}\r\nContent-Length"
+        phone.sendto(text.replace("Content-Length", contact).encode(), ("127.0.0.1", site.port))
+        assert phone.recv(4096).startswith(b"SIP/2.0 200")
+
+
+def test_metrics_of_siphond_and_of_the_script_are_those_of_all_workers(site, web):
+    web.start()
+    for _ in range(20):
+        site.ask()
+    register(site)
+    for name, value in {
+        "siphon_requests_total": 21,
+        'seen{method="OPTIONS"}': 20,
+        'seen{method="REGISTER"}': 1,
+        "level": 7,
+        "siphon_script_executions_total": 21,
+        "siphon_registrations_active": 1,
+        "siphon_workers": 2,
+        "siphon_worker_restarts_total": 0,
+        "siphon_connections_active": 0,
+        "siphon_request_duration_seconds_count": 21,
+        'siphon_request_duration_seconds_bucket{le="+Inf"}': 21,
+    }.items():
+        site.until(lambda name=name, value=value: web.metric(name) == value, 5)
+    assert 0 < web.metric("siphon_request_duration_seconds_sum") < 21
+    assert web.metric("siphon_uptime_seconds") > 0
+    found = {family["name"]: family for family in web.get("/admin/metrics.json")[1]["metrics"]}
+    assert found["seen"]["type"] == "counter"
+    assert {"labels": {"method": "REGISTER"}, "name": "seen", "value": 1} in found["seen"]["samples"]
+
+
+def test_what_a_script_counts_survives_workers_reloads_and_a_restart(site, web):
+    web.start()
+    site.ask()
+    for worker in json.loads(site.siphonctl("status", "--json").stdout)["workers"]:
+        os.kill(worker["pid"], signal.SIGKILL)
+    site.until(lambda: web.metric("siphon_worker_restarts_total") == 2 and site.siphonctl("ready").returncode == 0)
+    site.ask()
+    site.script.write_text(SCRIPT + "\n# another version\n")
+    assert site.siphonctl("reload").returncode == 0
+    site.ask()
+    assert web.metric('seen{method="OPTIONS"}') == 3
+    assert site.stop(site.running[-1]) == 0
+    web.start()
+    site.ask()
+    assert web.metric('seen{method="OPTIONS"}') == 4
+
+
+def test_registrations_are_listed_shown_and_removed(site, web):
+    web.start()
+    for user in ("alice", "bob"):
+        register(site, user)
+    _, page = web.get("/admin/registrations")
+    assert sorted(entry["aor"] for entry in page["registrations"]) == ["sip:alice@example.com", "sip:bob@example.com"]
+    status, found = web.get("/admin/registrations/sip:alice@example.com")
+    assert status == 200
+    assert found["contacts"][0]["uri"].startswith("sip:alice@127.0.0.1:")
+    assert 590 <= found["contacts"][0]["expires"] <= 600
+    assert web.get("/admin/registrations/alice@example.com", "DELETE") == (
+        200,
+        {"removed": "sip:alice@example.com", "contacts": 1},
+    )
+    assert web.get("/admin/registrations/alice@example.com")[0] == 404
+    assert web.get("/admin/registrations/alice@example.com", "DELETE")[0] == 404
+    assert web.get("/admin/registrations/bob@example.com")[0] == 200
+    assert web.get("/admin/registrations?limit=x")[0] == 400
+    assert " admin.write method=DELETE " in site.text()
+
+
+def test_pages_are_read_over_all_registrations(site, web):
+    web.start()
+    for number in range(12):
+        register(site, f"user{number}")
+    seen, cursor = [], 0
+    while True:
+        _, page = web.get(f"/admin/registrations?limit=5&cursor={cursor}")
+        seen += [entry["aor"] for entry in page["registrations"]]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    assert sorted(seen) == sorted(f"sip:user{number}@example.com" for number in range(12))
+
+
+def test_who_has_no_token_may_not_write(site, web):
+    web.configure('[admin.auth]\ntoken = "s3cret"\n')
+    web.start()
+    register(site)
+    path = "/admin/registrations/alice@example.com"
+    assert web.get(path, "DELETE")[0] == 401
+    assert web.get(path, "DELETE", Authorization="Bearer wrong")[0] == 401
+    assert web.get(path)[0] == 200
+    assert web.get(path, "DELETE", Authorization="Bearer s3cret")[0] == 200
+
+
+def test_reads_may_be_protected_too_but_for_health(site, web):
+    web.configure('[admin.auth]\ntoken = "s3cret"\nprotect_reads = true\n')
+    web.start()
+    for path in ("/admin/stats", "/admin/registrations", "/metrics", "/admin/metrics.json"):
+        assert web.get(path)[0] == 401
+        assert web.get(path, Authorization="Bearer s3cret")[0] == 200
+    assert web.get("/admin/ready")[0] == 200
+
+
+def test_ready_says_503_while_calls_are_drained(site, web):
+    web.start()
+    assert web.get("/admin/ready") == (200, {"ready": True, "reasons": [], "texts": []})
+    site.slots().raise_flags(1)
+    status, found = web.get("/admin/ready")
+    assert (status, found["reasons"]) == (503, ["draining"])
+    assert web.get("/admin/health")[0] == 200
+    site.slots().lower_flags(1)
+
+
+def test_a_helper_that_is_killed_is_there_again(site, web):
+    web.start()
+    pid = web.pid()
+    os.kill(pid, signal.SIGKILL)
+    site.until(lambda: web.answers() and web.pid() not in (pid, None))
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
+def test_without_the_sections_there_is_no_such_process(site):
+    site.start()
+    assert Web(site).pid() is None
+
+
+def test_a_reload_brings_it_moves_it_and_takes_the_listener_away(site, web):
+    site.configure()
+    site.start()
+    web.configure()
+    assert site.siphonctl("reload").returncode == 0
+    site.until(web.answers)
+    before, pid = web.port, web.pid()
+    web.port = free_port()
+    web.configure()
+    assert site.siphonctl("reload").returncode == 0
+    site.until(web.answers)
+    assert web.pid() == pid
+    with pytest.raises(urllib.error.URLError):
+        web.get("/admin/health", port=before)
+    site.configure()
+    assert site.siphonctl("reload").returncode == 0
+    site.until(lambda: not web.answers())
+
+
+def test_prometheus_may_have_a_listener_of_its_own(site, web):
+    port = free_port()
+    site.configure(
+        more=f'\n[metrics.prometheus]\nlisten = "127.0.0.1:{port}"\npath = "/m"\ncors = "http://ui.example"\n'
+    )
+    site.start()
+    site.until(lambda: answers(web, port))
+    assert "siphon_workers 2" in web.get("/m", port=port)[1]
+    assert web.get("/admin/stats", port=port)[0] == 404
+    wanted = urllib.request.Request(f"http://127.0.0.1:{port}/m", headers={"Origin": "http://ui.example"})
+    with urllib.request.urlopen(wanted, timeout=10) as answer:
+        assert answer.headers["access-control-allow-origin"] == "http://ui.example"
+
+
+def answers(web, port):
+    try:
+        return web.get("/m", port=port)[0] == 200
+    except urllib.error.URLError:
+        return False
+
+
+def test_both_may_be_one_listener(site, web):
+    web.configure(f'\n[metrics.prometheus]\nlisten = "127.0.0.1:{web.port}"\npath = "/m"\n')
+    web.start()
+    assert "siphon_workers 2" in web.get("/m")[1]
+    assert web.get("/admin/stats")[1]["state"] == "running"
+
+
+def test_an_address_that_is_taken_is_tried_again(site, web):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", web.port))
+        other.listen()
+        site.start()
+        site.until(lambda: "admin.cannot_listen" in site.text())
+        assert site.ask() == b"SIP/2.0 200 OK"
+    site.until(web.answers)
+
+
+def test_what_is_no_http_harms_nobody(site, web):
+    web.start()
+    for rubbish in (b"\x00" * 5000, b"GET " + b"a" * 100_000, b"POST /admin/health HTTP/1.1\r\nHost: x\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", web.port), timeout=10) as peer:
+            peer.sendall(rubbish)
+    pid = web.pid()
+    assert web.get("/admin/nowhere")[0] == 404
+    assert web.get("/admin/stats", "POST")[0] == 405
+    assert web.answers() and web.pid() == pid
+    assert site.stop(site.running[-1]) == 0
