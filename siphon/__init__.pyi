@@ -1,10 +1,11 @@
 """The names of the routing-script API, with their types, for editors and type checkers."""
 
 from siphon.script.auth import Auth
+from siphon.script.cache import Cache
 from siphon.script.contact import Contact as Contact
 from siphon.script.contact import Destination as Destination
 from siphon.script.flow import Flow as Flow
-from siphon.script.later import Cache, Cdr, Gateway, RtpEngine
+from siphon.script.later import Cdr, Gateway, RtpEngine
 from siphon.script.log import ScriptLog
 from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy

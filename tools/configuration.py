@@ -63,9 +63,10 @@ def settings() -> str:
     for name, field in Settings.model_fields.items():
         section = _section(field)
         if section is not None and name not in NOT_YET:
-            rows = list(_rows(section, name))
+            mark = _mark(field.annotation)
+            rows = list(_rows(section, name + mark))
             if rows:
-                parts.append(_table(f"`[{name}]`", (section.__doc__ or "").strip(), rows))
+                parts.append(_table(f"`[[{name}]]`" if mark else f"`[{name}]`", (section.__doc__ or "").strip(), rows))
     return "\n".join(parts)
 
 

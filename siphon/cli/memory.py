@@ -65,6 +65,7 @@ def need(settings: Settings) -> list[TableSize]:
         _table("bans", "max_transactions", max(512, sources), max(512, sources), -1, wall=True),
         # A series and its labels take a block mostly, a definition with many of them up to four.
         _table("metrics", "max_metrics", shared.max_metrics, 2 * shared.max_metrics, -1),
+        _table("caches", "max_cache_entries", shared.max_cache_entries, 2 * shared.max_cache_entries, 0),
     ]
 
 

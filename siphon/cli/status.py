@@ -25,7 +25,7 @@ from workers.application import Flag
 from workers.net import boottime
 from workers.watch import SILENCE_SECS, STALL_SECS
 
-TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits", "bans", "metrics")
+TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits", "bans", "metrics", "caches")
 
 
 @dataclass(frozen=True, slots=True)

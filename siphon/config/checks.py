@@ -126,6 +126,9 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         yield ("auth", "http"), 'is not used: auth.backend is not "http"'
     if settings.registrar.backend != "redis" and settings.registrar.redis is not None:
         yield ("registrar", "redis"), 'is not used: registrar.backend is not "redis"'
+    entries = sum(cache.local_max_entries for cache in settings.cache if cache.url is None)
+    if entries > settings.shared.max_cache_entries:
+        yield ("shared", "max_cache_entries"), f"is less than the {entries} entries that the caches may have together"
     demo = [name for name, user in settings.auth.users.items() if user.password == DEMO_PASSWORD]
     public = [listener.address for listener in settings.listen.udp if not listener.loopback]
     if demo and public:

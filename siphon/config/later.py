@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from siphon.config.section import Section, table
+from siphon.config.stores import RedisUrlText
 from siphon.config.values import (
     Address,
     ConfigurationPath,
@@ -29,7 +30,6 @@ NOT_YET = (
     "security.apiban",
     "security.firewall",
     "nat.crlf_keepalive",
-    "cache",
     "gateway",
     "media",
     "admin.ui",
@@ -163,7 +163,7 @@ class Cache(Section):
     """A cache that scripts use by name."""
 
     name: Filled = Field(description="its name")
-    url: Filled | None = Field(None, description="redis:// URL; shared memory if absent", repr=False)
+    url: RedisUrlText | None = Field(None, description="redis:// URL; shared memory if absent", repr=False)
     local_ttl_secs: Real | None = Field(None, ge=0, le=86400, description="private copy in each worker, seconds")
     local_max_entries: Whole = Field(10000, ge=1, le=100000000, description="entries kept")
 

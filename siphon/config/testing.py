@@ -18,6 +18,7 @@ _BASE: dict[str, Any] = {
         "max_nonces": 256,
         "max_timers": 256,
         "max_metrics": 256,
+        "max_cache_entries": 256,
     },
     "script": {"path": "script.py"},
     "auth": {"realm": "example.com", "users": {"alice": "secret", "bob": "secret"}},

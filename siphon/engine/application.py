@@ -45,6 +45,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.bans import Bans
+from siphon.services.caches import Caches
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
@@ -120,6 +121,8 @@ class Engine:
         )
         self.location_store = store_of(self.settings, self.shared, context.aio.loop, self.log)
         self.guard = self._guard(keys)
+        self.caches = Caches(self.shared.caches, keys.table, boottime, context.aio.loop, self._report_no_cache)
+        self.caches.configure(self.settings.cache, self.settings.shared.timeout_ms / 1000)
         self.services = self._services(keys)
         self.runtime = Runtime(self.settings, self.services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
@@ -285,6 +288,7 @@ class Engine:
         self.settings, self.script_version = settings, version
         self.identity = identity_of(settings)
         self.secrets.configure(settings.auth)
+        self.caches.configure(settings.cache, settings.shared.timeout_ms / 1000)
         keys = self._rekey()
         if self.runtime.version != version:
             self.runtime.load(settings.script.path, version, sources)
@@ -383,6 +387,7 @@ class Engine:
         services.secrets = self.secrets if self.settings.auth.backend == "http" else None
         services.enum = Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000)
         services.send_request = self._send_request
+        services.caches = self.caches
         services.memory_used_pct = self.memory.percent
         return services
 
@@ -465,6 +470,9 @@ class Engine:
     def _fetcher(self, auth: Auth) -> Fetch | None:
         """A helper runs no handlers and asks nobody."""
         return None if self.context.is_helper else http_fetch(auth)
+
+    def _report_no_cache(self, name: str, why: str) -> None:
+        self.log.often(WARN, "cache.no_answer", 2, cache=name, reason=why)
 
     def _report_no_secret(self, why: str) -> None:
         self.log.often(WARN, "auth.http.no_answer", 2, reason=why)

@@ -29,6 +29,7 @@ from siphon.script.contact import Contact
 from siphon.script.context import Services
 from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
+from siphon.services.caches import Caches
 from siphon.services.location import Change
 from siphon.services.location.changes import MOST_RUNS
 from siphon.services.timers import Timers
@@ -74,6 +75,9 @@ class Changes:
         self.context = context
         self.shared.attach(context.slot)
         self.location_store = store_of(self.settings, self.shared, context.aio.loop, self.log)
+        keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
+        self.caches = Caches(self.shared.caches, keys.table, boottime, context.aio.loop, self._report_no_cache)
+        self.caches.configure(self.settings.cache, self.settings.shared.timeout_ms / 1000)
         services = self._services()
         self.runtime = Runtime(self.settings, services, context.aio.loop, self.log)
         self.runtime.load(version=self.script_version, sources=self.sources)
@@ -99,6 +103,7 @@ class Changes:
     def switch(self, settings: Settings, version: int, sources: Mapping[str, Source] | None) -> None:
         """Go on with these settings and this script version; handlers in progress finish in the code they began in."""
         self.settings, self.script_version = settings, version
+        self.caches.configure(settings.cache, settings.shared.timeout_ms / 1000)
         services = self._services()
         self.runtime.configure(settings, services)
         if self.runtime.version != version:
@@ -176,6 +181,11 @@ class Changes:
     def _services(self) -> Services:
         keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
         signer = signer_of(self.settings, keys)
-        return services_of(
+        services = services_of(
             self.settings, self.shared, identity_of(self.settings), signer, keys, store=self.location_store
         )
+        services.caches = self.caches
+        return services
+
+    def _report_no_cache(self, name: str, why: str) -> None:
+        self.log.often(WARN, "cache.no_answer", 2, cache=name, reason=why)

@@ -35,6 +35,7 @@ class Shared:
     bans: Table
     metrics: Table
     """What scripts count."""
+    caches: Table
     secret: bytes
     node_token: bytes
     """What this run of the instance calls itself among the nodes of a store that several share."""
@@ -54,7 +55,7 @@ class Shared:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)
         yield from (self.timers, self.hints, self.limits, self.bans)
-        yield self.metrics
+        yield from (self.metrics, self.caches)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,
@@ -101,6 +102,6 @@ class Shared:
     def expire(self, now: float, wall: float, limit: int) -> int:
         """Remove at most `limit` outlived records of each table; how many went. Transactions and limits live by
         CLOCK_BOOTTIME."""
-        gone = self.transactions.expire(now, limit) + self.limits.expire(now, limit)
+        gone = sum(table.expire(now, limit) for table in (self.transactions, self.limits, self.caches))
         others = (self.location, self.nonces, self.dialogs, self.hints, self.bans)
         return gone + sum(table.expire(wall, limit) for table in others)

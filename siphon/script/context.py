@@ -24,7 +24,7 @@ class Services:
     `merged` is siphon.services.merged.MergedRequests (None: nobody looks for merged requests). `instance_id` is the
     start id of this instance, the location's `epoch`. `limiter(source, window_secs, max_requests, transaction_id, now)`
     answers True within the limit (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers.
-    `metrics` is siphon.services.metrics.Metrics.
+    `metrics` is siphon.services.metrics.Metrics, `caches` siphon.services.caches.Caches.
     `send_request(own)` sends an OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets
     of siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
     transaction at hand (epoch seconds).
@@ -39,6 +39,7 @@ class Services:
     instance_id: str = ""
     timers: Any = None
     metrics: Any = None
+    caches: Any = None
     limiter: Callable[[str, float, int, bytes, float], bool] | None = None
     enum: Enum | None = None
     send_request: Callable[[OwnRequest], Sending] | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from siphon.script.auth import Auth
+from siphon.script.cache import Cache
 from siphon.script.contact import Contact, Destination
 from siphon.script.flow import Flow
-from siphon.script.later import Cache, Cdr, Gateway, RtpEngine
+from siphon.script.later import Cdr, Gateway, RtpEngine
 from siphon.script.log import ScriptLog
 from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy

@@ -35,6 +35,7 @@ from siphon.script.runtime import Runtime
 from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.bans import Bans
+from siphon.services.caches import Caches
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier, RemoteSecrets
 from siphon.services.dns import Address, Enum, Rests
@@ -313,8 +314,14 @@ class VirtualWorker:
             merged=MergedRequests(world.hints, keys.table, timing_of(settings).long, world.clock.wall),
             wall=world.clock.wall,
             limiter=Windows(world.limits, keys.table).admit,
+            caches=self._caches(keys),
             metrics=Metrics(world.metrics, keys.table, lambda: self.slot),
         )
+
+    def _caches(self, keys: Keys) -> Caches:
+        made = Caches(self.world.caches, keys.table, self.world.clock, None, lambda name, why: None)
+        made.configure(self.world.settings.cache, self.world.settings.shared.timeout_ms / 1000)
+        return made
 
     def _send_request(self, own: OwnRequest) -> Sending:
         try:

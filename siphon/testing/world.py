@@ -114,6 +114,7 @@ class World:
         self.limits = MemoryTable(clock=self.clock)
         self.bans = MemoryTable(clock=self.clock.wall)
         self.metrics = MemoryTable()
+        self.caches = MemoryTable(clock=self.clock)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
         self.script_version = 1

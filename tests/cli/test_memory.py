@@ -41,6 +41,7 @@ def test_bindings_and_nonces_live_by_the_wall_clock_transactions_and_timers_do_n
         "limits": False,
         "bans": True,
         "metrics": False,
+        "caches": False,
     }
 
 
