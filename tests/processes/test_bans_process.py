@@ -1,5 +1,6 @@
 """Bans of real processes: all workers hold to them, they outlive everything, siphonctl lists and changes them."""
 
+import hashlib
 import json
 import socket
 
@@ -105,3 +106,51 @@ def test_what_is_no_address_is_a_wrong_command_line(siphond, arguments):
     done = proxy.control("bans", *arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert bans(proxy) == []
+
+
+PHONE = """
+from siphon import auth, proxy
+
+@proxy.on_request
+def route(request):
+    if request.method == "OPTIONS" or auth.require_www_digest(request):
+        request.reply(200)
+"""
+FAILURES = """
+[security.failed_auth_ban]
+threshold = 6
+window_secs = 600
+ban_duration_secs = 600
+"""
+
+
+def log_in(agent, password, user="alice"):
+    """The status that answers the credentials; each datagram may reach another worker."""
+    agent.send(agent.request("REGISTER", "sip:example.com"))
+    challenge = agent.expect("401 REGISTER")["www-authenticate"]
+    nonce = challenge.partition('nonce="')[2].partition('"')[0]
+    one = hashlib.md5(f"{user}:example.com:{password}".encode()).hexdigest()
+    two = hashlib.md5(b"REGISTER:sip:example.com").hexdigest()
+    response = hashlib.md5(f"{one}:{nonce}:00000001:c:auth:{two}".encode()).hexdigest()
+    line = (
+        f'Authorization: Digest username="{user}", realm="example.com", nonce="{nonce}", uri="sip:example.com", '
+        f'qop=auth, nc=00000001, cnonce="c", response="{response}"\r\n'
+    )
+    request = agent.request("REGISTER", "sip:example.com")
+    agent.send(request.replace(b"Content-Length", line.encode() + b"Content-Length", 1))
+    return agent.expect("xxx REGISTER").status
+
+
+def test_sec_08_wrong_passwords_are_counted_by_all_workers_and_the_ban_outlives_kill_9_of_everything(siphond, agent):
+    proxy = siphond(script=PHONE, workers=4, more=FAILURES).start()
+    alice = agent(proxy, "alice", fresh=True)
+    assert [log_in(alice, "wrong") for _ in range(6)] == [401] * 6
+    assert sum(number > 0 for number in proxy.messages()) > 1
+    assert [log_in(alice, "secret") for _ in range(6)] == [403] * 6
+    assert log_in(alice, "secret", "bob") == 200
+    proxy.kill_all()
+    proxy.start()
+    assert log_in(alice, "secret") == 403
+    assert [(entry["source"], entry["user"]) for entry in bans(proxy)] == [("127.0.0.1", "alice")]
+    assert proxy.control("bans", "remove", "127.0.0.1", "--user", "alice").returncode == 0
+    assert log_in(alice, "secret") == 200
