@@ -2,12 +2,13 @@
 
     python flooder.py SOURCE PORT RATE SECONDS
 
-Every 5 ms it sends what is due, so a machine that holds it up gets the rest in a burst, at most BURST at once. Prints how
-many datagrams left, and in how many seconds.
+Every 5 ms it sends what is due, so a machine that holds it up gets the rest in a burst, at most BURST at once. Prints
+how many datagrams left, and in how many seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import time
@@ -32,10 +33,8 @@ def flood(source: str, port: int, rate: float, seconds: float) -> tuple[int, flo
         while (now := time.monotonic() - began) < seconds:
             due = min(int(rate * now) - sent, BURST)
             for number in range(due):
-                try:
+                with contextlib.suppress(ConnectionRefusedError, BlockingIOError):
                     sock.send(MALFORMED[number % len(MALFORMED)])
-                except (ConnectionRefusedError, BlockingIOError):
-                    pass
             sent += due
             time.sleep(STEP_SECS)
         return sent, time.monotonic() - began

@@ -51,7 +51,8 @@ def test_sec_13_fifty_thousand_malformed_datagrams_a_second_cost_good_calls_less
         print(
             f"\noffered {offered:.0f}/s, received {seen['datagrams'] / took:.0f}/s, "
             f"kernel drops {dropped_by_kernel(proxy.port)}, banned {seen['banned']}, malformed {seen['malformed']}; "
-            f"calls {statistics.successful} of {statistics.calls}, retransmissions {statistics.retransmissions}; {cost:.1f} us of CPU a datagram"
+            f"calls {statistics.successful} of {statistics.calls}, retransmissions {statistics.retransmissions}; "
+            f"{cost:.1f} us of CPU a datagram"
         )
     assert sent > 100_000, "too weak a flood to say anything"
     assert statistics.calls == CALLS
