@@ -59,6 +59,8 @@ class Checks:
         self.read_requests: Tally[Upstream] = Tally()
         self.sends: dict[tuple[str, bytes], list[float]] = {}
         self.bytes: dict[tuple[str, bytes], bytes] = {}
+        self.begun: dict[tuple[bytes, int, int, str], float] = {}
+        """When the first commit with a client transaction stood: key, salt and index of its branch, method."""
         self.branches: dict[tuple[tuple[str, int], bytes, int, str, int, tuple[bytes, ...]], bytes] = {}
         self.runs: Tally[tuple[bytes, int, str, int]] = Tally()
         self.reliable = ReliableChecks(self)
@@ -230,7 +232,7 @@ class Checks:
         if times and self.world.clock() - times[-1] < PAST and not (self.world.faults.slow or self.world.faults.busy):
             self.fail(f"a burst of {message.method}")
         times.append(self.world.clock())
-        self._on_schedule(message.method, times)
+        self._on_schedule(message.method, [self._begun(message.method, branch, times[0]), *times[1:]])
         if message.method == "CANCEL":
             if branch not in self.heard:
                 self.fail("CANCEL on a branch that had no provisional")
@@ -239,6 +241,15 @@ class Checks:
             what = (send.to, message.call_id, message.cseq, message.method, self._epoch(message), path)
             if self.branches.setdefault(what, branch) != branch:
                 self.fail(f"a second branch for the same {message.method}")
+
+    def _begun(self, method: str, branch: bytes, sent: float) -> float:
+        """When the record began to say that it has been sent: that is what the repeats are counted from. Who dies
+        between the commit and the first send leaves a repeat that is seen first, late where nobody took over at once,
+        and the next one comes at its own time all the same."""
+        ours = parse_branch(branch)
+        return (
+            sent if ours is None else min(sent, self.begun.get((ours.transaction, ours.salt, ours.index, method), sent))
+        )
 
     def _on_schedule(self, method: str, times: list[float]) -> None:
         """The k-th repeat never leaves before its time, and there are not too many."""
@@ -277,6 +288,10 @@ class Checks:
             return
         if problem := wrong(record):
             self.fail(problem)
+        for branch in record.branches:
+            self.begun.setdefault((record.key, record.salt, branch.index, record.method), now)
+            if branch.cancel is not None:
+                self.begun.setdefault((record.key, record.salt, branch.index, "CANCEL"), now)
         if record.own:
             self._own(record, now)
         timing = self.world.settings.transaction

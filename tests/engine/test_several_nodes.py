@@ -5,6 +5,9 @@ Random runs of one node and of several are in test_random_runs.py; ./dev sim run
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
 import pytest
 
 from siphon.engine import elsewhere
@@ -41,18 +44,19 @@ def test_what_a_seed_has_found(seed: int) -> None:
     assert not found.problems, str(found)
 
 
-def forced(seed: int, **facts: object) -> Run:
-    """A seed with faults of one kind only; `facts` are fields of its NodePlan."""
+def forced(
+    seed: int, further: Callable[[Scenario, NodePlan], None] = lambda scenario, plan: None, **facts: object
+) -> Run:
+    """A seed with faults of one kind only; `facts` are fields of its NodePlan, `further` changes what else is to be."""
 
     def change(scenario: Scenario, plan: NodePlan) -> None:
         plan.deaths, plan.pauses, plan.cuts, plan.far = [], [], [], FarFaults()
         plan.deaths_at_points, plan.pauses_at_points = (), {}
         for name, value in facts.items():
             setattr(plan, name, value)
-        if plan.far.hangs:
-            scenario.faults.deaths_at_points = ()
         scenario.faults.doubt = 0.0 if plan.calm else 40.0
         scenario.faults.slow = 2 * plan.far.slowest
+        further(scenario, plan)
 
     return run_nodes(seed, change)
 
@@ -125,8 +129,12 @@ def test_the_fence_sees_a_record_that_nobody_looks_after(monkeypatch: pytest.Mon
 
 def hung(seed: int) -> Run:
     """Each datagram goes to another node, and the store hangs while calls begin."""
+
+    def nobody_dies(scenario: Scenario, plan: NodePlan) -> None:
+        scenario.faults.deaths_at_points = ()
+
     far = FarFaults(0.08, hangs=((0.1 + 0.1 * (seed % 20), 1.0 + seed % 3),))
-    return forced(seed, front="spread", far=far)
+    return forced(seed, nobody_dies, front="spread", far=far)
 
 
 def test_shared_29_a_call_that_another_node_has_refused_ends() -> None:
@@ -141,6 +149,19 @@ def test_the_judge_hears_a_phone_that_rings_on_after_the_callers_503(monkeypatch
 
 def test_a_late_copy_of_a_write_does_not_bring_back_what_was_deleted() -> None:
     found = hung(80)
+    assert not found.problems, str(found)
+
+
+@pytest.mark.parametrize("seed", [187, 197, 384])
+def test_the_schedule_of_repeats_begins_with_the_commit_whoever_died_before_the_first_was_sent(seed: int) -> None:
+    """Ten workers die; each datagram goes to another node, and each datagram of a node to another worker."""
+
+    def change(scenario: Scenario, plan: NodePlan) -> None:
+        scenario.spread, scenario.workers = True, max(2, scenario.workers)
+        points = Random(f"ten {seed}").sample(range(1, 200), 10)
+        scenario.faults.deaths_at_points = tuple(sorted(points))
+
+    found = forced(seed, change, front="spread")
     assert not found.problems, str(found)
 
 
