@@ -36,7 +36,7 @@ MUTANTS = [
     Mutant(
         "NODES: what was refused and stands is kept",
         REDIS + "store.py",
-        "        self.commit(gone)\n",
+        "        self._delete(flight.commit.key, flight.write.version)\n",
         "        pass\n",
     ),
     Mutant(
@@ -74,6 +74,7 @@ MUTANTS = [
         REDIS + "local.py",
         "owner = self.owner_after(before)  #",
         "owner = self._slot if before.owner == NOBODY else before.owner  #",
+        test="tests/state/test_far_store.py",
     ),
     Mutant(
         "NODES: a helper owns what it reads",
@@ -92,6 +93,7 @@ MUTANTS = [
         REDIS + "takeover.py",
         "            self._own = set(range(PARTITIONS))\n",
         "            pass\n",
+        test="tests/state/test_takeover.py",
     ),
     Mutant(
         "NODES: the dead of another node live",
@@ -116,11 +118,34 @@ MUTANTS = [
         ENGINE + "events.py",
         "if now - self.arrival.arrived > STALE_SECS:",
         "if False:",
+        test="tests/engine/test_late_events.py",
     ),
     Mutant(
         "NODES: a deadline that was not yet due is not armed again",
         ENGINE + "core.py",
         "        if deadline > self.clock():\n",
         "        if False:\n",
+        test="tests/engine/test_late_events.py",
+    ),
+    Mutant(
+        "NODES: a call that another node has refused goes on",
+        ENGINE + "elsewhere.py",
+        "return transaction_of_tag(",
+        "return False and transaction_of_tag(",
+        test="tests/engine/test_refused_elsewhere.py",
+    ),
+    Mutant(
+        "NODES: a late copy of a write brings back what was deleted",
+        REDIS + "scripts.py",
+        "if before > 0 and before <=",
+        "if false and before <=",
+        test="tests/state/test_redis_remote.py",
+    ),
+    Mutant(
+        "NODES: what could not be deleted stays",
+        REDIS + "store.py",
+        "            answer.then(lambda _: self._delete(key, version))\n",
+        "            pass\n",
+        test="tests/state/test_far_store.py",
     ),
 ]

@@ -13,9 +13,16 @@ def tools(monkeypatch):
 
 
 def test_what_a_mutant_of_the_simulator_changes_is_still_there(tools):
-    from mutants import MUTANTS
+    from mutants import MUTANTS, NODE_MUTANTS
 
-    assert [mutant.what for mutant in MUTANTS if not mutant.fits] == []
+    assert [mutant.what for mutant in (*MUTANTS, *NODE_MUTANTS) if not mutant.fits] == []
+
+
+def test_the_test_that_a_mutant_names_is_there(tools):
+    from mutants import MUTANTS, NODE_MUTANTS
+
+    named = [mutant.test for mutant in (*MUTANTS, *NODE_MUTANTS) if mutant.test]
+    assert named and [name for name in named if not (TOOLS.parent / name).is_file()] == []
 
 
 def test_what_breaks_a_row_is_still_there(tools):

@@ -327,6 +327,18 @@ def test_a_process_that_dies_in_a_commit_frees_its_lease_and_a_sibling_looks_aft
     assert two.armed == [(77.0, KEY, 9)] and two.store.head(KEY) == (9, 3)
 
 
+def test_who_commits_what_a_sibling_owns_leaves_it_to_whoever_adopts_him(world: World) -> None:
+    """The sibling has looked in vain while it was leased, and looks no more."""
+    one, two = Process(world, 2), Process(world, 3)
+    answer = two.commit(0, record(), owner=3, next_deadline=60.0)
+    write, wait = two.remote.next("write")
+    wait.resolve(True)
+    assert answer.values and two.store.owned(3) == [(KEY, write.version, 60.0)]
+    one.commit(write.version, record())
+    world.dead.add(2)
+    assert [(key, at) for key, _, at in two.store.owned(2)] == [(KEY, 51.0)] and two.store.owned(3) == []
+
+
 def test_what_another_node_owns_is_not_fired_here(world: World) -> None:
     one = Process(world, 2)
     answer = one.commit(0, record())
