@@ -190,6 +190,14 @@ MUTANTS = [
     Mutant("a short attempt forgets Timer F", ENGINE + "_attempts.pyx", "b.timeout_at = now + self.long", "pass"),
     Mutant("the short way forwards any ACK", ENGINE + "_acks.pyx", "if not self.is_ours(value, call_id):", "if False:"),
     Mutant("a short attempt keeps its claim", ENGINE + "_attempts.pyx", "r.claims = []", "pass"),
+    Mutant("a short attempt forgets its 100", ENGINE + "_attempts.pyx", "r.last_response = answer =", "answer ="),
+    Mutant("a short run hides who committed", ENGINE + "_runs.pyx", "r.touched |= <uint64_t>1", "r.touched |= 0 * 1"),
+    Mutant(
+        "a short loop value leaves out Routes",
+        ENGINE + "_hashes.pyx",
+        'position(b"Route", 0) < 0:',
+        "position(b'', 0) < 0:",
+    ),
     Mutant("the RSeq is not stored", STATE + "_record.pyx", "r.rseq = f.rseq", "pass"),
     Mutant(
         "a record does not wait for a PRACK",

@@ -12,8 +12,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from siphon.engine._runs cimport PlainRuns
 from siphon.sip._message_cy cimport SipMessage
-from siphon.state._record cimport Claim, Record, write
+from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
 
 from hashlib import blake2b
 
@@ -21,7 +22,6 @@ from siphon.engine.counters import Counter
 from siphon.engine.environment import CLAIM_SECS
 from siphon.engine.requests import NON_INVITE_TRYING_SECS, came_back
 from siphon.sip.message import stamp_source
-from siphon.state._record import expiry, next_deadline
 from siphon.state.record import ClaimKind
 from siphon.state.store import Commit
 from siphon.transaction import invite_server, non_invite_server
@@ -108,17 +108,19 @@ cdef bint passes(SipMessage m, env) except -1:
 cdef class PlainRequests:
     """The short way in of one process, beside its Ingest and Core. `check(arrival facts ..., commit)`: see above."""
 
-    cdef object ingest, core, env, store, settings, reporter, arm, clock, run_claim
+    cdef object ingest, core, env, store, settings, reporter, arm, clock
     cdef public object check
+    cdef PlainRuns runs
     cdef double invite_trying, linger, long
     cdef bint force_rport, says_trying, counts_sources
     cdef bytes id_key
     cdef Py_ssize_t record_bytes
 
-    def __init__(self, ingest, check=None):
+    def __init__(self, ingest, PlainRuns runs not None, check=None):
         core = ingest.core
         self.ingest, self.core, self.env, self.store = ingest, core, core.env, core.store
-        self.reporter, self.arm, self.clock, self.run_claim = core.reporter, core.arm, core.clock, core.run_claim
+        self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
+        self.runs = runs
         self.check = check
         self.configure()
 
@@ -180,7 +182,7 @@ cdef class PlainRequests:
         self.reporter.count(TRANSACTIONS)
         if deadline:
             self.arm(deadline, key, version)
-        self.run_claim(claim, version, r, m)
+        self.runs.run(claim, version, r, m)
         return True
 
     cdef Record record(

@@ -8,40 +8,83 @@ happened; nothing has. `check(record before, outcome, step)` compares each decis
 # cython: boundscheck=False, wraparound=False
 
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
 
 from siphon.engine._copies cimport Places, copy_of
+from siphon.engine._hashes cimport Loops
+from siphon.sip._build_cy cimport trying_for
 from siphon.sip._message_cy cimport SipMessage
+from siphon.sip._splice_cy cimport apply_splices, pack_splices
 from siphon.state._record cimport Branch, Claim, Record, write
 
-from siphon.engine.answers import trying
 from siphon.engine.attempts import IPV4_BYTES, IPV6_BYTES, LARGEST_DATAGRAM
 from siphon.engine.plan import NO_LISTENER
-from siphon.forwarding.branch import COOKIE, loop_value
+from siphon.forwarding.branch import BRANCH_LENGTH, COOKIE
 from siphon.forwarding.own_routes import record_route_value
 from siphon.forwarding.targets import received_breadth
 from siphon.forwarding.trim import clean_target
 from siphon.script.flow import split_address
 from siphon.script.outcome import Fork, Relay
+from siphon.sip.draft import header_line
 from siphon.sip.message import parse
-from siphon.sip.splices import apply_splices, pack_splices
 from siphon.state.record import ClaimKind
 from siphon.state.store import Send
-from siphon.transaction import invite_client, non_invite_client
+from siphon.transaction import invite_client, invite_server, non_invite_client
+from siphon.transaction.step import Step
 
 cdef enum:
     CALLING = 1             # states of the tables in siphon/transaction
     TRYING = 6
+    PROCEEDING = 1
     REQUEST = 1             # a ClaimKind
     KEPT = 4096
+    OUR_BRANCH = 59         # bytes of a branch of ours: cookie, key, salt, index, loop value
 
-if (invite_client.State.CALLING, non_invite_client.State.TRYING, ClaimKind.REQUEST) != (CALLING, TRYING, REQUEST):
-    raise ImportError("the first states of client transactions have changed")
+if (invite_client.State.CALLING, non_invite_client.State.TRYING, invite_server.State.PROCEEDING, ClaimKind.REQUEST) != (
+        CALLING, TRYING, PROCEEDING, REQUEST):
+    raise ImportError("the first states of transactions have changed")
+if BRANCH_LENGTH != OUR_BRANCH or COOKIE != b"z9hG4bK":
+    raise ImportError("our branches have changed")
 
 cdef int LARGEST = LARGEST_DATAGRAM
 cdef int HEAD4 = IPV4_BYTES
 cdef int HEAD6 = IPV6_BYTES
 cdef int NOWHERE = NO_LISTENER
+cdef object new_tuple = tuple.__new__
+cdef const char *HEX = "0123456789abcdef"
+
+
+cdef inline char *put_hex(char *p, uint32_t number, int digits) noexcept nogil:
+    cdef int i
+    for i in range(digits):
+        p[digits - 1 - i] = HEX[number & 15]
+        number >>= 4
+    return p + digits
+
+
+cdef inline char *put_text(char *p, const char *text, Py_ssize_t size) noexcept nogil:
+    memcpy(p, text, size)
+    return p + size
+
+
+cdef bytes our_via(bytes sent_by, bytes key, uint32_t salt, uint32_t index, bytes loop):
+    """The value of our Via (branch.our_branch says what the branch is)."""
+    cdef Py_ssize_t sender = PyBytes_GET_SIZE(sent_by)
+    cdef bytes via = PyBytes_FromStringAndSize(NULL, 12 + sender + 8 + OUR_BRANCH + 6)
+    cdef char *p = PyBytes_AS_STRING(via)
+    cdef const unsigned char *k = <const unsigned char *>PyBytes_AS_STRING(key)
+    cdef int i
+    p = put_text(p, b"SIP/2.0/UDP ", 12)
+    p = put_text(p, PyBytes_AS_STRING(sent_by), sender)
+    p = put_text(p, b";branch=z9hG4bK", 15)
+    for i in range(16):
+        p = put_hex(p, k[i], 2)
+    p = put_hex(put_hex(p, salt, 8), index, 4)
+    p = put_text(p, PyBytes_AS_STRING(loop), 8)
+    put_text(p, b";rport", 6)
+    return via
 
 
 @cython.final
@@ -49,29 +92,22 @@ cdef int NOWHERE = NO_LISTENER
 cdef class Way:
     """Where one copy goes."""
 
-    cdef bytes uri
-    cdef tuple address
-    cdef int listener
-    cdef str local_ip
-    cdef bytes sent_by
+
+@cython.final
+@cython.freelist(4)
+cdef class Attempt:
+    """What a plain attempt sends, beside what it has changed in its record."""
 
 
 @cython.final
 cdef class PlainAttempts:
     """The short way of one Environment."""
 
-    cdef object env
-    cdef public object check
-    cdef Places places
-    cdef dict cleaned
-    cdef int limit
-    cdef bint refuses_unrouted
-    cdef double t1, long, timer_c
-
     def __init__(self, env, check=None):
         self.env = env
         self.check = check
         self.places = Places(env)
+        self.loops = Loops()
         self.configure()
 
     cdef int configure(self) except -1:
@@ -80,29 +116,52 @@ cdef class PlainAttempts:
         self.limit = settings.limits.breadth
         self.refuses_unrouted = settings.proxy.unrouted_in_dialog == "refuse"
         self.t1, self.long, self.timer_c = timing.t1, timing.long, timing.timer_c
+        self.server = self.env.server
+        self.server_line = header_line("Server", self.server) if self.server else b""
         return 0
 
     def begin(self, step, outcome):
         """Do what the handlers want; False: it is not plain, and nothing has happened."""
-        cdef Record r = step.record
-        cdef SipMessage m
-        cdef Way way
-        cdef int breadth
-        action = outcome.action
-        if self.places.refresh():
+        cdef Attempt made = self.decide(step.record, step.parsed, outcome, step.now)
+        if made is None:
+            return False
+        step.parsed, step.base = made.received, made.base
+        step.sends.extend(made.sends)
+        step.oversize = made.oversize
+        return True
+
+    cdef Attempt decide(self, Record r, SipMessage received, outcome, double now):
+        """As begin(), of a record and its request (None: not parsed yet). None: not plain, nothing has happened."""
+        cdef Attempt made
+        cdef bytes before = b""
+        if self.places.refresh() or self.server is not self.env.server:
             self.configure()
         if not self.may(r, outcome):
-            return False
-        m = outcome.parsed if outcome.parsed is not None else parse(outcome.message) if outcome.edited else step.request()
+            return None
+        if self.check is not None:
+            before = write(r)
+        made = self.attempt(r, parse(r.request) if received is None else received, outcome, now)
+        if made is not None and self.check is not None:
+            step = Step(r, now, self.env.timing)
+            step.sends, step.oversize = made.sends, made.oversize
+            self.check(before, outcome, step)
+        return made
+
+    cdef Attempt attempt(self, Record r, SipMessage received, outcome, double now):
+        cdef SipMessage m = received
+        cdef Way way
+        cdef int breadth
+        if outcome.edited:
+            m = outcome.parsed if outcome.parsed is not None else parse(outcome.message)
         if m.position(b"Route", 0) >= 0 or m.raw != (outcome.message if outcome.edited else r.request):
-            return False
-        way = self.way(r, m, action)
+            return None
+        way = self.way(r, m, outcome.action)
         if way is None:
-            return False
-        breadth = received_breadth(m, self.limit)
+            return None
+        breadth = self.limit if m.position(b"Max-Breadth", 0) < 0 else received_breadth(m, self.limit)
         if breadth <= 0:
-            return False
-        return self.send(step, r, m, outcome, way, breadth)
+            return None
+        return self.send(r, received, m, outcome, way, breadth, now)
 
     cdef bint may(self, Record r, outcome) except -1:
         """Whether the record has seen nothing yet, and the outcome asks for an attempt and no more."""
@@ -114,6 +173,8 @@ cdef class PlainAttempts:
         if r.own or r.cancelled or r.rejected or r.final_status or r.attempts or r.branches or r.attempt_edits:
             return False
         if len(r.claims) != 1 or (<Claim>r.claims[0]).kind != REQUEST:
+            return False
+        if r.invite and r.state != PROCEEDING:
             return False
         consumed = outcome.consumed_routes
         if len(consumed) > 1 and self.places.count > 1:
@@ -174,37 +235,35 @@ cdef class PlainAttempts:
             self.cleaned[uri] = found
         return found
 
-    cdef bint send(self, step, Record r, SipMessage m, outcome, Way way, int breadth) except -1:
-        cdef bytes via = b"SIP/2.0/UDP %b;branch=%b%b%08x%04x%b;rport" % (
-            way.sent_by, COOKIE, r.key.hex().encode(), r.salt, r.next_index, loop_value(step.request(), self.env.loop_key))
+    cdef Attempt send(self, Record r, SipMessage received, SipMessage m, outcome, Way way, int breadth, double now):
+        cdef bytes via = our_via(way.sent_by, r.key, r.salt, r.next_index, self.loops.value(received, self.env.loop_key))
         cdef bytes recorded = b""
-        cdef bytes data
+        cdef bytes data, answer
         cdef list splices
         cdef Py_ssize_t size
-        cdef bytes before = b""
+        cdef Attempt made
         if outcome.record_route and r.method != "REGISTER":
             if self.places.sent_by(r.listener, r.local_ip) != way.sent_by:
-                return False
+                return None
             recorded = record_route_value(way.sent_by.decode(), r.call_id, self.env.signer)
         splices = copy_of(m, way.uri, via, recorded, breadth, False)
         data = apply_splices(m.raw, splices)
         size = PyBytes_GET_SIZE(data)
         if size > LARGEST:
-            return False
-        if self.check is not None:
-            before = write(r)
+            return None
+        made = Attempt.__new__(Attempt)
+        made.received, made.base, made.sends, made.oversize = received, m, [], 0
         self.keep(r, outcome)
         if r.invite and not r.last_response:
-            trying(step, self.env)
-        self.attempt(r, outcome)
-        step.base = m
+            r.trying_at = 0.0
+            r.last_response = answer = trying_for(received, self.server_line)
+            made.sends.append(new_tuple(Send, (answer, (r.reply_ip, r.reply_port), r.listener, r.local_ip)))
+        self.count(r, outcome.action)
         if self.places.mtu is not None and size + (HEAD6 if ":" in way.address[0] else HEAD4) > self.places.mtu:
-            step.oversize = size
-        self.branch(r, way, pack_splices(splices), step.now)
-        step.sends.append(Send(data, way.address, way.listener, way.local_ip))
-        if self.check is not None:
-            self.check(before, outcome, step)
-        return True
+            made.oversize = size
+        self.branch(r, way, pack_splices(splices), now)
+        made.sends.append(new_tuple(Send, (data, way.address, way.listener, way.local_ip)))
+        return made
 
     cdef int keep(self, Record r, outcome) except -1:
         """As outcomes._keep."""
@@ -218,9 +277,8 @@ cdef class PlainAttempts:
         r.reply_to_tag = (outcome.reply_to_tag or "").encode() if not r.to_tag else b""
         return 0
 
-    cdef int attempt(self, Record r, outcome) except -1:
+    cdef int count(self, Record r, action) except -1:
         """As outcomes.start_attempt."""
-        action = outcome.action
         r.attempts = 1
         r.attempt_first = r.next_index
         r.attempt_edits = r.edits

@@ -17,12 +17,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from siphon.sip._message_cy cimport SipMessage
-from siphon.state._record cimport Branch, Record, read, write
+from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
 
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import callee_place, caller_place
 from siphon.sip.build import strip_top_via
-from siphon.state._record import expiry, next_deadline
 from siphon.state.store import Commit, Loaded, Send
 from siphon.transaction import invite_client, invite_server, non_invite_client, non_invite_server
 

@@ -17,6 +17,7 @@ from siphon.engine._acks import PlainAcks
 from siphon.engine._arrivals import PlainRequests
 from siphon.engine._attempts import PlainAttempts
 from siphon.engine._plain import PlainResponses
+from siphon.engine._runs import PlainRuns
 from siphon.engine.acks import RoutedAck, ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -114,6 +115,8 @@ class Checks(Protocol):
 
     def attempt(self, before: bytes, outcome: Outcome, step: Step) -> None: ...
 
+    def commit(self, record: Record, now: float, version: int, commit: Commit) -> None: ...
+
     def ack(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, token: bytes, send: Send
     ) -> None: ...
@@ -179,7 +182,8 @@ class Ingest:
         self.core.env.plain = PlainAttempts(self.core.env, check.attempt if check else None)
         if self.core.store.at_once:
             self.plain = PlainResponses(self.core, check.response if check else None)
-            self.arrivals = PlainRequests(self, check.request if check else None)
+            runs = PlainRuns(self.core, check.commit if check else None)
+            self.arrivals = PlainRequests(self, runs, check.request if check else None)
             self.short_acks = PlainAcks(self, check.ack if check else None)
 
     # -- responses ----------------------------------------------------------------------------------------------------

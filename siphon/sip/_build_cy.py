@@ -141,6 +141,21 @@ def response(
     return b"".join(parts)
 
 
+@cython.cfunc
+def trying_for(request: SipMessage, server_line: bytes) -> bytes:
+    """As `response(request, 100, "Trying", ...)` to a request that is well-formed; `server_line` is b"" for none."""
+    parts: list = [b"SIP/2.0 100 Trying\r\n"]
+    copy_all(request, request.s.i_via, b"Via", parts)
+    copy_one(request, request.s.i_from, b"From", parts)
+    copy_one(request, request.s.i_to, b"To", parts)
+    copy_one(request, request.s.i_call_id, b"Call-ID", parts)
+    copy_one(request, request.s.i_cseq, b"CSeq", parts)
+    copy_one(request, request.position(b"timestamp", 0), b"Timestamp", parts)
+    parts.append(server_line)
+    parts.append(b"Content-Length: 0\r\n\r\n")
+    return b"".join(parts)
+
+
 def ack_for(invite: SipMessage, response: SipMessage) -> bytes:
     """The ACK to a failure (RFC 3261 §17.1.1.3): `invite` as it was sent, To from the response."""
     parts: list = in_transaction(invite, b"ACK", response.value_of(response.s.i_to))

@@ -19,6 +19,7 @@ _COUNT = struct.Struct("<H")
 _HEAD = struct.Struct("<HHI")
 
 
+@cython.ccall
 def apply_splices(raw: bytes, splices) -> bytes:
     size: cython.Py_ssize_t = PyBytes_GET_SIZE(raw)
     total: cython.Py_ssize_t = size
@@ -45,13 +46,41 @@ def apply_splices(raw: bytes, splices) -> bytes:
     return result
 
 
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def put(out: cython.p_uchar, number: cython.uint, size: cython.int) -> cython.p_uchar:
+    """A number in little endian; what follows it."""
+    i: cython.int
+    for i in range(size):
+        out[i] = number & 255
+        number >>= 8
+    return out + size
+
+
+@cython.ccall
 def pack_splices(splices) -> bytes:
-    pieces: list = [_COUNT.pack(len(splices))]
+    count: cython.Py_ssize_t = len(splices)
+    total: cython.Py_ssize_t = 2
+    start: cython.Py_ssize_t
+    end: cython.Py_ssize_t
     text: bytes
     for start, end, text in splices:
-        pieces.append(_HEAD.pack(start, end, len(text)))
-        pieces.append(text)
-    return b"".join(pieces)
+        if start < 0 or start > 0xFFFF or end < 0 or end > 0xFFFF or PyBytes_GET_SIZE(text) > 0xFFFFFFFF:
+            raise ValueError(f"no place for splice {start}:{end}")
+        total += 8 + PyBytes_GET_SIZE(text)
+    if count > 0xFFFF:
+        raise ValueError(f"no place for {count} splices")
+    result: bytes = PyBytes_FromStringAndSize(cython.NULL, total)
+    out: cython.p_uchar = cython.cast(cython.p_uchar, PyBytes_AS_STRING(result))
+    out = put(out, cython.cast(cython.uint, count), 2)
+    for start, end, text in splices:
+        out = put(out, cython.cast(cython.uint, start), 2)
+        out = put(out, cython.cast(cython.uint, end), 2)
+        out = put(out, cython.cast(cython.uint, PyBytes_GET_SIZE(text)), 4)
+        memcpy(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        out += PyBytes_GET_SIZE(text)
+    return result
 
 
 def unpack_splices(packed: bytes):

@@ -112,3 +112,5 @@ cdef class Record:
 
 cdef bytes write(Record r)
 cdef Record read(bytes key, bytes value)
+cpdef double next_deadline(Record r) except? -1.0
+cpdef double expiry(Record r, double linger, double timer_j) except? -1.0

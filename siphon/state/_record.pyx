@@ -587,7 +587,7 @@ cdef inline double later(double one, double other) noexcept:
     return other if other > one else one
 
 
-def next_deadline(Record r not None):
+cpdef double next_deadline(Record r) except? -1.0:
     """The earliest armed deadline; 0.0 when nothing is to be done."""
     cdef Branch b
     cdef Claim c
@@ -602,7 +602,7 @@ def next_deadline(Record r not None):
     return found
 
 
-def expiry(Record r not None, double linger, double timer_j):
+cpdef double expiry(Record r, double linger, double timer_j) except? -1.0:
     """When the record may go: `linger` after its last timer (TXN-25), Timer J longer after a CANCEL or a PRACK."""
     cdef Branch b
     cdef Claim c

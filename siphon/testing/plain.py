@@ -71,6 +71,11 @@ class SameDecision:
         assert (expected.work, expected.remove, expected.awaited) == (step.work, step.remove, step.awaited)
         assert (expected.oversize, expected.rest, expected.opened) == (step.oversize, step.rest, step.opened)
 
+    def commit(self, record: Record, now: float, version: int, commit: Commit) -> None:
+        """See ingest.Checks. The record is what attempt() has found to be right."""
+        step = Step(record, now, self.core.env.timing, sends=list(commit.sends))
+        assert self.core.commit_of(step, version) == commit
+
     def ack(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, token: bytes, send: Send
     ) -> None:

@@ -1,0 +1,11 @@
+# Declarations of _runs.pyx: what new requests need of it.
+
+from siphon.sip._message_cy cimport SipMessage
+from siphon.state._record cimport Claim, Record
+
+cdef class PlainRuns:
+    cdef object core, env, store, reporter, arm, clock
+    cdef public object check
+
+    cdef int run(self, Claim claim, version, Record r, SipMessage m) except -1
+    cdef int finish(self, version, Record r, SipMessage m, outcome) except -1

@@ -1,0 +1,103 @@
+"""The handlers of a new request, from its committed claim to the commit of what they want, in C.
+
+The same as core.run_claim and the event that it makes, for handlers that return at once and a plain attempt
+(siphon/engine/_attempts.pyx). Whatever else it is, and what the store does not commit at once, becomes that event.
+`check(record, now, version, commit)` compares each commit with the engine's.
+"""
+
+# cython: boundscheck=False, wraparound=False
+
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
+
+from siphon.engine._attempts cimport Attempt, PlainAttempts
+from siphon.sip._message_cy cimport SipMessage
+from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
+
+from siphon.engine.counters import Counter
+from siphon.engine.events import RequestOutcomeEvent
+from siphon.state.store import Commit
+
+cdef enum:
+    NOT_PLAIN = 0           # nothing has happened
+    COMMITTED = 1
+    TAKEN_UP_AGAIN = 2      # the record in the store is still the one before
+
+cdef object SENT = Counter.SENT
+
+
+@cython.final
+@cython.freelist(4)
+cdef class Ending:
+    """Told the outcome of the handlers: in the course of their run, or later by who has waited for them."""
+
+    cdef object core
+    cdef bytes key
+    cdef object outcome
+    cdef bint late
+
+    def __call__(self, outcome):
+        if self.late:
+            self.core.process(RequestOutcomeEvent(self.key, outcome))
+        else:
+            self.outcome = outcome
+
+
+@cython.final
+cdef class PlainRuns:
+    """Beside the Core of one process."""
+
+    def __init__(self, core, check=None):
+        self.core, self.env, self.store = core, core.env, core.store
+        self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
+        self.check = check
+
+    cdef int run(self, Claim claim, version, Record r, SipMessage m) except -1:
+        """As core.run_claim, of the first claim of a new request."""
+        cdef Ending ending
+        cdef int done
+        if self.core.at_work is not None or self.env.plain is None:
+            self.core.run_claim(claim, version, r, m)
+            return 0
+        ending = Ending.__new__(Ending)
+        ending.core, ending.key = self.core, r.key
+        self.core.handlers.run_request(r, m, ending)
+        ending.late = True
+        if ending.outcome is None:
+            return 0
+        done = self.finish(version, r, m, ending.outcome)
+        if done != COMMITTED:
+            event = RequestOutcomeEvent(r.key, ending.outcome)
+            if done == TAKEN_UP_AGAIN or not self.core.decide(event, version, r):
+                self.core.process(event)
+        return 0
+
+    cdef int finish(self, version, Record r, SipMessage m, outcome) except -1:
+        """Commit what the handlers want; what has become of it."""
+        cdef PlainAttempts plain = self.env.plain
+        cdef double now = self.clock()
+        cdef Attempt made = plain.decide(r, m, outcome, now)
+        cdef bytes value
+        cdef double deadline
+        if made is None:
+            return NOT_PLAIN
+        env = self.env
+        timing = env.timing
+        r.touched |= <uint64_t>1 << (<int>env.slot & 63)
+        value = write(r)
+        if PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
+            return TAKEN_UP_AGAIN
+        deadline = next_deadline(r)
+        commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, timing.linger, timing.long), made.sends)
+        if self.check is not None:
+            self.check(r, now, version, commit)
+        stored = self.store.commit(commit)
+        if type(stored) is not int or stored <= 0:
+            return TAKEN_UP_AGAIN
+        self.reporter.count(SENT, len(made.sends))
+        if made.oversize:
+            self.reporter.warn("request.above_mtu", r.key, bytes=made.oversize)
+        if deadline:
+            self.arm(deadline, r.key, stored)
+        return COMMITTED

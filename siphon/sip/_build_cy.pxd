@@ -1,0 +1,5 @@
+# Declarations of _build_cy.py: what the short ways of the engine need of it.
+
+from siphon.sip._message_cy cimport SipMessage
+
+cdef bytes trying_for(SipMessage request, bytes server_line)
