@@ -33,6 +33,7 @@ max_bindings = {bindings}
 max_dialogs = {dialogs}
 max_nonces = {nonces}
 max_timers = 100
+max_media_calls = 100
 
 [script]
 path = "{script}"

@@ -5,7 +5,7 @@ from siphon.script.cache import Cache
 from siphon.script.contact import Contact as Contact
 from siphon.script.contact import Destination as Destination
 from siphon.script.flow import Flow as Flow
-from siphon.script.later import Cdr, Gateway, RtpEngine
+from siphon.script.later import Cdr, Gateway
 from siphon.script.log import ScriptLog
 from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy
@@ -13,6 +13,7 @@ from siphon.script.registrar import Registrar
 from siphon.script.registry import Registry
 from siphon.script.reply import Reply as Reply
 from siphon.script.request import Request as Request
+from siphon.script.rtpengine import RtpEngine
 from siphon.script.sdp import SdpNamespace
 from siphon.script.stubs import Stub
 from siphon.script.timer import Timer

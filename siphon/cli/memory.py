@@ -58,6 +58,7 @@ def need(settings: Settings) -> list[TableSize]:
         _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
         _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
         _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),
+        _table("media", "max_media_calls", shared.max_media_calls, shared.max_media_calls, -1),
         # Names, and one request in four that is answered here. The reserve is for names.
         _table("hints", "max_transactions", hints, hints, hints // 4, wall=True),
         # One source's count in a window takes a block, a list of its live transactions up to four.

@@ -25,7 +25,8 @@ from workers.application import Flag
 from workers.net import boottime
 from workers.watch import SILENCE_SECS, STALL_SECS
 
-TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "hints", "limits", "bans", "metrics", "caches")
+TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "media", "hints", "limits", "bans", "metrics")
+TABLES += ("caches",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ NOT_YET = (
     "security.firewall",
     "nat.crlf_keepalive",
     "gateway",
-    "media",
     "admin.ui",
     "tracing.hep",
     "cdr",
@@ -217,34 +216,34 @@ class Gateway(Section):
 class Engine(Section):
     """One media relay."""
 
-    address: Filled = Field(description="ip:port")
-    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command")
-    weight: Whole = Field(1, ge=0, le=1000000, description="share of the calls")
-    retries: Whole = Field(2, ge=0, le=100, description="repeats of a command")
+    address: Address = Field(description="ip:port of its control protocol")
+    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command, repeats included")
+    weight: Whole = Field(1, ge=0, le=1000000, description="share of the calls; 0: no new ones")
+    retries: Whole = Field(2, ge=0, le=16, description="repeats of a command")
 
 
 class Engines(Section):
     """One media relay, or several as `instances`."""
 
-    address: Filled | None = Field(None, description="ip:port")
-    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command")
-    retries: Whole = Field(2, ge=0, le=100, description="repeats of a command")
+    address: Address | None = Field(None, description="ip:port of its control protocol")
+    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command, repeats included")
+    retries: Whole = Field(2, ge=0, le=16, description="repeats of a command")
     instances: list[Engine] = Field(default_factory=list, description="several relays")
 
 
 class ProfileSide(Section):
-    """What is asked of the media relay for an offer or an answer."""
+    """What is asked of the media relay for an offer or an answer (docs/media.md)."""
 
     transport_protocol: Text | None = Field(None, description="RTP/AVP, RTP/SAVPF ...")
-    ice: Text | None = Field(None, description="remove or force")
-    dtls: Text | None = Field(None, description="off or passive")
+    ice: Text | None = Field(None, description="remove, force ...")
+    dtls: Text | None = Field(None, description="off, passive ...")
     replace: list[Text] = Field(default_factory=list, description="parts of SDP to replace")
     address_family: Text | None = Field(None, description="IP4 or IP6")
     flags: list[Text] = Field(default_factory=list, description="further flags")
     direction: list[Text] = Field(default_factory=list, description="interfaces from, to")
     record_call: Switch | None = Field(None, description="record")
-    record_path: Text | None = Field(None, description="where to")
-    received_from: Any = Field(None, description="source of the SDP")
+    record_path: Text | None = Field(None, description="directory of the recording")
+    received_from: Any = Field(None, description='where media comes from: "source", an address, or a pair')
     rtcp_mux: list[Text] = Field(default_factory=list, description="rtcp-mux flags")
 
 
@@ -256,9 +255,9 @@ class Profile(Section):
 
 
 class Events(Section):
-    """Events of the media relay."""
+    """What media relays tell by themselves (docs/media.md)."""
 
-    listen_addr: Address | None = Field(None, description="ip:port they are sent to")
+    listen_addr: Address | None = Field(None, description="ip:port that they are sent to, UDP and TCP")
 
 
 class Media(Section):
@@ -267,7 +266,7 @@ class Media(Section):
     backend: Annotated[Text, choice("rtpengine", "rtpproxy", later=("siphon-rtp",))] = Field(
         "rtpengine", description='"rtpengine" or "rtpproxy"'
     )
-    sdp_name: Filled = Field("siphond", description="session name in SDP made here")
+    sdp_name: Filled = Field("siphond", description='session name, where "session-name" is replaced')
     events: Events = table(Events)
     health_check_interval_secs: Real = Field(5.0, ge=0.1, le=3600, description="seconds between two checks")
     rtpengine: Engines | None = Field(None, description="RTPEngine")

@@ -152,6 +152,7 @@ class Shared(Section):
     max_transactions: Whole = Field(200000, ge=64, le=100000000, description="transactions at one time, two a call")
     max_dialogs: Whole = Field(100000, ge=16, le=100000000, description="dialogs remembered; the oldest go")
     max_nonces: Whole = Field(100000, ge=16, le=100000000, description="nonces remembered; the oldest go")
+    max_media_calls: Whole = Field(10000, ge=16, le=10000000, description="calls that media relays have at one time")
     max_timers: Whole = Field(10000, ge=16, le=100000, description="timers that scripts have set at one time")
     max_metrics: Whole = Field(
         2048, ge=16, le=1000000, description="numbers that scripts count: each metric, and each of its series a process"

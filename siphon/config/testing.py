@@ -16,6 +16,7 @@ _BASE: dict[str, Any] = {
         "max_transactions": 1024,
         "max_dialogs": 256,
         "max_nonces": 256,
+        "max_media_calls": 256,
         "max_timers": 256,
         "max_metrics": 256,
         "max_cache_entries": 256,

@@ -31,6 +31,7 @@ from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
 from siphon.engine.local_ips import LocalIps
 from siphon.engine.location_store import store_of
+from siphon.engine.media import Media
 from siphon.engine.memory import MemoryUse
 from siphon.engine.orphans import AtWork
 from siphon.engine.own_addresses import OwnAddresses
@@ -51,6 +52,7 @@ from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.lease import Lease
 from siphon.services.limits import LiveTransactions, Windows
+from siphon.services.media.calls import Calls
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.sip.message import SipMessage
@@ -177,6 +179,8 @@ class Engine:
         self.script_timers = self.services.timers = self._timers(keys, chance.random)
         self.script_timers.load()
         self.keepalive = self._keepalive(keys)
+        self.media = self._media(chance.random)
+        self._configure_media(keys)
         self._keep_events()
         settle()
 
@@ -306,6 +310,7 @@ class Engine:
         self.guard = self.ingest.guard = self._guard(keys)
         self.services = self._services(keys)
         self.services.timers = self.script_timers
+        self._configure_media(keys)
         self.runtime.configure(self.settings, self.services)
         return keys
 
@@ -322,11 +327,13 @@ class Engine:
 
     def finish(self) -> bool:
         """Another siphond serves: True when no handler and no message waits here for anything."""
+        self.media.deaf()
         waits = self.runtime.pending or self.secrets.pending or self.core.retry or self.core.running
         return not (waits or self.own_requests)
 
     def stopping(self) -> None:
         """Nothing to save: what matters is in shared memory."""
+        self.media.close()
         self.runtime.close()
 
     # -- a store that several nodes share
@@ -445,6 +452,16 @@ class Engine:
         assert self.own_requests is not None
         self.own_requests.others = made.hint
         return made
+
+    def _media(self, chance: Callable[[], float]) -> Media:
+        loop, handlers = self.context.aio.loop, self.runtime.handlers
+        return Media(loop, boottime, chance, self.log, handlers, self.handlers.run_timer)
+
+    def _configure_media(self, keys: Keys) -> None:
+        """The timer helper runs no handlers and needs no relays."""
+        wanted = None if self.context.is_helper else self.settings.media
+        life = float(self.settings.dialog.max_age_secs)
+        self.services.media = self.media.configure(wanted, Calls(self.shared.media, keys.table, life))
 
     def _send_request(self, own: OwnRequest) -> Sending:
         """proxy.send_request; not while the script is loaded, which each process does for itself."""

@@ -29,6 +29,8 @@ class Shared:
     nonces: Table
     dialogs: Table
     timers: Table
+    media: Table
+    """Which media relay has which call."""
     hints: Table
     """What is nice to know and never needed: answers of DNS, addresses that want a rest, requests answered here."""
     limits: Table
@@ -54,7 +56,7 @@ class Shared:
     def tables(self) -> Iterator[Table]:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)
-        yield from (self.timers, self.hints, self.limits, self.bans)
+        yield from (self.timers, self.media, self.hints, self.limits, self.bans)
         yield from (self.metrics, self.caches)
 
     def attach(self, slot: int) -> None:
@@ -100,8 +102,8 @@ class Shared:
         return bool(state.pid) and state.generation == generation
 
     def expire(self, now: float, wall: float, limit: int) -> int:
-        """Remove at most `limit` outlived records of each table; how many went. Transactions and limits live by
-        CLOCK_BOOTTIME."""
-        gone = sum(table.expire(now, limit) for table in (self.transactions, self.limits, self.caches))
+        """Remove at most `limit` outlived records of each table; how many went. Transactions, media calls, limits and
+        caches live by CLOCK_BOOTTIME."""
+        gone = sum(table.expire(now, limit) for table in (self.transactions, self.media, self.limits, self.caches))
         others = (self.location, self.nonces, self.dialogs, self.hints, self.bans)
         return gone + sum(table.expire(wall, limit) for table in others)

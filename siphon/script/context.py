@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from siphon.script.loader import Script
     from siphon.script.sending import OwnRequest, Sending
     from siphon.services.dns import Enum
+    from siphon.services.media.relays import MediaRelays
 
 
 @dataclass(slots=True)
@@ -24,7 +25,8 @@ class Services:
     `merged` is siphon.services.merged.MergedRequests (None: nobody looks for merged requests). `instance_id` is the
     start id of this instance, the location's `epoch`. `limiter(source, window_secs, max_requests, transaction_id, now)`
     answers True within the limit (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers.
-    `metrics` is siphon.services.metrics.Metrics, `caches` siphon.services.caches.Caches.
+    `metrics` is siphon.services.metrics.Metrics, `caches` siphon.services.caches.Caches, `media`
+    siphon.services.media.relays.MediaRelays (None: no section `media`, or a process that has no relays).
     `send_request(own)` sends an OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets
     of siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
     transaction at hand (epoch seconds).
@@ -40,6 +42,7 @@ class Services:
     timers: Any = None
     metrics: Any = None
     caches: Any = None
+    media: MediaRelays | None = None
     limiter: Callable[[str, float, int, bytes, float], bool] | None = None
     enum: Enum | None = None
     send_request: Callable[[OwnRequest], Sending] | None = None

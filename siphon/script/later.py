@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from siphon.script import binding
-from siphon.script.registry import add
 from siphon.script.request import Request
 
 
@@ -67,54 +66,3 @@ class Gateway(_Later):
     _name = "gateway"
     _section = "gateway"
     _methods = ("select", "list", "status", "groups", "add_group", "remove_group", "mark_up", "mark_down")
-
-
-class RtpEngine(_Later):
-    """`from siphon import rtpengine`. Event decorators work; operations need a media back-end."""
-
-    _name = "rtpengine"
-    _section = "media"
-    _methods = (
-        "offer",
-        "answer",
-        "delete",
-        "ping",
-        "play_media",
-        "stop_media",
-        "play_dtmf",
-        "silence_media",
-        "unsilence_media",
-        "block_media",
-        "unblock_media",
-        "subscribe_request",
-        "subscribe_answer",
-        "unsubscribe",
-        "answer_local",
-        "play_overlay",
-        "set_play_gain",
-        "echo",
-        "attach_ws_tee",
-        "detach_ws_tee",
-        "active_sessions",
-        "instance_count",
-    )
-
-    def _event(self, kind: str, function: Any, call_id: str | None, from_tag: str | None) -> Any:
-        facts = {"call_id": call_id, "from_tag": from_tag}
-        if callable(function):
-            return add(kind, function, None, facts)
-        return lambda given: add(kind, given, None, facts)
-
-    def on_dtmf(self, function: Any = None, *, call_id: str | None = None, from_tag: str | None = None) -> Any:
-        """Told of DTMF digits: `fn(call_id, from_tag, digit, duration_ms, volume)`."""
-        return self._event("rtpengine.on_dtmf", function, call_id, from_tag)
-
-    def on_media_timeout(self, function: Any = None, *, call_id: str | None = None, from_tag: str | None = None) -> Any:
-        """Told that media stopped: `fn(call_id, from_tag)`."""
-        return self._event("rtpengine.on_media_timeout", function, call_id, from_tag)
-
-    def _never(self, function: Any = None, **filters: Any) -> Any:
-        """Accepted, never called."""
-        return function if callable(function) else lambda given: given
-
-    on_text = on_beep = on_ws_tee_started = on_ws_tee_ended = _never

@@ -6,7 +6,7 @@ from siphon.script.auth import Auth
 from siphon.script.cache import Cache
 from siphon.script.contact import Contact, Destination
 from siphon.script.flow import Flow
-from siphon.script.later import Cdr, Gateway, RtpEngine
+from siphon.script.later import Cdr, Gateway
 from siphon.script.log import ScriptLog
 from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy
@@ -14,6 +14,7 @@ from siphon.script.registrar import Registrar
 from siphon.script.registry import _siphon_registry
 from siphon.script.reply import Reply
 from siphon.script.request import Request
+from siphon.script.rtpengine import RtpEngine
 from siphon.script.sdp import SdpNamespace
 from siphon.script.stubs import STUBS, Stub
 from siphon.script.timer import Timer

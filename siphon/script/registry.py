@@ -21,6 +21,8 @@ CALLED_WITH = {
     "proxy.on_cancel": ("request",),
     "registrar.on_change": ("aor", "event", "contacts"),
     "timer.every": (),
+    "rtpengine.on_dtmf": ("call_id", "from_tag", "digit", "duration_ms", "volume"),
+    "rtpengine.on_media_timeout": ("call_id", "from_tag"),
 }
 """What the handlers of a kind are called with. Kinds that are never called are not here: nothing is asked of them."""
 

@@ -29,6 +29,7 @@ max_transactions = 256
 max_bindings = 64
 max_dialogs = 64
 max_nonces = 64
+max_media_calls = 64
 [script]
 path = "script.py"
 reload = "sighup"

@@ -37,6 +37,7 @@ def test_bindings_and_nonces_live_by_the_wall_clock_transactions_and_timers_do_n
         "nonces": True,
         "dialogs": True,
         "timers": False,
+        "media": False,
         "hints": True,
         "limits": False,
         "bans": True,

@@ -52,6 +52,7 @@ transactions = "{store}"
 max_bindings = 1000
 max_dialogs = 20000
 max_nonces = 10000
+max_media_calls = 1000
 
 [script]
 path = "{script}"

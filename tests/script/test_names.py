@@ -99,7 +99,7 @@ def test_gateway_and_rtpengine_without_configuration_say_so_and_their_events_reg
     with pytest.raises(NotImplementedError, match="gateway is not configured"):
         gateway.select("trunks")
     with pytest.raises(NotImplementedError, match="rtpengine is not configured"):
-        rtpengine.offer(None)
+        rtpengine.offer(None).send(None)
 
     @rtpengine.on_dtmf(call_id="c")
     def digits(*facts): ...

@@ -1,7 +1,7 @@
 """Session descriptions as lines and live views, and where they lie in bodies of several parts (section 15.6)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siphon.services.media.multipart import sdp_span
@@ -219,12 +219,14 @@ LINES = st.lists(
 )
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(LINES)
 def test_any_lines_are_written_back_byte_for_byte(lines):
     text = "".join(f"{line}\r\n" for line in lines)
     assert str(SessionDescription(text)) == text
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(LINES, st.sampled_from(["\n", "\r", "\r\n"]))
 def test_line_ends_of_all_kinds_become_crlf(lines, end):
     text = end.join(lines)
@@ -232,6 +234,7 @@ def test_line_ends_of_all_kinds_become_crlf(lines, end):
     assert str(SessionDescription(text)) == expected
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(LINES, st.lists(st.sampled_from(["PCMU", "PCMA", "opus", "", "\u017f"]), max_size=3))
 def test_filters_leave_other_lines_alone_and_are_idempotent(lines, names):
     one = SessionDescription("".join(f"{line}\r\n" for line in lines))
@@ -248,6 +251,7 @@ def test_filters_leave_other_lines_alone_and_are_idempotent(lines, names):
     assert all({codec.lower() for codec in section.codecs} <= kept or section.port == 0 for section in one.media)
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text(max_size=200))
 def test_no_text_is_too_odd(text):
     one = SessionDescription(text)
@@ -292,6 +296,7 @@ def test_an_empty_part_before_it_is_passed():
     assert part("multipart/mixed;boundary=x", b"--x\r\n" + PARTS[10:]) == b"v=0\r\ns=-\r\n"
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=40), st.text(max_size=20))
 def test_no_body_is_too_odd(noise, kind):
     sdp_span(f"multipart/mixed;boundary={kind}", noise + PARTS + noise)

@@ -44,6 +44,8 @@ STATIC = {
     34: "H263",
 }
 """RFC 3551 §6, tables 4 and 5."""
+_BEFORE = {"o=": ("v=",), "c=": ("v=", "o=", "s=", "i=", "u=", "e=", "p=", "m=")}
+"""What stands before a line of this kind (RFC 8866 §5)."""
 _LINE_END = re.compile("\r\n|\n|\r")
 _ONE_LINE = re.compile("[\r\n\0]")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -114,11 +116,24 @@ class Part:
 
     @property
     def connection(self) -> str | None:
-        """What stands after `c=` here."""
+        """What stands after `c=` here; assigned where there is none, it gets its place before `b=` and attributes."""
         return self._value("c=")
+
+    @connection.setter
+    def connection(self, value: str) -> None:
+        self._set_value("c=", value)
 
     def _value(self, kind: str) -> str | None:
         return next((line[2:] for line in self._open() if line.startswith(kind)), None)
+
+    def _set_value(self, kind: str, value: str) -> None:
+        line, lines = kind + _one_line(value, kind), self._open()
+        found = next((place for place, known in enumerate(lines) if known.startswith(kind)), None)
+        if found is not None:
+            lines[found] = line
+            return
+        before = [place for place, known in enumerate(lines) if known[:2] in _BEFORE[kind]]
+        lines.insert(before[-1] + 1 if before else 0, line)
 
 
 class MediaSection(Part):
@@ -233,8 +248,12 @@ class SessionDescription(Part):
 
     @property
     def origin(self) -> str | None:
-        """What stands after `o=`."""
+        """What stands after `o=`; may be assigned."""
         return self._value("o=")
+
+    @origin.setter
+    def origin(self, value: str) -> None:
+        self._set_value("o=", value)
 
     @property
     def session_name(self) -> str | None:
