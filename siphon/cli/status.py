@@ -25,8 +25,10 @@ from workers.application import Flag
 from workers.net import boottime
 from workers.watch import SILENCE_SECS, STALL_SECS
 
-TABLES = ("transactions", "location", "nonces", "dialogs", "timers", "media", "hints", "limits", "bans", "metrics")
-TABLES += ("caches",)
+TABLES = (
+    *("transactions", "location", "nonces", "dialogs", "timers", "media"),
+    *("hints", "limits", "bans", "metrics", "caches"),
+)
 
 
 @dataclass(frozen=True, slots=True)
