@@ -142,6 +142,13 @@ MUTANTS = [
         test="tests/state/test_redis_remote.py",
     ),
     Mutant(
+        "NODES: nobody is reminded of a claim that it may not know",
+        ENGINE + "core.py",
+        "                self.remind(claim.slot, step.record.key)\n",
+        "                pass\n",
+        test="tests/engine/test_several_nodes.py",
+    ),
+    Mutant(
         "NODES: what could not be deleted stays",
         REDIS + "store.py",
         "            answer.then(lambda _: self._delete(key, version))\n",

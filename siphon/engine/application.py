@@ -149,6 +149,7 @@ class Engine:
         if self.far is not None:
             self.core.at_work = AtWork()
             self.far.store.doubted = self.core.refuse_late
+            self.core.remind, self.far.look = self.far.remind, self.core.look
         wake = self.shared.wakes.wake if self.far is None else self.far.wake
         self.own_requests = OwnRequests(
             self.core,
@@ -470,9 +471,11 @@ class Engine:
         return self.own_requests.send(own)
 
     def _woken(self) -> None:
-        """Other processes have ended requests of ours."""
+        """Other processes have ended requests of ours, or wonder whether we run what we have claimed."""
         assert self.own_requests is not None
         for key in self.shared.wakes.read(self.context.slot):
+            if self.far is not None and not self.own_requests.awaits(key):
+                self.core.look(key)
             self.own_requests.look(key)
 
     def _pids(self) -> list[int]:

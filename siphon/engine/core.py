@@ -18,7 +18,7 @@ from siphon.engine.away import REFUSALS, REPEATED
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import awaited, closed, in_known_dialog, opened
 from siphon.engine.elsewhere import says_final
-from siphon.engine.environment import Environment, Missing
+from siphon.engine.environment import CLAIM_SECS, Environment, Missing
 from siphon.engine.events import (
     OUTCOMES,
     AckEvent,
@@ -37,7 +37,7 @@ from siphon.engine.events import (
 )
 from siphon.engine.failover import rested
 from siphon.engine.order import CALL, Order
-from siphon.engine.orphans import AtWork, OrphanEvent
+from siphon.engine.orphans import AtWork, LookEvent, OrphanEvent
 from siphon.engine.own import SendEvent
 from siphon.engine.parts import Handlers, Reporter, Resolver
 from siphon.engine.rates import PerSecond
@@ -47,7 +47,7 @@ from siphon.script.outcome import Outcome, ReplyOutcome
 from siphon.sip.message import SipMessage
 from siphon.state.codec import BadRecord, decode, encode
 from siphon.state.deadlines import expiry, next_deadline
-from siphon.state.record import Branch, Claim, ClaimKind, Record
+from siphon.state.record import NO_SLOT, Branch, Claim, ClaimKind, Record
 from siphon.state.store import CONFLICT, FULL, Away, Busy, Commit, Loaded, Store, Wait
 from siphon.transaction.step import Step
 
@@ -110,6 +110,8 @@ class Core:
     """What waits for the store, and what stands in line behind it."""
     at_work: AtWork | None = None
     """Given where the store may lose an answer, or a write: then a claim of ours may be in a record unknown to us."""
+    remind: Callable[[int, bytes], None] | None = None
+    """Given where a claimant may not know of its claim: tells the process in that slot, of any node, to `look`."""
     repeats: PerSecond = field(default_factory=lambda: PerSecond(REPEATS_PER_SECOND))
     """Retransmissions that are answered (SEC-12): a client sends one each T1 at most, whoever replays sends more."""
     acks_waiting: int = 0
@@ -388,6 +390,19 @@ class Core:
         if self.at_work is not None:
             self.process(OrphanEvent(key, self.at_work, refused=True))
 
+    def look(self, key: bytes) -> None:
+        """Another process looks after claims of ours in that record: run them, unless they run."""
+        self.process(LookEvent(key))
+
+    def _remind(self, step: Step) -> None:
+        """Claims of others have been renewed: each claimant lives, but may have been given its claim back unknown to it
+        (by a failover of the store). Nobody but itself can tell."""
+        assert self.remind is not None
+        until = step.now + CLAIM_SECS
+        for claim in step.record.claims:
+            if claim.deadline == until and claim.slot not in (NO_SLOT, self.env.slot):
+                self.remind(claim.slot, step.record.key)
+
     def _ended(self, event: Event) -> None:
         """The outcome of handlers is committed, or counts no more."""
         if self.at_work is not None and isinstance(event, OUTCOMES):
@@ -410,6 +425,8 @@ class Core:
             event.left()
         if step.record.own and step.record.final_status:
             self.own_ended(step.record)
+        if self.remind is not None and isinstance(event, TimerEvent) and step.record.claims:
+            self._remind(step)
         for claim in step.work:
             self.run_claim(claim, version, step.record, step.parsed)
 

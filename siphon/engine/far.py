@@ -70,7 +70,10 @@ class Far:
         remote = RedisRemote(
             self._link, self._names, boottime, lambda error: log.exception("exception out of the engine", error)
         )
-        self.member = Membership(remote, shared.node_token, self._slots, boottime, self._joined)
+        self._remote = remote
+        self.look: Callable[[bytes], None] = lambda key: None
+        """Looks whether a record has claims of this process that nobody runs."""
+        self.member = Membership(remote, shared.node_token, self._slots, boottime, self._joined, self._reminded)
         self.store = FarStore(
             remote,
             Local(
@@ -157,6 +160,19 @@ class Far:
         """Tell the process that waits for a record; one of another node looks for itself."""
         if self.member.is_ours(slot):
             self._shared.wakes.wake(slot % SLOTS, key)
+
+    def remind(self, slot: int, key: bytes) -> None:
+        """Tell the process that a claim names, of this node or another, to look at a record."""
+        if self.member.is_ours(slot):
+            self._shared.wakes.wake(slot % SLOTS, key)
+        else:
+            self._remote.remind(slot // SLOTS, slot % SLOTS, key)
+
+    def _reminded(self, slot: int, key: bytes) -> None:
+        if slot == self._context.slot:
+            self.look(key)
+        else:
+            self._shared.wakes.wake(slot, key)
 
     # -- agreement and membership -------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ lives, so they renew the claim; only the claimant itself can see that it does no
     commit v7 -> v8 again: conflict
     load v9: a claim of ours that does not run here: claimed again, and run
 
+That is seen whenever the claimant loads the record. While only others touch it, whoever renews the claim reminds the
+claimant, which then looks: by its pipe within a node, by a list in the store between two (Remote.remind).
+
 What had been refused meanwhile (new work whose first commit got no answer) is not run, but refused once more.
 """
 
@@ -55,6 +58,17 @@ class AtWork:
             and claim.generation == env.generation
             and (record.key, claim.kind, claim.branch) not in self._works
         ]
+
+
+@dataclass(slots=True)
+class LookEvent:
+    """A record is to be looked at, for claims of ours that do not run here: the core does so with whatever it loads."""
+
+    key: bytes
+
+    def decide(self, env: Environment, record: Record | None, now: float) -> Step | None:
+        """See Event.decide."""
+        return None
 
 
 @dataclass(slots=True)

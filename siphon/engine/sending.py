@@ -171,6 +171,10 @@ class OwnRequests:
         elif record.waiter != NO_SLOT:
             self._wake(record.waiter, record.key)
 
+    def awaits(self, key: bytes) -> bool:
+        """Whether somebody in this process waits for that record."""
+        return key in self._waiting
+
     def look(self, key: bytes) -> None:
         """Look at a record that is waited for; harmless for any other."""
         if key not in self._waiting:

@@ -108,6 +108,12 @@ class VirtualWorker:
             except WorkerDied:
                 assert not self.alive
 
+    def woken(self, key: bytes) -> None:
+        """As Application._woken."""
+        if self.core.at_work is not None and not self.own_requests.awaits(key):
+            self.core.look(key)
+        self.own_requests.look(key)
+
     def arm(self, deadline: float, key: bytes, version: int) -> None:
         """As TimerRings.arm."""
         heapq.heappush(self.timers, (deadline, key, version))

@@ -275,7 +275,7 @@ class World:
     def hint(self, slot: int, key: bytes) -> None:
         """A worker gives another one a hint; that one takes it in a turn of its own."""
         worker = self.workers[slot]
-        self.schedule.at(self.clock(), worker.turn, worker.own_requests.look, key)
+        self.schedule.at(self.clock(), worker.turn, worker.woken, key)
 
     # -- network ------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from random import Random
 import pytest
 
 from siphon.engine import elsewhere
+from siphon.engine.core import Core
 from siphon.state.redis import store
 from siphon.state.redis.remote import Write
 from siphon.testing.nodes.far_model import FarModel
@@ -127,12 +128,29 @@ def test_the_fence_sees_a_record_that_nobody_looks_after(monkeypatch: pytest.Mon
     assert any("has armed" in problem for problem in problems), problems
 
 
+def nobody_dies(scenario: Scenario, plan: NodePlan) -> None:
+    scenario.faults.deaths_at_points = ()
+
+
+def failed_over(seed: int) -> Run:
+    """The store loses the last writes while calls begin."""
+    r = Random(f"fo {seed}")
+    far = FarFaults(0.02, fails_over=((0.3 + 2 * r.random(), r.choice((0.1, 0.3, 0.6))),))
+    return forced(seed, nobody_dies, front="spread", far=far)
+
+
+def test_shared_30_a_claim_that_a_failover_gave_back_ends_though_only_others_touch_its_record() -> None:
+    found = failed_over(341)
+    assert not found.problems, str(found)
+
+
+def test_without_reminders_such_a_claim_is_renewed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Core, "look", lambda core, key: None)
+    assert failed_over(341).problems == ["it does not come to rest"]
+
+
 def hung(seed: int) -> Run:
     """Each datagram goes to another node, and the store hangs while calls begin."""
-
-    def nobody_dies(scenario: Scenario, plan: NodePlan) -> None:
-        scenario.faults.deaths_at_points = ()
-
     far = FarFaults(0.08, hangs=((0.1 + 0.1 * (seed % 20), 1.0 + seed % 3),))
     return forced(seed, nobody_dies, front="spread", far=far)
 

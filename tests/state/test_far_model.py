@@ -62,9 +62,8 @@ class Both:
     async def step(self) -> None:
         """One call drawn at random."""
         r = self.random
-        await getattr(
-            self, r.choice(("write", "write", "write", "again", "load", "load", "renew", "take", "leave", "forget"))
-        )()
+        calls = ("write", "write", "write", "again", "load", "load", "renew", "take", "leave", "forget", "remind")
+        await getattr(self, r.choice(calls))()
 
     async def write(self) -> None:
         r = self.random
@@ -107,14 +106,17 @@ class Both:
         if self.random.random() < 0.3:
             await self.same("leave", self.random.choice(TOKENS))
 
+    async def remind(self) -> None:
+        await self.same("remind", self.random.randrange(1, 4), self.random.randrange(64), self.random.choice(KEYS))
+
     async def forget(self) -> None:
         await asyncio.sleep(PAST_SECS)
         await self.same("forget", self.random.randrange(1, 6))
 
 
-def comparable(nodes: Nodes) -> tuple[int, dict[int, bytes], set[int]]:
+def comparable(nodes: Nodes) -> tuple[object, ...]:
     """Without times, which the two take a moment apart."""
-    return nodes.number, {node.number: node.facts for node in nodes.live}, set(nodes.dead)
+    return nodes.number, {node.number: node.facts for node in nodes.live}, set(nodes.dead), nodes.reminders
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -256,3 +256,22 @@ def test_shared_30_a_late_copy_of_a_write_does_not_bring_back_what_was_deleted(r
         assert await b.write(0, (10 + LATE_VERSIONS) << SALT_BITS, b"three") is True
 
     run(url_of(redis_server), scenario)
+
+
+def test_another_node_is_reminded_of_a_record_once_and_not_for_ever(redis_server: Server) -> None:
+    async def scenario(b: Bench) -> None:
+        one, two = await b.renew(b"one"), await b.renew(b"two")
+        assert await b.answer(b.remote.remind(two.number, 63, KEY)) is True
+        assert await b.answer(b.remote.remind(two.number, 0, b"\n" * 16)) is True
+        assert (await b.renew(b"one")).reminders == one.reminders == ()
+        assert (await b.renew(b"two")).reminders == ((63, KEY), (0, b"\n" * 16))
+        assert (await b.renew(b"two")).reminders == ()
+        for number in range(scripts.MOST_REMINDERS + 5):
+            b.remote.remind(two.number, number % 64, b"%016d" % number)
+        kept = (await b.renew(b"two")).reminders
+        assert len(kept) == scripts.MOST_REMINDERS and kept[-1][1] == b"%016d" % (scripts.MOST_REMINDERS + 4)
+        await b.answer(b.remote.remind(two.number, 1, KEY))
+
+    run(url_of(redis_server), scenario)
+    (name,) = redis_server.client().keys(f"test:*nodes:{b'r:'.hex()}*")
+    assert 0 < redis_server.client().pttl(name) <= scripts.REMINDER_SECS * 1000

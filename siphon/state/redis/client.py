@@ -17,6 +17,7 @@ _LOAD = Script("transaction.load", scripts.LOAD, writes=False)
 _WRITE = Script("transaction.write", scripts.WRITE)
 _TAKE = Script("transactions.take", scripts.TAKE)
 _RENEW = Script("node.renew", scripts.RENEW)
+_REMIND = Script("node.remind", scripts.REMIND)
 _LEAVE = Script("node.leave", scripts.LEAVE)
 _FORGET = Script("node.forget", scripts.FORGET)
 
@@ -40,7 +41,7 @@ class RedisRemote:
         self._clock = clock
         self._records = [names.key(number, b"t") + b":" for number in range(PARTITIONS)]
         self._indexes = [names.key(number, b"n") + b":" for number in range(PARTITIONS)]
-        self._nodes = [names.key(NODES, b"nodes", kind) for kind in (b"l", b"t", b"f", b"d", b"c")]
+        self._nodes = [names.key(NODES, b"nodes", kind) for kind in (b"l", b"t", b"f", b"d", b"c", b"r:")]
         self._dead = self._nodes[3]
         self._waiting: list[Wait] = []
         self.reachable = link.is_up()
@@ -86,6 +87,12 @@ class RedisRemote:
         arguments = (token, round(ttl_secs * 1000), facts, former)
         return self._answer(self._link.call(_RENEW, NODES, self._nodes, arguments), _nodes)
 
+    def remind(self, node: int, slot: int, key: bytes) -> Wait:
+        """See Remote.remind."""
+        return self._answer(
+            self._link.call(_REMIND, NODES, (self._nodes[5] + b"%d" % node,), (bytes([slot]) + key,)), bool
+        )
+
     def leave(self, token: bytes) -> Wait:
         """See Remote.leave."""
         return self._answer(self._link.call(_LEAVE, NODES, self._nodes, (token,)), bool)
@@ -127,9 +134,9 @@ class RedisRemote:
 
 
 def _nodes(answer: Any) -> Nodes:
-    number, live, dead = answer
+    number, live, dead, reminders = answer
     leases = [Node(int(n), float(until) / 1000, facts) for n, until, facts in _threes(live)]
-    return Nodes(number, leases, [int(n) for n in dead])
+    return Nodes(number, leases, [int(n) for n in dead], tuple((entry[0], entry[1:]) for entry in reminders if entry))
 
 
 def _portion(answer: Any) -> Portion:

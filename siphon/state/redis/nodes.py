@@ -27,7 +27,8 @@ Alive = Callable[[int, int], bool]
 
 
 class Membership:
-    """`slots` gives the live (slot, generation) of this node; `joined(number)` is called for each new number."""
+    """`slots` gives the live (slot, generation) of this node; `joined(number)` is called for each new number,
+    `reminded(slot, key)` when another node thinks that the process in a slot of ours should look at a record."""
 
     def __init__(
         self,
@@ -36,12 +37,14 @@ class Membership:
         slots: Callable[[], Iterable[tuple[int, int]]],
         clock: Callable[[], float],
         joined: Callable[[int], None],
+        reminded: Callable[[int, bytes], None] = lambda slot, key: None,
     ) -> None:
         self._remote = remote
         self._token = token
         self._slots = slots
         self._clock = clock
         self._joined = joined
+        self._reminded = reminded
         self._asked = False
         self._former = 0
         self._others: dict[int, dict[int, int]] = {}
@@ -102,6 +105,8 @@ class Membership:
             self._joined(answer.number)
         else:
             self._former = 0
+        for reminder in answer.reminders:
+            self._reminded(*reminder)
 
 
 def _slots_of(facts: bytes) -> dict[int, int]:

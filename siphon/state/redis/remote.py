@@ -81,12 +81,13 @@ class Node(NamedTuple):
 
 
 class Nodes(NamedTuple):
-    """What a renewal tells: our number, all nodes whose leases run (ours too), and the numbers of the dead whose
-    records may still be in their indexes."""
+    """What a renewal tells: our number, all nodes whose leases run (ours too), the numbers of the dead whose records
+    may still be in their indexes, and of which records processes of ours are reminded: (slot, key), told once."""
 
     number: int
     live: list[Node]
     dead: list[int]
+    reminders: tuple[tuple[int, bytes], ...] = ()
 
 
 class Taken(NamedTuple):
@@ -131,6 +132,10 @@ class Remote(Protocol):
         After a pause in which nobody could renew (the store was away) all leases run anew first. `former`: a number
         that this node has lost; it is `dead`, whatever wrote last by that name.
         """
+
+    def remind(self, node: int, slot: int, key: bytes) -> Wait:
+        """True. The process in that slot of a node is to look at a record; told with the next renewal of the node,
+        once, and lost with the answer to that."""
 
     def leave(self, token: bytes) -> Wait:
         """True. The node ends: its number is dead at once."""

@@ -6,8 +6,8 @@ a partition is a sorted set: the records that it owns by their deadlines. Index 
 record names, so besides the keys that it is given a script uses others of the same hash tag.
 
 Scripts of nodes use keys of one partition: leases (sorted set: number, end in ms), tokens (hash: number of a
-token), facts (hash: of a number), dead (sorted set: number, since when) and clock (hash: the last renewal, the last
-number given).
+token), facts (hash: of a number), dead (sorted set: number, since when), clock (hash: the last renewal, the last
+number given) and reminders (a list of each node).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from siphon.state.redis.envelope import (
 )
 from siphon.state.redis.remote import LATE_VERSIONS, NODES, SALT_BITS
 
+MOST_REMINDERS = 1000
+REMINDER_SECS = 10.0
+"""How many wait for a node at most, and how long: they come again while there is a reason."""
 DEAD_SECS = 30.0
 """A number stays dead at least this long after its last sign: a write that was under way may enter its index late."""
 
@@ -110,8 +113,9 @@ return out
 """
 )
 
-# KEYS: leases, tokens, facts, dead, clock. ARGV: token, ms of a lease, facts, a number that was lost or 0.
-# Answers number, [number, end, facts ...] of the live, [number ...] of the dead; number 0: none is free.
+# KEYS: leases, tokens, facts, dead, clock, prefix of reminders. ARGV: token, ms of a lease, facts, a number that was
+# lost or 0. Answers number, [number, end, facts ...] of the live, [number ...] of the dead, and the reminders of this
+# number, which are gone then; number 0: none is free.
 RENEW = f"""
 local ttl = tonumber(ARGV[2])
 local last = tonumber(redis.call('HGET', KEYS[5], 'last') or '0')
@@ -144,7 +148,7 @@ if not mine then
       break
     end
   end
-  if not mine then return {{0, {{}}, {{}}}} end
+  if not mine then return {{0, {{}}, {{}}, {{}}}} end
   redis.call('HSET', KEYS[2], ARGV[1], mine)
 end
 redis.call('ZADD', KEYS[1], now + ttl, mine)
@@ -159,7 +163,17 @@ for i = 1, #leases, 2 do
   live[#live + 1] = leases[i + 1]
   live[#live + 1] = redis.call('HGET', KEYS[3], leases[i]) or ''
 end
-return {{tonumber(mine), live, redis.call('ZRANGE', KEYS[4], 0, -1)}}
+local reminders = redis.call('LRANGE', KEYS[6] .. mine, 0, -1)
+if #reminders > 0 then redis.call('DEL', KEYS[6] .. mine) end
+return {{tonumber(mine), live, redis.call('ZRANGE', KEYS[4], 0, -1), reminders}}
+"""
+
+# KEYS: reminders of a node. ARGV: slot and key.
+REMIND = f"""
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], {-MOST_REMINDERS}, -1)
+redis.call('PEXPIRE', KEYS[1], {round(REMINDER_SECS * 1000)})
+return 1
 """
 
 # KEYS as of RENEW. ARGV: token.

@@ -95,6 +95,10 @@ class FarLink:
         """See Remote.renew."""
         return self._ask_often(lambda now: self._far.model.renew(token, ttl_secs, facts, former, now))
 
+    def remind(self, node: int, slot: int, key: bytes) -> Wait:
+        """See Remote.remind."""
+        return self._ask(lambda now: self._far.model.remind(node, slot, key, now), quiet=True)
+
     def leave(self, token: bytes) -> Wait:
         """See Remote.leave."""
         return self._ask(lambda now: self._far.model.leave(token, now))

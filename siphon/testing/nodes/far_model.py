@@ -17,7 +17,7 @@ from typing import NamedTuple
 from siphon.state.redis.envelope import seal, unseal, writer_of
 from siphon.state.redis.names import partition
 from siphon.state.redis.remote import LATE_VERSIONS, NODES, SALT_BITS, Found, Node, Nodes, Portion, Taken, Write
-from siphon.state.redis.scripts import DEAD_SECS
+from siphon.state.redis.scripts import DEAD_SECS, MOST_REMINDERS
 
 
 class Stored(NamedTuple):
@@ -46,6 +46,7 @@ class Contents:
     tokens: dict[bytes, int] = field(default_factory=dict)
     facts: dict[int, bytes] = field(default_factory=dict)
     dead: dict[int, int] = field(default_factory=dict)
+    reminders: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
     last: int = 0
     given: int = 0
 
@@ -59,6 +60,7 @@ class Contents:
             dict(self.tokens),
             dict(self.facts),
             dict(self.dead),
+            {number: list(waiting) for number, waiting in self.reminders.items()},
             self.last,
             self.given,
         )
@@ -145,7 +147,15 @@ class FarModel:
             mine,
             [Node(number, until / 1000, c.facts.get(number, b"")) for number, until in live],
             sorted(c.dead, key=lambda number: (c.dead[number], str(number))),
+            tuple(c.reminders.pop(mine, ())),
         )
+
+    def remind(self, node: int, slot: int, key: bytes, now: float) -> bool:
+        """See Remote.remind. They never go by themselves here."""
+        waiting = self.contents.reminders.setdefault(node, [])
+        waiting.append((slot, key))
+        del waiting[:-MOST_REMINDERS]
+        return True
 
     def _bury(self, number: int, ms: int) -> None:
         c = self.contents

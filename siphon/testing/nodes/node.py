@@ -93,7 +93,9 @@ class NodeWorld(SimulatedWorld):
             0 if worker.is_helper else None,
         )
         token = b"node %d.%d" % (self.number, self.lives)
-        member = Membership(link, token, self.living, self.clock, lambda number: self.joined(worker, number))
+        member = Membership(
+            link, token, self.living, self.clock, lambda number: self.joined(worker, number), super().hint
+        )
         self.members[worker.slot] = member
         store = FarStore(
             link,
@@ -117,6 +119,7 @@ class NodeWorld(SimulatedWorld):
         worker.core.at_work = AtWork()
         assert isinstance(worker.store, FarStore)
         worker.store.doubted = worker.core.refuse_late
+        worker.core.remind = lambda slot, key: self.remind(self.links[worker.slot], slot, key)
         self.starting_until[slot] = self.clock() + START_SECS
         return worker
 
@@ -153,6 +156,13 @@ class NodeWorld(SimulatedWorld):
         """Only a worker of this node can be told."""
         if slot // SLOTS == self.members[0].number:
             super().hint(slot % SLOTS, key)
+
+    def remind(self, link: FarLink, slot: int, key: bytes) -> None:
+        """See Far.remind."""
+        if slot // SLOTS == self.members[0].number:
+            super().hint(slot % SLOTS, key)
+        else:
+            link.remind(slot // SLOTS, slot % SLOTS, key)
 
     @property
     def answers(self) -> bool:
