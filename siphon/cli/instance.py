@@ -20,7 +20,7 @@ from shm.table import Table
 from siphon.cli import directory, succession
 from siphon.cli.admin.helper import NAME as ADMIN
 from siphon.cli.admin.helper import wants_admin
-from siphon.cli.agreed import agreed_secret
+from siphon.cli.agreed import common_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
@@ -202,13 +202,10 @@ class Instance:
         """The instance's own, or that of all nodes of a Redis if it can be had within AGREE_SECS."""
         state = self.settings.server.state_dir
         own = directory.instance_secret(state)
-        store = self.settings.location_store
-        if store is None:
-            return own
-        agreed = agreed_secret(store, own, self.settings.shared.timeout_ms / 1000)
-        if agreed and agreed != own:
-            directory.keep_secret(state, agreed)
-        return agreed or own
+        common = common_secret(self.settings, own)
+        if common != own:
+            directory.keep_secret(state, common)
+        return common
 
     def facts(self) -> dict[str, object]:
         """What siphonctl shows beside the slots and the tables."""

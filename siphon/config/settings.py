@@ -409,6 +409,13 @@ class Settings(Section):
         return RedisStore(parse_redis_url(self.shared.location), "siphon:", 30)
 
     @property
+    def transaction_store(self) -> RedisStore | None:
+        """The Redis that transactions are kept in; None where that is shared memory."""
+        if self.shared.transactions == "shm":
+            return None
+        return RedisStore(parse_redis_url(self.shared.transactions), "siphon:", 0)
+
+    @property
     def file(self) -> Path | None:
         """The file this was read from."""
         return self._file
