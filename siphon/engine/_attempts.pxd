@@ -22,7 +22,8 @@ cdef class PlainAttempts:
     cdef public object check
     cdef Places places
     cdef Loops loops
-    cdef dict cleaned
+    cdef dict cleaned       # targets of forks, as clean_target leaves them
+    cdef dict leads         # of a sent-by: what its Record-Route token is worked out from, up to the Call-ID
     cdef bytes server_line
     cdef int limit
     cdef bint refuses_unrouted
@@ -37,6 +38,7 @@ cdef class PlainAttempts:
     cdef Attempt send(
         self, Record r, SipMessage received, SipMessage m, outcome, Way way, int breadth, double now
     )
+    cdef bytes record_route(self, bytes sent_by, bytes call_id)
     cdef int keep(self, Record r, outcome) except -1
     cdef int count(self, Record r, action) except -1
     cdef int branch(self, Record r, Way way, bytes splices, double now) except -1

@@ -23,11 +23,13 @@ from siphon.engine.attempts import IPV4_BYTES, IPV6_BYTES, LARGEST_DATAGRAM
 from siphon.engine.plan import NO_LISTENER
 from siphon.forwarding.branch import BRANCH_LENGTH, COOKIE
 from siphon.forwarding.own_routes import record_route_value
+from siphon.forwarding.signer import record_route_lead
 from siphon.forwarding.targets import received_breadth
 from siphon.forwarding.trim import clean_target
 from siphon.script.flow import split_address
 from siphon.script.outcome import Fork, Relay
 from siphon.sip.draft import header_line
+from siphon.sip.identity import split_host_port
 from siphon.sip.message import parse
 from siphon.state.record import ClaimKind
 from siphon.state.store import Send
@@ -112,7 +114,7 @@ cdef class PlainAttempts:
 
     cdef int configure(self) except -1:
         settings, timing = self.env.settings, self.env.timing
-        self.cleaned = {}
+        self.cleaned, self.leads = {}, {}
         self.limit = settings.limits.breadth
         self.refuses_unrouted = settings.proxy.unrouted_in_dialog == "refuse"
         self.t1, self.long, self.timer_c = timing.t1, timing.long, timing.timer_c
@@ -245,7 +247,7 @@ cdef class PlainAttempts:
         if outcome.record_route and r.method != "REGISTER":
             if self.places.sent_by(r.listener, r.local_ip) != way.sent_by:
                 return None
-            recorded = record_route_value(way.sent_by.decode(), r.call_id, self.env.signer)
+            recorded = self.record_route(way.sent_by, r.call_id)
         splices = copy_of(m, way.uri, via, recorded, breadth, False)
         data = apply_splices(m.raw, splices)
         size = PyBytes_GET_SIZE(data)
@@ -264,6 +266,18 @@ cdef class PlainAttempts:
         self.branch(r, way, pack_splices(splices), now)
         made.sends.append(new_tuple(Send, (data, way.address, way.listener, way.local_ip)))
         return made
+
+    cdef bytes record_route(self, bytes sent_by, bytes call_id):
+        """As own_routes.record_route_value; what it says of the place is kept."""
+        cdef bytes lead
+        if self.env.signer is None:
+            return record_route_value(sent_by.decode(), call_id, None)
+        found = self.leads.get(sent_by)
+        if found is None:
+            host, port = split_host_port(sent_by.decode())
+            self.leads[sent_by] = found = record_route_lead(host, port or 0)
+        lead = found
+        return b"<sip:%b;lr;rrs=%b>" % (sent_by, self.env.signer.token(lead + call_id))
 
     cdef int keep(self, Record r, outcome) except -1:
         """As outcomes._keep."""

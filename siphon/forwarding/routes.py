@@ -59,7 +59,8 @@ def token_of(uri: Uri, name: str) -> bytes:
     return (uri.param(name) or "").encode("utf-8", "surrogateescape")
 
 
-def _route_uri(value: bytes) -> Uri | None:
+def route_uri(value: bytes) -> Uri | None:
+    """The URI of a Route value; None for what is none."""
     try:
         return NameAddr.parse(value).uri
     except ValueError:
@@ -107,6 +108,8 @@ class LooseRoute:
 
 
 NOT_ROUTED = LooseRoute(False)
+ALL_CONSUMED = LooseRoute(True, routes=())
+"""The Route values were ours, all of them. Which they were is not in it."""
 
 
 def loose_route(facts: RouteFacts, identity: Identity, signer: RouteSigner | None) -> LooseRoute:
@@ -147,7 +150,7 @@ def _after_strict_router(own: Uri, facts: RouteFacts, identity: Identity, signer
     """The last Route is where the request was to go (RFC 3261 §16.4); a last Route without a URI leaves everything
     untouched.
     """
-    last = _route_uri(facts.routes[-1])
+    last = route_uri(facts.routes[-1])
     if last is None:
         return NOT_ROUTED
     routes = facts.routes[:-1]
@@ -160,7 +163,7 @@ def _leading_ours(
 ) -> tuple[str, ...]:
     consumed: list[str] = []
     for value in routes:
-        uri = _route_uri(value)
+        uri = route_uri(value)
         if uri is None or not is_ours(uri, facts, identity, signer):
             break
         consumed.append(str(uri))
@@ -173,7 +176,7 @@ def own_routes(routes: Sequence[bytes], identity: Identity) -> int:
     They are removed from a request without To tag before its next hop is chosen (RFC 3261 §16.4).
     """
     for count, value in enumerate(routes):
-        uri = _route_uri(value)
+        uri = route_uri(value)
         if uri is None or not names_us(uri, identity):
             return count
     return len(routes)

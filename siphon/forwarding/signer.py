@@ -32,19 +32,24 @@ class RouteSigner:
 
     def sign_record_route(self, call_id: bytes, host: str, port: int) -> bytes:
         """20 hex digits for a Record-Route URI of the dialog-forming request with that Call-ID. `port` 0 is 5060."""
-        return self._tokens(_record_route_text(call_id, host, port))[0]
+        return self.token(record_route_lead(host, port) + call_id)
 
     def verify_record_route(self, token: bytes, call_id: bytes, host: str, port: int) -> bool:
-        return self._verify(token, _record_route_text(call_id, host, port))
+        return self.is_token(token, record_route_lead(host, port) + call_id)
 
     def sign_path(self, user: str | None, host: str, port: int) -> bytes:
         """20 hex digits for a Path URI that names us. `port` 0 is 5060."""
-        return self._tokens(_path_text(user, host, port))[0]
+        return self.token(_path_text(user, host, port))
 
     def verify_path(self, token: bytes, user: str | None, host: str, port: int) -> bool:
-        return self._verify(token, _path_text(user, host, port))
+        return self.is_token(token, _path_text(user, host, port))
 
-    def _verify(self, token: bytes, text: bytes) -> bool:
+    def token(self, text: bytes) -> bytes:
+        """The token of a text: record_route_lead() and a Call-ID."""
+        return self._tokens(text)[0]
+
+    def is_token(self, token: bytes, text: bytes) -> bool:
+        """Whether it is that of the text, under any key."""
         given = token.lower()
         matches = [compare_digest(made, given) for made in self._tokens(text)]
         return True in matches
@@ -66,8 +71,9 @@ def _token(keyed: HMAC, text: bytes) -> bytes:
     return mac.digest()[:_TOKEN_BYTES].hex().encode()
 
 
-def _record_route_text(call_id: bytes, host: str, port: int) -> bytes:
-    return b"\0".join((b"rrs", _place(host, port), call_id))
+def record_route_lead(host: str, port: int) -> bytes:
+    """What `rrs` is worked out from, up to the Call-ID."""
+    return b"rrs\0%b\0" % _place(host, port)
 
 
 def _path_text(user: str | None, host: str, port: int) -> bytes:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from siphon.forwarding.routes import LooseRoute, RouteFacts, loose_route
+from siphon.forwarding._own_route import only_route, without_line
+from siphon.forwarding.routes import ALL_CONSUMED, LooseRoute, RouteFacts, loose_route
 from siphon.forwarding.trim import clean_target
 from siphon.script import log, text
 from siphon.script.address import first_address, parameter, uri_span
@@ -349,6 +350,11 @@ class Request(Answering):
         context = self._context
         if context.consumed_routes:  # by an earlier handler of this transaction
             return True
+        if self._loose is None and self._draft is None:
+            own = only_route(self._message, context.identity, context.services.signer)
+            if own is not None:
+                self._consumed = [own]
+                self._loose = self._pending = ALL_CONSUMED
         if self._loose is None:
             message = self._message if self._draft is None else parse(self._draft.to_bytes())
             found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
@@ -387,6 +393,8 @@ class Request(Answering):
         splices: Splices = []
         if found is None:
             return splices
+        if found is ALL_CONSUMED:
+            return without_line(message, b"Route")
         if found.uri is not None:
             splices.append((message.uri_start, message.uri_end, found.uri))
         if found.routes is not None:

@@ -1,0 +1,6 @@
+from siphon.forwarding.signer import RouteSigner
+from siphon.sip.identity import Identity
+from siphon.sip.message import SipMessage
+
+def only_route(m: SipMessage, identity: Identity, signer: RouteSigner | None) -> str | None: ...
+def without_line(m: SipMessage, name: str | bytes) -> list[tuple[int, int, bytes]]: ...
