@@ -2,6 +2,7 @@
 
 from siphon.engine._copies cimport Places
 from siphon.engine._hashes cimport Loops
+from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Record
 
@@ -30,15 +31,15 @@ cdef class PlainAttempts:
     cdef double t1, long, timer_c
 
     cdef int configure(self) except -1
-    cdef Attempt decide(self, Record r, SipMessage received, outcome, double now)
-    cdef Attempt attempt(self, Record r, SipMessage received, outcome, double now)
-    cdef bint may(self, Record r, outcome) except -1
+    cdef Attempt decide(self, Record r, SipMessage received, Outcome outcome, double now)
+    cdef Attempt attempt(self, Record r, SipMessage received, Outcome outcome, double now)
+    cdef bint may(self, Record r, Outcome outcome) except -1
     cdef Way way(self, Record r, SipMessage m, action)
     cdef bytes clean(self, str uri)
     cdef Attempt send(
-        self, Record r, SipMessage received, SipMessage m, outcome, Way way, int breadth, double now
+        self, Record r, SipMessage received, SipMessage m, Outcome outcome, Way way, int breadth, double now
     )
     cdef bytes record_route(self, bytes sent_by, bytes call_id)
-    cdef int keep(self, Record r, outcome) except -1
+    cdef int keep(self, Record r, Outcome outcome) except -1
     cdef int count(self, Record r, action) except -1
     cdef int branch(self, Record r, Way way, bytes splices, double now) except -1

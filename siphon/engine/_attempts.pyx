@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 
 from siphon.engine._copies cimport Places, copy_of
 from siphon.engine._hashes cimport Loops
+from siphon.script._outcome cimport Outcome
 from siphon.sip._build_cy cimport trying_for
 from siphon.sip._message_cy cimport SipMessage
 from siphon.sip._splice_cy cimport apply_splices, pack_splices
@@ -122,7 +123,7 @@ cdef class PlainAttempts:
         self.server_line = header_line("Server", self.server) if self.server else b""
         return 0
 
-    def begin(self, step, outcome):
+    def begin(self, step, Outcome outcome not None):
         """Do what the handlers want; False: it is not plain, and nothing has happened."""
         cdef Attempt made = self.decide(step.record, step.parsed, outcome, step.now)
         if made is None:
@@ -132,7 +133,7 @@ cdef class PlainAttempts:
         step.oversize = made.oversize
         return True
 
-    cdef Attempt decide(self, Record r, SipMessage received, outcome, double now):
+    cdef Attempt decide(self, Record r, SipMessage received, Outcome outcome, double now):
         """As begin(), of a record and its request (None: not parsed yet). None: not plain, nothing has happened."""
         cdef Attempt made
         cdef bytes before = b""
@@ -149,7 +150,7 @@ cdef class PlainAttempts:
             self.check(before, outcome, step)
         return made
 
-    cdef Attempt attempt(self, Record r, SipMessage received, outcome, double now):
+    cdef Attempt attempt(self, Record r, SipMessage received, Outcome outcome, double now):
         cdef SipMessage m = received
         cdef Way way
         cdef int breadth
@@ -165,7 +166,7 @@ cdef class PlainAttempts:
             return None
         return self.send(r, received, m, outcome, way, breadth, now)
 
-    cdef bint may(self, Record r, outcome) except -1:
+    cdef bint may(self, Record r, Outcome outcome) except -1:
         """Whether the record has seen nothing yet, and the outcome asks for an attempt and no more."""
         action = outcome.action
         if type(action) is not Relay and type(action) is not Fork:
@@ -237,7 +238,7 @@ cdef class PlainAttempts:
             self.cleaned[uri] = found
         return found
 
-    cdef Attempt send(self, Record r, SipMessage received, SipMessage m, outcome, Way way, int breadth, double now):
+    cdef Attempt send(self, Record r, SipMessage received, SipMessage m, Outcome outcome, Way way, int breadth, double now):
         cdef bytes via = our_via(way.sent_by, r.key, r.salt, r.next_index, self.loops.value(received, self.env.loop_key))
         cdef bytes recorded = b""
         cdef bytes data, answer
@@ -279,7 +280,7 @@ cdef class PlainAttempts:
         lead = found
         return b"<sip:%b;lr;rrs=%b>" % (sent_by, self.env.signer.token(lead + call_id))
 
-    cdef int keep(self, Record r, outcome) except -1:
+    cdef int keep(self, Record r, Outcome outcome) except -1:
         """As outcomes._keep."""
         r.claims = []
         r.edits = pack_splices(outcome.splices) if outcome.edited else b""

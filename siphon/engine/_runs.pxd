@@ -1,5 +1,6 @@
 # Declarations of _runs.pyx: what new requests need of it.
 
+from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record
 
@@ -8,4 +9,4 @@ cdef class PlainRuns:
     cdef public object check
 
     cdef int run(self, Claim claim, version, Record r, SipMessage m) except -1
-    cdef int finish(self, version, Record r, SipMessage m, outcome) except -1
+    cdef int finish(self, version, Record r, SipMessage m, Outcome outcome) except -1

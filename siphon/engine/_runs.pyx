@@ -12,6 +12,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 
 from siphon.engine._attempts cimport Attempt, PlainAttempts
+from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
 
@@ -34,10 +35,10 @@ cdef class Ending:
 
     cdef object core
     cdef bytes key
-    cdef object outcome
+    cdef Outcome outcome
     cdef bint late
 
-    def __call__(self, outcome):
+    def __call__(self, Outcome outcome not None):
         if self.late:
             self.core.process(RequestOutcomeEvent(self.key, outcome))
         else:
@@ -73,7 +74,7 @@ cdef class PlainRuns:
                 self.core.process(event)
         return 0
 
-    cdef int finish(self, version, Record r, SipMessage m, outcome) except -1:
+    cdef int finish(self, version, Record r, SipMessage m, Outcome outcome) except -1:
         """Commit what the handlers want; what has become of it."""
         cdef PlainAttempts plain = self.env.plain
         cdef double now = self.clock()

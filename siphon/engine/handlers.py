@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from siphon.config.settings import Settings
+from siphon.engine._handlers import context_of, run_request
 from siphon.engine.answers import make
 from siphon.engine.confirming import when_confirmed, when_stored
 from siphon.engine.contacts import as_received
@@ -76,11 +77,10 @@ class ScriptHandlers:
     def _run_request(
         self, record: Record, message: SipMessage, secrets: Fetched | None, done: Callable[[Outcome], None]
     ) -> None:
-        request = self._request(record, message, None, secrets)
-        ended = lambda outcome: self._request_ended(record, outcome, done)  # noqa: E731
-        self._guarded(self._runtime.run_request, request, record.script_version, ended)
+        context = self._context(record, None, secrets)
+        run_request(self, self._runtime, self._watch, record, message, context, done)
 
-    def _request_ended(self, record: Record, outcome: Outcome, done: Callable[[Outcome], None]) -> None:
+    def request_ended(self, record: Record, outcome: Outcome, done: Callable[[Outcome], None]) -> None:
         """The on_request handlers have returned: `done` now, or when what the outcome rests on is there."""
         if outcome.route_unsigned:
             self._watch.count(Counter.ROUTE_UNSIGNED)
@@ -192,28 +192,9 @@ class ScriptHandlers:
         received = parse(record.request).uri if record.edits else None
         return self._request(record, parse(handler_request(record)), received)
 
-    def _request(
-        self, record: Record, message: SipMessage, received: bytes | None, secrets: Fetched | None = None
-    ) -> Request:
+    def _request(self, record: Record, message: SipMessage, received: bytes | None) -> Request:
+        return Request(message, self._context(record, received, None))
+
+    def _context(self, record: Record, received: bytes | None, secrets: Fetched | None) -> RequestContext:
         assert self.env is not None
-        identity, now = self.env.identity, self._clock()
-        consumed = record.consumed
-        context = RequestContext(  # by position: made for every request, and names cost as much as the rest
-            (record.source_ip, record.source_port),
-            identity.listeners[record.listener],
-            record.local_ip,
-            record.key,
-            identity,
-            self._settings,
-            self._services,
-            now,
-            record.wall + max(0.0, now - record.created),
-            record.vars,
-            record.auth_user or None,
-            consumed.decode("utf-8", "surrogateescape").split("\n") if consumed else [],
-            record.record_route,
-            False,
-            received,
-            secrets,
-        )
-        return Request(message, context)
+        return context_of(record, self.env.identity, self._settings, self._services, self._clock(), received, secrets)

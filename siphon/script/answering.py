@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from siphon.script import log, text
+from siphon.script._fields import RequestFields
 from siphon.script.addresses import Addressed
 from siphon.script.contact import Contact, Destination
 from siphon.script.flow import Flow, address, split_address
@@ -24,7 +25,6 @@ from siphon.sip.message import COMPACT
 from siphon.sip.uri import Uri
 
 if TYPE_CHECKING:
-    from siphon.script.context import RequestContext
     from siphon.script.reply import Reply
     from siphon.script.request import Request
 
@@ -109,32 +109,10 @@ def reply_header_name(name: str) -> str:
     return checked
 
 
-class Answering(Addressed):
+class Answering(RequestFields, Addressed):
     """What a request is answered with, or where it goes."""
 
-    __slots__ = (
-        "_action",
-        "_armed_at",
-        "_context",
-        "_copied",
-        "_phase",
-        "_record_route",
-        "_reply_body",
-        "_reply_edits",
-        "_reply_to_tag",
-        "_via",
-    )
-
-    _action: Action | None
-    _armed_at: int
-    _context: RequestContext
-    _copied: set[str] | None
-    _phase: Phase
-    _record_route: bool
-    _reply_body: bytes | None
-    _reply_edits: list[Edit] | None
-    _reply_to_tag: str | None
-    _via: ViaOverride | None
+    __slots__ = ()
 
     def _may_arm(self, what: str) -> bool:
         """Whether an action may be armed now; RuntimeError once the handlers have returned."""

@@ -39,6 +39,11 @@ def bind(binding: Binding | None) -> None:
     _process = binding
 
 
+def running() -> ContextVar[Binding]:
+    """The variable that `enter` sets."""
+    return _running
+
+
 def enter(binding: Binding) -> None:
     """Use `binding` in the current context: the first thing a handler's context does."""
     _running.set(binding)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from siphon.script import variables
+from siphon.script._fields import RequestContext as RequestContext
 
 if TYPE_CHECKING:
-    from siphon.script.loader import Script
     from siphon.script.sending import OwnRequest, Sending
     from siphon.services.dns import Enum
     from siphon.services.media.relays import MediaRelays
@@ -48,59 +47,3 @@ class Services:
     send_request: Callable[[OwnRequest], Sending] | None = None
     memory_used_pct: Callable[[], int] | None = None
     wall: Callable[[], float] = time.time
-
-
-@dataclass(slots=True)
-class RequestContext:
-    """Facts of one transaction beside its message.
-
-    `source` is the observed packet source, `listener` the siphon.sip.identity.Listener it came in on and `local_ip` the
-    address it was sent to. `vars` is the stored dict, packed (bytes) or not; it is unpacked once a handler asks.
-    `secrets` is what another service said about the users that the credentials name (None: nobody was asked).
-    `uri_received` is the Request-URI as received where the message is one that handlers have edited. `script`, the open
-    `vars` and the count of armed actions are the runtime's.
-    """
-
-    source: tuple[str, int]
-    listener: Any = None
-    local_ip: str = ""
-    transaction_id: bytes = b""
-    identity: Any = None
-    settings: Any = None
-    services: Services = field(default_factory=Services)
-    now: float = 0.0
-    wall: float = 0.0
-    vars: dict[str, Any] | bytes = b""
-    auth_user: str | None = None
-    consumed_routes: list[str] = field(default_factory=list)
-    record_route: bool = False
-    dialog_known: bool = False
-    uri_received: bytes | None = None
-    secrets: Any = None
-    script: Script | None = None
-    opened: dict[str, Any] | None = None
-    packed: bytes = b""
-    armed: int = 0
-
-    def open_vars(self) -> dict[str, Any]:
-        """The dict that all objects of this event share; unpacked at the first call."""
-        found = self.opened
-        if found is None:
-            stored = self.vars
-            self.packed = stored if isinstance(stored, bytes) else variables.pack(stored)
-            found = self.opened = variables.unpack(self.packed)
-        return found
-
-    def drop_vars(self) -> None:
-        """Forget what handlers wrote."""
-        self.opened = None
-
-    def vars_limit(self) -> int | None:
-        """`shared.vars_bytes`."""
-        return None if self.settings is None else int(self.settings.shared.vars_bytes)
-
-    def vars_changes(self) -> tuple[dict[str, Any], list[str]]:
-        """Keys written and keys deleted by the handlers; raises as variables.pack."""
-        if self.opened is None:
-            return {}, []
-        return variables.changes(self.packed, self.opened, self.vars_limit())

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
@@ -47,38 +47,17 @@ class Driver:
         context.run(_enter, bound, call_id)
         return _Run(self, steps, context, done).resume(None)
 
-    def run_plain(
-        self,
-        functions: Sequence[Callable[..., Any]],
-        argument: Any,
-        bound: binding.Binding,
-        call_id: str,
-        ended: Callable[[Callable[..., Any] | None, BaseException | None], Any],
-        later: Callable[[int], Steps],
-        done: Done,
-    ) -> bool:
-        """As `run` for functions of one argument, without a generator as long as they are plain: `done` gets what
-        `ended` gives (None for both arguments: all have returned). The first that awaits, or has to run in a thread,
-        is the first step of `later(its place)`, which goes on from there."""
-        context = copy_context()
-        context.run(_enter, bound, call_id)
-        if self._pool is not None:
-            return _Run(self, later(0), context, done).resume(None)
-        failed: Callable[..., Any] | None = None
-        error: BaseException | None = None
-        for place, function in enumerate(functions):
-            own = context.copy()
-            try:
-                result = own.run(function, argument)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as raised:  # SystemExit of a script must not end the worker
-                failed, error = function, raised
-                break
-            if result is not None and inspect.isawaitable(result):
-                return _Run(self, later(place), context, done).begun(result, own)
-        done(context.run(ended, failed, error))
-        return True
+    def in_threads(self) -> bool:
+        """Whether plain functions run in threads."""
+        return self._pool is not None
+
+    def go_on(self, steps: Steps, context: Context, done: Done) -> bool:
+        """As `run`, in a context in which Call-ID and binding are set."""
+        return _Run(self, steps, context, done).resume(None)
+
+    def go_on_from(self, awaitable: Any, own: Context, steps: Steps, context: Context, done: Done) -> bool:
+        """The same where the first step's function has been called already, in `own`, and has given an awaitable."""
+        return _Run(self, steps, context, done).begun(awaitable, own)
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -26,28 +26,17 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
     splices = request._splices()
     message, parsed = _edited(request, splices) if splices else (request._message.raw, None)
     loose = request._loose
-    outcome = Outcome(  # by position: made for every request, and names cost as much as the rest
-        action,
-        [],
-        request._reply_edits or [],
-        request._reply_body,
-        request._reply_to_tag,
-        message,
-        bool(splices),
-        parsed,
-        splices,
-        request._record_route,
-        values,
-        packed,
-        request._auth_user,
-        request.consumed_routes,
-        None,
-        request._uri_set,
-        request._nat_register,
-        loose is not None and loose.unsigned,
-        request._auth_failures,
-        request._confirms,
-    )
+    outcome = Outcome(action)
+    outcome.reply_edits = request._reply_edits or []
+    outcome.reply_body, outcome.reply_to_tag = request._reply_body, request._reply_to_tag
+    outcome.message, outcome.edited, outcome.parsed, outcome.splices = message, bool(splices), parsed, splices
+    outcome.record_route = request._record_route
+    outcome.vars, outcome.vars_bytes = values, packed
+    outcome.auth_user = request._auth_user
+    outcome.consumed_routes = request.consumed_routes
+    outcome.uri_set, outcome.answer_to_source = request._uri_set, request._nat_register
+    outcome.route_unsigned = loose is not None and loose.unsigned
+    outcome.auth_failures, outcome.confirms = request._auth_failures, request._confirms
     if isinstance(action, Answer):
         _complete(action, request, allow)
         _check_size(action, outcome, request)

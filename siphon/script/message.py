@@ -7,20 +7,16 @@ there is one, so a handler sees its own edits.
 from __future__ import annotations
 
 from siphon.script import text
+from siphon.script._fields import MessageFields
 from siphon.script.address import uri_span
 from siphon.script.uri import SipUri
 from siphon.sip.draft import Draft
-from siphon.sip.message import SipMessage
 
 
-class Headers:
+class Headers(MessageFields):
     """The header and body methods of script objects."""
 
-    __slots__ = ("_body", "_draft", "_message")
-
-    _message: SipMessage
-    _draft: Draft | None
-    _body: bytes | None
+    __slots__ = ()
 
     def _edit(self) -> Draft:
         """The draft, made at the first edit."""
@@ -65,13 +61,6 @@ class Headers:
     # -- body
 
     @property
-    def body(self) -> bytes | None:
-        """The body, None when it is empty."""
-        if self._body is not None:
-            return self._body or None
-        return self._message.body or None
-
-    @property
     def content_type(self) -> str | None:
         """The Content-Type as it stands."""
         return self.get_header("Content-Type")
@@ -109,10 +98,3 @@ class Headers:
         """The URI of To."""
         uri = self._message.to_uri if self._draft is None else b""
         return SipUri.of(text.decode(uri)) if uri else self._address_uri("To")
-
-    @property
-    def call_id(self) -> str | None:
-        """The Call-ID."""
-        if self._draft is None and (value := self._message.call_id):
-            return text.decode(value)
-        return self.get_header("Call-ID")

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from siphon.sip.message import SipMessage
-from siphon.state.store import Wait
+from siphon.script._outcome import Outcome as Outcome
 
 Headers = list[tuple[str, str]]
 Edit = tuple[str, str, str]
@@ -105,41 +104,6 @@ class Fork:
 
 
 Action = Answer | Relay | Fork
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the on_request handlers left.
-
-    `action` None: nothing armed (silent drop). `message` is the request as the handlers left it (`parsed` too, if
-    edited), `splices` turn the one received into it. `vars_bytes` is `vars` packed, b"" when empty.
-    `uri_set`: the whole Request-URI was assigned; a part of it does not count.
-    `answer_to_source`: fix_nated_register() was called.
-    `route_unsigned`: loose_route() met a Route that names us without a valid token. `auth_failures`: credentials that
-    failed. `error`: a handler raised; nothing else counts then. `confirms`: what other nodes must agree to, each with
-    the answer where they do not.
-    """
-
-    action: Action | None = None
-    provisionals: list[Answer] = field(default_factory=list)
-    reply_edits: list[Edit] = field(default_factory=list)
-    reply_body: bytes | None = None
-    reply_to_tag: str | None = None
-    message: bytes = b""
-    edited: bool = False
-    parsed: SipMessage | None = None
-    splices: list[tuple[int, int, bytes]] = field(default_factory=list)
-    record_route: bool = False
-    vars: dict[str, Any] = field(default_factory=dict)
-    vars_bytes: bytes = b""
-    auth_user: str | None = None
-    consumed_routes: list[str] = field(default_factory=list)
-    error: BaseException | None = None
-    uri_set: bool = False
-    answer_to_source: bool = False
-    route_unsigned: bool = False
-    auth_failures: int = 0
-    confirms: list[tuple[Wait, Answer]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

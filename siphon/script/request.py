@@ -13,22 +13,19 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 
 from siphon.forwarding._own_route import only_route, without_line
-from siphon.forwarding.routes import ALL_CONSUMED, LooseRoute, RouteFacts, loose_route
+from siphon.forwarding.routes import ALL_CONSUMED, RouteFacts, loose_route
 from siphon.forwarding.trim import clean_target
 from siphon.script import log, text
 from siphon.script.address import first_address, parameter, uri_span
 from siphon.script.addresses import route_value
 from siphon.script.answering import COPIED_IF_SET, Answering
-from siphon.script.context import RequestContext
 from siphon.script.flow import Flow, udp_flow
-from siphon.script.outcome import Answer
 from siphon.script.phase import Phase
 from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
 from siphon.sip.draft import Draft
-from siphon.sip.message import SipMessage, parse
+from siphon.sip.message import parse
 from siphon.sip.splices import Splices
-from siphon.state.store import Wait
 
 Network = IPv4Network | IPv6Network
 
@@ -48,57 +45,9 @@ def network(given: str) -> Network | None:
 class Request(Answering):
     """One SIP request. Edits are forwarded downstream; answers and routes are armed, and the last one wins."""
 
-    __slots__ = (
-        "_auth_failures",
-        "_confirms",
-        "_auth_user",
-        "_consumed",
-        "_cseq",
-        "_from_tag",
-        "_loose",
-        "_nat_register",
-        "_pending",
-        "_ruri",
-        "_to_tag",
-        "_uri",
-        "_uri_set",
-    )
-
-    def __init__(self, message: SipMessage, context: RequestContext) -> None:
-        self._message = message
-        self._context = context
-        self._draft = None
-        self._body = None
-        self._action = None
-        self._armed_at = 0
-        self._copied = None
-        self._phase = Phase.OPEN
-        self._record_route = context.record_route
-        self._reply_body = None
-        self._reply_edits = None
-        self._reply_to_tag = None
-        self._via = None
-        self._auth_user: str | None = context.auth_user
-        self._consumed: list[str] | None = None
-        self._cseq: tuple[int, str] | None = None  # as the tags: text made once, of what no edit changes
-        self._from_tag: str | None = None
-        self._to_tag: str | None = None
-        self._loose: LooseRoute | None = None
-        self._nat_register = False
-        self._pending: LooseRoute | None = None  # found by loose_route(), not yet in the draft
-        self._ruri: SipUri | None = None
-        self._uri: bytes | None = None
-        self._uri_set = False
-        self._auth_failures = 0
-        self._confirms: list[tuple[Wait, Answer]] = []
+    __slots__ = ()
 
     # -- the request line
-
-    @property
-    def method(self) -> str:
-        """The method as sent; methods are case-sensitive."""
-        method: str = self._message.method
-        return method
 
     @property
     def ruri(self) -> SipUri:
@@ -137,49 +86,6 @@ class Request(Answering):
         return None if value is None else parameter(value, "tag")
 
     @property
-    def from_tag(self) -> str | None:
-        """The tag of From."""
-        if self._draft is not None:
-            return self._edited_tag("From")
-        known = self._from_tag
-        if known is None and (parsed := self._message.from_tag) is not None:
-            known = self._from_tag = text.decode(parsed)
-        return known
-
-    @property
-    def to_tag(self) -> str | None:
-        """The tag of To."""
-        if self._draft is not None:
-            return self._edited_tag("To")
-        known = self._to_tag
-        if known is None and (parsed := self._message.to_tag) is not None:
-            known = self._to_tag = text.decode(parsed)
-        return known
-
-    @property
-    def in_dialog(self) -> bool:
-        """Whether From and To carry tags."""
-        return self._message.to_tag is not None and self._message.from_tag is not None
-
-    @property
-    def cseq(self) -> tuple[int, str] | None:
-        """Number and method of CSeq."""
-        known = self._cseq
-        if known is None:
-            known = self._cseq = self._message.cseq, self._message.cseq_method
-        return known
-
-    @property
-    def max_forwards(self) -> int:
-        """Max-Forwards; 70 when absent."""
-        if self._draft is None:
-            value = self._message.max_forwards
-        else:
-            given = self.get_header("Max-Forwards")
-            value = int(given) if given is not None and given.isascii() and given.isdigit() else -1
-        return 70 if value < 0 else value
-
-    @property
     def user_agent(self) -> str | None:
         """The User-Agent."""
         return self.get_header("User-Agent")
@@ -205,16 +111,6 @@ class Request(Answering):
         """`udp`, `tcp` ..., lower case."""
         listener = self._context.listener
         return "udp" if listener is None else str(listener.transport).lower()
-
-    @property
-    def source_ip(self) -> str:
-        """The observed source address."""
-        return self._context.source[0]
-
-    @property
-    def source_port(self) -> int:
-        """The observed source port."""
-        return self._context.source[1]
 
     @property
     def flow(self) -> Flow | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from siphon.config.log import Log
 from siphon.script import binding, text
+from siphon.script._running import context_of, run
 from siphon.script.binding import Binding
 from siphon.script.context import Services
 from siphon.script.dispatch import Dispatch
@@ -30,6 +31,9 @@ from siphon.script.request import Request
 from siphon.script.sources import Source
 
 KEPT_VERSIONS = 2
+KEPT_PLANS = 64
+Plan = tuple[Script, Binding, tuple[Callable[..., Any], ...]]
+"""A script version, its binding and the on_request handlers of a method."""
 
 
 class Runtime:
@@ -48,10 +52,11 @@ class Runtime:
         self.driver = Driver(loop, settings.script.handler_stall_abort_secs, settings.script.sync_pool_size)
         self._scripts: dict[int, Script] = {}
         self._bindings: dict[int, Binding] = {}
+        self._plans: dict[tuple[str, int | None], Plan] = {}
         self._current = 0
         self.warnings: list[str] = []
         """What the author of the script that was loaded last should hear."""
-        self._dispatch = Dispatch()
+        self.dispatch = Dispatch()
         binding.bind(Binding(settings, services, log))
 
     # -- versions
@@ -91,6 +96,7 @@ class Runtime:
         self._bind()
 
     def _bind(self) -> None:
+        self._plans.clear()
         self._bindings = {
             version: Binding(self.settings, self.services, self.log, script)
             for version, script in self._scripts.items()
@@ -120,12 +126,12 @@ class Runtime:
     @property
     def errors(self) -> int:
         """Exceptions of handlers so far."""
-        return self._dispatch.errors
+        return self.dispatch.errors
 
     @property
     def exhausted(self) -> bool:
         """Handlers have used up the memory of this process: another one should go on."""
-        return self._dispatch.exhausted
+        return self.dispatch.exhausted
 
     def methods(self, version: int | None = None) -> list[str]:
         """The methods of Allow."""
@@ -133,7 +139,7 @@ class Runtime:
 
     def handles(self, method: str, version: int | None = None) -> bool:
         """Whether any on_request handler matches; False means 405."""
-        return bool(self.script(version).request_handlers(method))
+        return bool(self._plan(method, version)[2])
 
     def handlers(self, kind: str, version: int | None = None) -> tuple[Handler, ...]:
         """The handlers of a kind, such as "timer.every" or "registrar.on_change"."""
@@ -155,19 +161,31 @@ class Runtime:
 
     def run_request(self, request: Request, version: int | None, done: Callable[[Outcome], None]) -> bool:
         """Run the on_request handlers of the request's method."""
-        script = self.script(version)
-        message, dispatch = request._message, self._dispatch
-        handlers = script.request_handlers(message.method)
+        script, bound, functions = self._plan(request.method, version)
         request._context.script = script
-        return self.driver.run_plain(
-            [handler.function for handler in handlers],
-            request,
-            self._bindings[script.version],
-            text.decode(message.call_id or b"-"),
-            lambda failed, error: dispatch.request_ended(request, script, failed, error),
-            lambda place: dispatch.request(request, handlers[place:], script),
-            done,
-        )
+        context = context_of(request, bound)
+        if self.driver.in_threads():
+            return self.driver.go_on(self._request_steps(request, script, 0), context, done)
+        waits = run(request, functions, context, self.dispatch, script, done)
+        if waits is None:
+            return True
+        place, awaitable, own = waits
+        return self.driver.go_on_from(awaitable, own, self._request_steps(request, script, place), context, done)
+
+    def _plan(self, method: str, version: int | None) -> Plan:
+        """What runs for requests of a method."""
+        found = self._plans.get((method, version))
+        if found is None:
+            script = self.script(version)
+            functions = tuple(handler.function for handler in script.request_handlers(method))
+            found = script, self._bindings[script.version], functions
+            if len(self._plans) < KEPT_PLANS:
+                self._plans[method, version] = found
+        return found
+
+    def _request_steps(self, request: Request, script: Script, place: int) -> Steps:
+        """The handlers from that place on."""
+        return self.dispatch.request(request, script.request_handlers(request.method)[place:], script)
 
     def run_reply(
         self,
@@ -179,7 +197,7 @@ class Runtime:
     ) -> bool:
         """Run the global on_reply handlers, then the one given to relay() or fork(), if the response passes."""
         script = self.script(version)
-        return self._run(self._dispatch.reply(request, reply, per_relay, script), request, script, done)
+        return self._run(self.dispatch.reply(request, reply, per_relay, script), request, script, done)
 
     def run_failure(
         self,
@@ -193,24 +211,24 @@ class Runtime:
     ) -> bool:
         """Run the on_failure given to relay() or fork(); unless it armed something, the global handlers."""
         script = self.script(version)
-        return self._run(self._dispatch.failure(request, reply, code, reason, per_relay, script), request, script, done)
+        return self._run(self.dispatch.failure(request, reply, code, reason, per_relay, script), request, script, done)
 
     def run_cancel(self, request: Request, version: int | None, done: Callable[[CancelOutcome], None]) -> bool:
         """Run the on_cancel handlers; `request` is the INVITE."""
         script = self.script(version)
-        return self._run(self._dispatch.cancel(request, script), request, script, done)
+        return self._run(self.dispatch.cancel(request, script), request, script, done)
 
     def run_event(
         self, kind: str, args: tuple[Any, ...], version: int | None = None, done: Callable[[None], None] | None = None
     ) -> bool:
         """Run all handlers of a kind that has no request: timers, registrar.on_change. Exceptions are logged."""
         script = self.script(version)
-        steps = self._dispatch.event(script.handlers(kind), args)
+        steps = self.dispatch.event(script.handlers(kind), args)
         return self.driver.run(steps, self._bound(script), "-", done or (lambda _: None))
 
     def run_function(self, function: Callable[..., Any], args: tuple[Any, ...], done: Callable[[None], None]) -> bool:
         """Run one function of the current version that has no request: a timer's handler. Exceptions are logged."""
-        steps = self._dispatch.function(function, args)
+        steps = self.dispatch.function(function, args)
         return self.driver.run(steps, self._bound(self.script()), "-", done)
 
     def _run(self, steps: Steps, request: Request, script: Script, done: Callable[[Any], None]) -> bool:

@@ -83,7 +83,9 @@ def test_changed_values_are_judged_as_by_the_reference():
         value = list(OURS)
         for _ in range(random.choice((0, 1, 1, 2))):
             at = random.randrange(len(value))
-            value[at : at + random.randrange(2)] = random.choice((";", ",", "<", ">", "@", '"', "a", "0", "rrs=", TOKEN))
+            value[at : at + random.randrange(2)] = random.choice(
+                (";", ",", "<", ">", "@", '"', "a", "0", "rrs=", TOKEN)
+            )
         try:
             message = request("BYE", "sip:bob@198.51.100.9", [f"Route: {''.join(value)}"])
         except ValueError:

@@ -1,0 +1,71 @@
+"""The on_request handlers run for the core, in C: from the record to the outcome, as siphon/engine/handlers.py needs it.
+
+One of these runs for every request, so nothing in it is a closure or a call by names.
+"""
+
+# cython: boundscheck=False, wraparound=False
+
+cimport cython
+
+from siphon.script._fields cimport RequestContext
+from siphon.script._outcome cimport Outcome
+from siphon.sip._message_cy cimport SipMessage
+from siphon.state._record cimport Record
+
+from siphon.engine.counters import Counter
+from siphon.script.outcome import Answer
+from siphon.script.request import Request
+
+cdef object SCRIPT_RUNS = Counter.SCRIPT_RUNS
+cdef object SCRIPT_ERRORS = Counter.SCRIPT_ERRORS
+
+
+@cython.final
+@cython.freelist(4)
+cdef class Ended:
+    """Told the outcome by the runtime: tells the core, after what the outcome rests on is there."""
+
+    cdef object handlers, done
+    cdef Record record
+
+    def __call__(self, Outcome outcome not None):
+        if outcome.route_unsigned or outcome.auth_failures or outcome.confirms or type(outcome.action) is Answer:
+            self.handlers.request_ended(self.record, outcome, self.done)
+        else:
+            self.done(outcome)
+
+
+def context_of(Record r not None, identity, settings, services, double now, received, secrets):
+    """The facts of a record's transaction, as its handlers see them."""
+    cdef RequestContext c = RequestContext.__new__(RequestContext)
+    cdef double age = now - r.created
+    c.source = (r.source_ip, r.source_port)
+    c.listener = identity.listeners[r.listener]
+    c.local_ip = r.local_ip
+    c.transaction_id = r.key
+    c.identity, c.settings, c.services = identity, settings, services
+    c.now = now
+    c.wall = r.wall + (age if age > 0.0 else 0.0)
+    c.vars = r.vars
+    c.auth_user = r.auth_user or None
+    c.consumed_routes = r.consumed.decode("utf-8", "surrogateescape").split("\n") if r.consumed else []
+    c.record_route = r.record_route
+    c.uri_received, c.secrets = received, secrets
+    c.packed = b""
+    return c
+
+
+def run_request(handlers, runtime, watch, Record r not None, SipMessage m not None, context, done):
+    """Call the on_request handlers of the script version of the record."""
+    cdef Ended ended = Ended.__new__(Ended)
+    ended.handlers, ended.done, ended.record = handlers, done, r
+    dispatch = runtime.dispatch
+    errors = dispatch.errors
+    watch.count(SCRIPT_RUNS)
+    watch.enter()
+    try:
+        runtime.run_request(Request(m, context), r.script_version, ended)
+    finally:
+        watch.leave()
+        if dispatch.errors != errors:
+            watch.count(SCRIPT_ERRORS, dispatch.errors - errors)
