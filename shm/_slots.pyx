@@ -199,6 +199,18 @@ cdef class Slots:
                 return True
         return False
 
+    def all_live(self, indexes, double now, double limit):
+        """Whether each of these slots has a process that is idle or has beaten within `limit` seconds."""
+        cdef int index
+        cdef bint busy
+        cdef SlotRow *row
+        for index in indexes:
+            row = self.row_at(index)
+            busy = load32(&row.busy) != 0
+            if not row_sound(row, index) or row.pid == 0 or (busy and not now - row.heartbeat <= limit):
+                return False
+        return True
+
     def generation_of(self, int index):
         """The slot's present generation if a process is in it (alive or not), else 0."""
         cdef SlotRow *row = self.row_at(index)

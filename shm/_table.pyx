@@ -221,6 +221,13 @@ cdef bytes key_bytes(const Header *h):
     return PyBytes_FromStringAndSize(<char *>key, KEY)
 
 
+cdef int is_past_in(void *region, const char *key, uint64_t version) noexcept nogil:
+    """Table.is_past, of a table that is open for writing too."""
+    cdef Descriptor d
+    cdef int64_t got = look(<Region *>region, <const unsigned char *>key, &d)
+    return d.version != version if got >= 0 else got != BUSY
+
+
 cdef class Table:
     """See the module. Made by create(), attach() or view()."""
 
@@ -482,6 +489,12 @@ cdef class Table:
         cdef const unsigned char *k = key_of(key)
         cdef int64_t got = self.read_unlocked(k, &d, False) if self.reading else look(&self.region, k, &d)
         return d.version != version if got >= 0 else got != BUSY
+
+    @property
+    def past_call(self):
+        """(function, argument) of is_past() for callers in C: int (void *argument, const char *key, uint64_t version).
+        Good as long as the table is open."""
+        return <uintptr_t>&is_past_in, <uintptr_t>&self.region
 
     def commit(self, key, uint64_t expected, bytes value not None, *, int64_t owner, double next_deadline=0.0,
                double claim_deadline=0.0, double expiry=0.0, action=None, bint use_reserve=True):

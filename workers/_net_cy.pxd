@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""A reader of one UDP socket, for the loop in compiled code."""
+"""A reader of one UDP socket and what it reads, for compiled code."""
 
 from cpython.buffer cimport Py_buffer
 from libc.stdint cimport uint32_t, uint64_t
@@ -18,3 +18,12 @@ cdef class Reader:
     cdef double shift
 
     cdef list read(self, int limit, double stale_after, object keep_stale)
+
+
+cdef class Received:
+    cdef readonly bytes data
+    cdef readonly object source
+    cdef readonly int listener
+    cdef readonly int socket
+    cdef readonly str local
+    cdef readonly double arrived

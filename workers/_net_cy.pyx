@@ -283,13 +283,6 @@ cdef class Received:
     addresses and `socket` says which worker's socket of that listener held it; `arrived` is CLOCK_BOOTTIME seconds.
     """
 
-    cdef readonly bytes data
-    cdef readonly object source
-    cdef readonly int listener
-    cdef readonly int socket
-    cdef readonly str local
-    cdef readonly double arrived
-
     def __init__(self, bytes data not None, tuple source not None, int listener=0, int socket=0, str local="127.0.0.1",
                  double arrived=0.0):
         self.data = data

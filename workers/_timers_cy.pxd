@@ -19,13 +19,20 @@ cdef struct Ring:
     size_t capacity
 
 
+ctypedef int (*judge_t)(void *argument, const char *key, uint64_t version) noexcept nogil
+
+
 cdef class TimerRings:
+    cdef judge_t judge
+    cdef void *judge_argument
     cdef Ring rings[RINGS]
     cdef Entry *heap
     cdef size_t heap_count
     cdef size_t heap_capacity
 
     cdef double first_deadline(self) noexcept
+    cdef void drop_past(self, double until, int limit) noexcept
+    cdef bint is_past(self, const Entry *entry) noexcept
     cdef int earliest(self) noexcept
     cdef bint take(self, double now, Entry *into) noexcept
     cdef int append(self, Ring *ring, const Entry *entry) except -1

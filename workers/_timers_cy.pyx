@@ -3,11 +3,12 @@
 Most deadlines are a constant added to the time of arming, so each kind arrives in order. A ring is a queue whose
 deadlines rise; a new one goes to the ring whose last deadline is the latest that is not later. What fits no ring goes
 to a heap. An entry is 32 bytes without any Python object. Nothing is ever cancelled: who takes an entry out compares
-the version.
+the version. Most entries are past by then, since a record that goes on is armed anew: with skip_past() they are dropped
+by one call of C each, and before their time where they would be the reason to wake up.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -30,6 +31,8 @@ cdef class TimerRings:
             self.rings[i].first = self.rings[i].count = self.rings[i].capacity = 0
         self.heap = NULL
         self.heap_count = self.heap_capacity = 0
+        self.judge = NULL
+        self.judge_argument = NULL
 
     def __dealloc__(self):
         cdef int i
@@ -43,6 +46,12 @@ cdef class TimerRings:
         for i in range(RINGS):
             total += self.rings[i].count
         return total
+
+    def skip_past(self, uintptr_t function, uintptr_t argument):
+        """Entries for which function(argument, key, version) is not 0 are past: due() leaves them out. The function is
+        C, `int (void *, const char *key, uint64_t version)`; the caller keeps what the argument points to alive."""
+        self.judge = <judge_t><void *>function
+        self.judge_argument = <void *>argument
 
     def arm(self, double deadline, bytes key not None, uint64_t version):
         """Notes that `key` in `version` is due at `deadline` (seconds of CLOCK_BOOTTIME)."""
@@ -73,13 +82,37 @@ cdef class TimerRings:
             self.append(&self.rings[best], &entry)
 
     def due(self, double now, int limit=1024):
-        """Takes out what is due at `now`, earliest first, at most `limit` entries, as (key, version)."""
+        """Takes out what is due at `now`, earliest first, at most `limit` entries, as (key, version); those that are
+        past count and are not given."""
         cdef list found = []
         cdef Entry entry
         while limit > 0 and self.take(now, &entry):
             limit -= 1
-            found.append((PyBytes_FromStringAndSize(entry.key, KEY), entry.version))
+            if not self.is_past(&entry):
+                found.append((PyBytes_FromStringAndSize(entry.key, KEY), entry.version))
         return found
+
+    def prune(self, double until, int limit=64):
+        """Drops what is past of the earliest entries, those before `until`: nobody need wake up for them."""
+        self.drop_past(until, limit)
+
+    cdef bint is_past(self, const Entry *entry) noexcept:
+        return self.judge != NULL and self.judge(self.judge_argument, entry.key, entry.version) != 0
+
+    cdef void drop_past(self, double until, int limit) noexcept:
+        """As prune()."""
+        cdef int place
+        cdef Entry *first
+        cdef Entry dropped
+        while limit > 0 and self.judge != NULL:
+            limit -= 1
+            place = self.earliest()
+            if place == -1:
+                return
+            first = &self.heap[0] if place == RINGS else &self.rings[place].entries[self.rings[place].first]
+            if first.deadline > until or not self.is_past(first):
+                return
+            self.take(until, &dropped)
 
     def next_deadline(self):
         """The earliest deadline, or None."""

@@ -48,6 +48,8 @@ cdef extern from * nogil:
 
 cdef enum:
     EVENTS = 64
+    PAST = 4096             # entries of the timer rings that are past and go in one turn
+    PAST_AHEAD = 64
 
 cdef double IDLE = 1.0
 cdef double ADOPTER = 0.05
@@ -60,10 +62,11 @@ cdef class Turns:
     cdef public double now, beaten, next_look, next_count
     cdef public object next_tick
     cdef public bint finishing
+    cdef bint stirs         # something has happened in this turn that the application has to be asked about
     cdef public unsigned long long datagrams
     cdef public dict readers
     cdef readonly object context, application
-    cdef object slots, aio, receive, keep_stale, tick, beat
+    cdef object slots, asyncio, receive, keep_stale, tick, beat
     cdef TimerRings timers
     cdef int waiting, control, slot, limit
     cdef double stale_after
@@ -74,7 +77,7 @@ cdef class Turns:
         self.slots = context.slots
         self.slot = context.slot
         self.timers = context.timers
-        self.aio = context.aio
+        self.asyncio = context.aio.loop
         self.receive = application.receive
         self.tick = application.tick
         self.beat = context.slots.beat
@@ -91,8 +94,9 @@ cdef class Turns:
         """Wait until something is due, and do it."""
         cdef epoll_event events[EVENTS]
         cdef int count, i, milliseconds = <int>ceil(self.timeout() * 1000.0)
-        cdef bint stepping = False
+        cdef bint stepping = False, stirs = False
         cdef Reader reader
+        self.stirs = False
         self.beat(self.slot, self.now, False)
         with nogil:
             count = siphond_epoll(self.waiting, events, EVENTS, milliseconds)
@@ -108,17 +112,19 @@ cdef class Turns:
                 self.serve(reader, events[i].events)
             elif events[i].data.fd == self.control:
                 self.obey()
+                stirs = True
             else:
                 stepping = True
         if self.timers.first_deadline() <= self.now:
-            self.fire()
+            self.timers.drop_past(self.now, PAST)
+            if self.timers.first_deadline() <= self.now:
+                self.fire()
+                stirs = True
         if stepping or self.when() <= self.now:
             self.step()
-        self.next_tick = None
-        try:
-            self.next_tick = self.tick(self.now)
-        except BaseException as error:
-            self.failed("tick", error)
+            stirs = True
+        if stirs or self.stirs or self.next_tick is None or <double>self.next_tick <= self.now:
+            self.give_tick()
         if self.finishing:
             self.go_on_finishing()
         elif self.now >= self.next_look:
@@ -126,15 +132,26 @@ cdef class Turns:
         if self.now >= self.next_count:
             self.write_counters()
 
+    cdef int give_tick(self) except -1:
+        self.next_tick = None
+        try:
+            self.next_tick = self.tick(self.now)
+        except BaseException as error:
+            self.failed("tick", error)
+        return 0
+
     cdef double when(self) except? -1.0:
-        """When asyncio wants to run; infinity for not before its descriptor is readable."""
-        moment = self.aio.next_when()
-        return INFINITY if moment is None else <double>moment
+        """As Stepper.next_when(); infinity for not before its descriptor is readable."""
+        if self.asyncio._ready:
+            return 0.0
+        scheduled = self.asyncio._scheduled
+        return <double>scheduled[0].when() if scheduled else INFINITY
 
     cdef double timeout(self) except? -1.0:
         cdef double until, moment
         self.now = boottime()
         until = self.now + (ADOPTER if self.finishing or self.stands_in() else IDLE)
+        self.timers.drop_past(until, PAST_AHEAD)
         until = min(until, self.timers.first_deadline(), self.when())
         if self.next_tick is not None:
             moment = self.next_tick
@@ -148,6 +165,7 @@ cdef class Turns:
     cdef int serve(self, Reader reader, unsigned int mask) except -1:
         if mask & <unsigned int>EPOLLERR:
             self.serve_errors(reader)
+            self.stirs = True
         if mask & <unsigned int>EPOLLIN:
             self.deliver(reader.read(self.limit, self.stale_after, self.keep_stale))
         return 0
@@ -156,9 +174,11 @@ cdef class Turns:
         self.datagrams += <unsigned long long>len(batch)
         for datagram in batch:
             try:
-                self.receive([datagram], self.now)
+                if self.receive([datagram], self.now) is not False:
+                    self.stirs = True
             except BaseException as error:
                 self.failed("receive", error)
+                self.stirs = True
             self.stay_alive()
         return 0
 

@@ -48,6 +48,11 @@ class Crew:
         fields = json.loads(data)
         return cls(**{**fields, "orphaned": tuple(fields["orphaned"])})
 
+    def is_well(self, slots: SlotTable, now: float) -> bool:
+        """Whether there is no slot that anybody has to serve for another: adopters() of what is read now is empty."""
+        members = self.workers if self.helper is None else (*self.workers, self.helper)
+        return not self.orphaned and slots.all_live(members, now, BEAT_LIMIT)
+
     def read(self, slots: SlotTable) -> dict[int, SlotState]:
         helper = () if self.helper is None else (self.helper,)
         return {index: slots.read(index) for index in (*self.workers, *self.orphaned, *helper)}

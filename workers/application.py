@@ -4,6 +4,7 @@ The loop knows no SIP. It hands datagrams, ICMP errors and due deadlines to an `
 exception comes out. The slot table is given as an argument (siphond gives it shared memory, tests a fake).
 """
 
+from collections.abc import Callable, Iterable
 from enum import IntEnum, IntFlag
 from typing import Protocol
 
@@ -69,6 +70,7 @@ class SlotTable(Protocol):
     def set_handler(self, index: int, since: float) -> None: ...
     def read(self, index: int) -> SlotState: ...
     def any_busy(self) -> bool: ...
+    def all_live(self, indexes: Iterable[int], now: float, limit: float) -> bool: ...
     def add(self, index: int, counter: int, n: int = 1) -> None: ...
     @property
     def flags(self) -> int: ...
@@ -143,8 +145,10 @@ class Application(Protocol):
     def started(self, context: WorkerContext) -> None:
         """After fork, before the first turn. Takes up what a former generation of this slot has left."""
 
-    def receive(self, batch: list[Received], now: float) -> None:
-        """Datagrams in their order; the loop cuts what it read into short batches, so an exception costs little."""
+    @property
+    def receive(self) -> Callable[[list[Received], float], bool | None]:
+        """Takes datagrams in their order; the loop cuts what it read into short batches, so an exception costs little.
+        False: tick() need not be called for it. Read once, when the loop is made."""
 
     def unreachable(self, errors: list[Unreachable], now: float) -> None: ...
 
@@ -157,7 +161,8 @@ class Application(Protocol):
         """`slot` beats again, or another process has taken it over."""
 
     def tick(self, now: float) -> float | None:
-        """Once a turn; returns when it wants to be called at the latest."""
+        """Returns when it wants to be called at the latest; None: in each turn. Called as well in every turn in which
+        something has happened, but that datagrams came of which receive() has said False."""
 
     def reload(self, payload: bytes) -> None:
         """Switch to what the scratch process has validated; also called after started() in a process forked later."""

@@ -188,6 +188,8 @@ class WorkerLoop(Turns):
     def look(self) -> None:
         """Compares whose work should be done here with whose is."""
         self.next_look = self.now + LOOK_SECS
+        if not self.context.adopted and self.options.crew.is_well(self.slots, self.now):
+            return  # nearly always: a few numbers instead of a row of objects
         states = self.options.crew.read(self.slots)
         found = self.options.crew.adopters(states, self.now)
         mine = {slot for slot, adopter in found.items() if adopter == self.context.slot}
@@ -209,12 +211,14 @@ class WorkerLoop(Turns):
             if not self.context.is_helper:
                 self.watch_slot(slot)
         self.guard("adopt", self.application.adopt, slot, dead, self.now)
+        self.next_tick = None
 
     def release(self, slot: int) -> None:
         self.context.adopted.discard(slot)
         if not self.context.is_helper:
             self.forget_slot(slot)
         self.guard("release", self.application.release, slot)
+        self.next_tick = None
 
     def watch_slot(self, slot: int) -> None:
         for reader in self.readers_of(slot):

@@ -55,7 +55,7 @@ class Worker(Engine):
             watch = ScriptWatch(script.path, script.include_paths)
             self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
 
-    def tick(self, now: float) -> float | None:
+    def tick(self, now: float) -> float:
         require_secret(self.shared, self.secret_count)
         return super().tick(now)
 

@@ -10,10 +10,11 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from siphon.config.log import WARN, Log
 from siphon.config.settings import Auth, Settings
+from siphon.engine._receiving import Receiving
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -96,8 +97,11 @@ class Engine:
         self.next_expiry = 0.0
         self.next_look = 0.0
         self.next_sweep = 0.0
-        self.left: set[tuple[bytes, int]] = set()
-        """Entries that were due here and are a sibling's again; they are looked at once more."""
+        self.left: dict[tuple[bytes, int], float] = {}
+        """Entries that were due here and are a sibling's again, and when; they are looked at once more."""
+        self.receiving: Receiving | None = None
+        self.told = 0.0
+        """When tick() last said that it wants to be called."""
         self.stalled = False
         """This process was away so long that others may have served its records (a handler that blocks, SIGSTOP)."""
 
@@ -140,6 +144,8 @@ class Engine:
         shm = ShmStore(self.shared.transactions, context.outbox)
         self.store: Store = shm if self.far is None else self.far.store
         self.failed = shm.failed
+        if self.far is None:  # of most entries: each commit arms, and a call commits often
+            context.timers.skip_past(*self.shared.transactions.past_call)
         self.handlers = ScriptHandlers(self.runtime, self.settings, self.services, self.reports, boottime)
         self._measure()
         self.env = self.handlers.env = self._environment(keys)
@@ -183,10 +189,16 @@ class Engine:
         self.media = self._media(chance.random)
         self._configure_media(keys)
         self._keep_events()
+        if self.far is None:
+            self.receiving = Receiving(self, STALLED_SECS)
         settle()
 
-    def receive(self, batch: Sequence[Received], now: float) -> None:
-        """Serve datagrams in their order."""
+    @property
+    def receive(self) -> Callable[[list[Received], float], bool | None]:
+        """Serve datagrams in their order: in C where the store answers at once."""
+        return self._receive if self.receiving is None else self.receiving.receive
+
+    def _receive(self, batch: list[Received], now: float) -> None:
         if self.far is not None and self.far.holds(batch):
             return
         self.guard.look()
@@ -194,7 +206,7 @@ class Engine:
             local = received.local if self.identity.listeners[received.listener].wildcard else ""
             self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
             if self.failed:
-                self._failed_sends()
+                self.report_failed_sends()
         self._note_stall(now)
 
     def _note_stall(self, began: float) -> None:
@@ -208,33 +220,36 @@ class Engine:
 
     def due(self, entries: list[tuple[bytes, int]], now: float) -> None:
         """Deadlines of the rings: stale entries are dropped after a look at the header, those of others wait."""
-        is_past = self.shared.transactions.is_past if self.far is None else None
         for key, version in entries:
-            if is_past is not None and is_past(key, version):  # most: each commit arms, and a call commits often
-                self.left.discard((key, version))
-                continue
             head = self.store.head(key)
             if isinstance(head, Wait):
                 self.context.timers.arm(now + 0.002, key, version)
                 continue
-            late = (key, version) in self.left
-            self.left.discard((key, version))
+            late = self.left.pop((key, version), None) is not None
             if head is None or head[0] != version:
                 continue
             if self.far is not None and (pause := self.far.pause(key)):
                 self.context.timers.arm(now + pause, key, version)
                 continue
             if not late and head[1] != self.context.slot and head[1] not in self.context.adopted:
-                self.left.add((key, version))
-                self.context.timers.arm(now + HAND_OVER_SECS, key, version)
+                self._leave(now, key, version)
                 continue
             self.reports.count(Counter.TIMERS)
             if self.context.is_helper:
                 self.env.owner = head[1]  # a helper acts for the owner: its claims are the owner's to find
             self.core.process(TimerEvent(key, self.alive))
             if self.failed:
-                self._failed_sends()
+                self.report_failed_sends()
         self._note_stall(now)
+
+    def _leave(self, now: float, key: bytes, version: int) -> None:
+        """An entry that is a sibling's again. What has been left for long has been committed since: the rings have
+        dropped it."""
+        left = self.left
+        while left and next(iter(left.values())) < now - 2 * HAND_OVER_SECS:
+            del left[next(iter(left))]
+        left[key, version] = now
+        self.context.timers.arm(now + HAND_OVER_SECS, key, version)
 
     def adopt(self, slot: int, generation_dead: bool, now: float) -> None:
         """A sibling does not beat: its deadlines are armed here; what a dead one left half done is put right."""
@@ -247,8 +262,12 @@ class Engine:
     def release(self, slot: int) -> None:
         """The sibling is back and fires what is due of its records, unless it does not know of it (`due`)."""
 
-    def tick(self, now: float) -> float | None:
-        """Once a turn: what found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
+    def tick(self, now: float) -> float:
+        """What found a lock held, and expiry in the helper. After a stall: what others changed of ours."""
+        self.told = self._tick(now)
+        return self.told
+
+    def _tick(self, now: float) -> float:
         if self.runtime.exhausted:
             raise MemoryError("handlers of the script have used up the memory of this process")
         if self.stalled:
@@ -270,7 +289,7 @@ class Engine:
         if self.core.retry:
             self.core.retry_parked()
         if self.failed:  # what an answer of DNS or a handler's end has sent
-            self._failed_sends()
+            self.report_failed_sends()
         if self.context.is_helper and now >= self.next_expiry:
             self.next_expiry = now + EXPIRE_EVERY
             if now >= self.next_sweep:
@@ -325,6 +344,8 @@ class Engine:
         fresh.plain = self.env.plain
         for name in Environment.__slots__:
             setattr(self.env, name, getattr(fresh, name))
+        if self.receiving is not None:
+            self.receiving.configure()
 
     def finish(self) -> bool:
         """Another siphond serves: True when no handler and no message waits here for anything."""
@@ -522,7 +543,7 @@ class Engine:
         for key, version, deadline in self.store.owned(slot):
             self.context.timers.arm(deadline, key, version)
 
-    def _failed_sends(self) -> None:
+    def report_failed_sends(self) -> None:
         """Datagrams that the kernel refused: as if ICMP had said so, unless it is our own address that is elsewhere."""
         failed = list(self.failed)
         self.failed.clear()

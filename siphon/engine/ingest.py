@@ -156,25 +156,41 @@ class Ingest:
             return
         count = self.core.reporter.count
         try:
-            message = parse(data, limits_of_responses(self.limits) if data[:4] == b"SIP/" else self.limits)
-        except NotSip:
-            count(Counter.IGNORED)
-            return
-        except BadResponse:
-            count(Counter.MALFORMED)
-            return
-        except PeerError as error:
-            count(Counter.MALFORMED)
-            self._refuse_malformed(error, source, listener, local_ip)
+            message = parse(data, self.limits_of_responses if data[:4] == b"SIP/" else self.limits)
+        except (NotSip, BadResponse, PeerError) as error:
+            self.unreadable(error, source, listener, local_ip)
             return
         if message.is_request:
             count(Counter.REQUESTS)
             if guard is not None and guard.screens and guard.is_scanner(message, source[0]):
                 return
-            self._request(message, source, listener, local_ip, arrived)
+            if not self._request_is_plain(message, source, listener, local_ip, arrived):
+                self.request(message, source, listener, local_ip, arrived)
         else:
             count(Counter.RESPONSES)
-            self._response(message, source[0])
+            if self.plain is None or not self.plain.take(message, source[0]):
+                self.response(message, source[0])
+
+    def unreadable(
+        self, error: NotSip | BadResponse | PeerError, source: tuple[str, int], listener: int, local_ip: str
+    ) -> None:
+        """What cannot be parsed is counted, and refused where it is a request."""
+        self.core.reporter.count(Counter.IGNORED if isinstance(error, NotSip) else Counter.MALFORMED)
+        if isinstance(error, PeerError):
+            self._refuse_malformed(error, source, listener, local_ip)
+
+    def _request_is_plain(
+        self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, arrived: float
+    ) -> bool:
+        """Whether a short way has taken it."""
+        if message.method == "ACK":
+            return self.short_acks is not None and self.short_acks.take(message, source, listener, local_ip)
+        return self.arrivals is not None and self.arrivals.take(message, source, listener, local_ip, arrived)
+
+    @property
+    def limits_of_responses(self) -> ParseLimits:
+        """As `limits`, of responses."""
+        return limits_of_responses(self.limits)
 
     def shorten(self, check: Checks | None = None) -> None:
         """Take the short ways, those of whole events where the store answers at once; `check` compares them with the
@@ -188,11 +204,9 @@ class Ingest:
 
     # -- responses ----------------------------------------------------------------------------------------------------
 
-    def _response(self, message: SipMessage, source: str) -> None:
-        """A response carries the key of its record in our branch; sent-by must be ours, or what the script has put in
-        its place (PRX-41)."""
-        if self.plain is not None and self.plain.take(message, source):
-            return
+    def response(self, message: SipMessage, source: str) -> None:
+        """A response that is not plain carries the key of its record in our branch; sent-by must be ours, or what the
+        script has put in its place (PRX-41)."""
         via = message.via
         ours = parse_branch(via.branch)
         if ours is None or is_for_everybody(message):
@@ -220,14 +234,10 @@ class Ingest:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def _request(
+    def request(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, arrived: float
     ) -> None:
-        if message.method == "ACK":
-            if self.short_acks is not None and self.short_acks.take(message, source, listener, local_ip):
-                return
-        elif self.arrivals is not None and self.arrivals.take(message, source, listener, local_ip, arrived):
-            return
+        """A request that is not plain."""
         core, env = self.core, self.core.env
         message = stamp_source(message, source[0], source[1], env.settings.nat.force_rport)
         message = without_own_maddr(message, env.identity, listener)

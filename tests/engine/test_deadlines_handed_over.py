@@ -18,12 +18,10 @@ def helper() -> tuple[Engine, dict[str, Any]]:
     world: dict[str, Any] = {"head": (7, SIBLING), "armed": [], "fired": []}
     engine = Engine.__new__(Engine)
     engine.far, engine.failed = None, []
-    engine.left, engine.stalled = set(), False
+    engine.left, engine.stalled = {}, False
     timers = SimpleNamespace(arm=lambda *entry: world["armed"].append(entry))
     engine.context = SimpleNamespace(slot=HELPER, adopted=set(), is_helper=True, timers=timers)
     engine.store = SimpleNamespace(head=lambda key: world["head"])
-    table = SimpleNamespace(is_past=lambda key, version: world["head"][0] != version)
-    engine.shared = SimpleNamespace(transactions=table)  # type: ignore[assignment]
     engine.core = SimpleNamespace(process=lambda event: world["fired"].append(event.key))
     engine.env = SimpleNamespace(owner=HELPER)
     engine.reports = SimpleNamespace(count=lambda *_: None)
@@ -46,3 +44,11 @@ def test_a_deadline_that_the_sibling_does_not_know_of_is_fired_all_the_same(
     engine.due([(KEY, 7)], 100.0)
     engine.due([(KEY, 7)], 100.3)
     assert world["fired"] == [KEY] and engine.env.owner == SIBLING and not engine.left
+
+
+def test_what_the_rings_drop_as_past_is_not_remembered_for_ever(helper: tuple[Engine, dict[str, Any]]) -> None:
+    engine, _ = helper
+    engine.due([(KEY, 7)], 100.0)
+    assert len(engine.left) == 1
+    engine.due([(b"l" * 16, 7)], 100.0 + 3 * HAND_OVER_SECS)
+    assert list(engine.left) == [(b"l" * 16, 7)]

@@ -78,6 +78,14 @@ def test_a_delete_wants_the_version_too(table):
     assert table.stats().records == 0
 
 
+def test_callers_in_c_are_told_the_same_of_what_is_past(table):
+    function, argument = table.past_call
+    call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint64)(function)
+    assert call(argument, KEY, 1) == 1
+    version = table.commit(KEY, 0, b"one", owner=1)
+    assert (call(argument, KEY, version), call(argument, KEY, version + 1)) == (0, 1)
+
+
 def test_a_version_is_past_once_another_is_there_or_none(table):
     first = table.commit(KEY, 0, b"a", owner=1)
     assert not table.is_past(KEY, first)

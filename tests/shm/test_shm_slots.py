@@ -140,3 +140,16 @@ def test_one_look_tells_whether_anybody_is_busy(slots):
     assert slots.any_busy()
     slots.leave(7)
     assert not slots.any_busy()
+
+
+def test_one_look_tells_whether_all_of_some_slots_are_live(slots):
+    assert slots.all_live((), 100.0, 0.05)
+    slots.enter(2, 4242)
+    slots.enter(3, 4243)
+    slots.beat(2, 1.0, False)
+    slots.beat(3, 99.96, True)
+    assert slots.all_live((2, 3), 100.0, 0.05)
+    assert not slots.all_live((1, 2, 3), 100.0, 0.05)  # nobody is in slot 1
+    assert not slots.all_live((2, 3), 100.1, 0.05)  # 3 is busy and does not beat
+    slots.beat(3, float("nan"), True)
+    assert not slots.all_live((2, 3), 100.0, 0.05)

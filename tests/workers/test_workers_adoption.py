@@ -29,6 +29,16 @@ def test_nobody_is_adopted_while_all_live() -> None:
     assert adopters(IDLE, BEATING, IDLE, helper=IDLE) == {}
 
 
+def test_all_is_well_exactly_while_nobody_adopts_anybody() -> None:
+    slots = FakeSlots()
+    for index, state in ((0, IDLE), (1, BEATING), (7, IDLE)):
+        slots.write(index, pid=state.pid, heartbeat=state.heartbeat, busy=state.busy)
+    assert Crew(2, 7).is_well(slots, NOW) and Crew(2).is_well(slots, NOW)
+    assert not Crew(2, 7, orphaned=(3,)).is_well(slots, NOW)
+    assert not Crew(2, 7).is_well(slots, NOW + 0.02)
+    assert not Crew(3, 7).is_well(slots, NOW)
+
+
 def test_the_next_live_worker_adopts_cyclically() -> None:
     assert adopters(EMPTY, IDLE, IDLE) == {0: 1}
     assert adopters(IDLE, IDLE, BLOCKED) == {2: 0}
@@ -44,7 +54,12 @@ def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
         release=lambda slot: noted.append(f"releases {slot}"),
     )
     context = SimpleNamespace(slot=1, adopted=set(), is_helper=True)
-    table = SimpleNamespace(read=lambda index: slots[index], add=lambda *_: None, beat=lambda *_: None)
+    table = SimpleNamespace(
+        read=lambda index: slots[index],
+        all_live=lambda indexes, now, _: all(is_live(slots[index], now) for index in indexes),
+        add=lambda *_: None,
+        beat=lambda *_: None,
+    )
     loop = SimpleNamespace(
         context=context,
         slots=table,

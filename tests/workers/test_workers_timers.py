@@ -1,5 +1,7 @@
 """Timer rings against a sorted list."""
 
+import ctypes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +61,28 @@ def test_versions_have_64_bits() -> None:
 def test_what_is_no_key_or_deadline_is_refused(deadline: float, name: bytes) -> None:
     with pytest.raises(ValueError, match="is"):
         TimerRings().arm(deadline, name, 1)
+
+
+PAST = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_uint64)
+
+
+def test_what_is_past_is_dropped_and_not_given() -> None:
+    rings, gone = TimerRings(), {101}
+    judge = PAST(lambda _, where, version: version in gone and where[:16] == key(version - 100))
+    rings.skip_past(ctypes.cast(judge, ctypes.c_void_p).value or 0, 0)
+    for number in range(3):
+        rings.arm(1.0 + number, key(number), 100 + number)
+    assert rings.due(2.0) == [(key(0), 100)]
+    assert len(rings) == 1
+
+
+def test_nobody_wakes_up_for_what_is_past_before_it_is_due() -> None:
+    rings, gone = TimerRings(), {100, 101, 103}
+    judge = PAST(lambda _, where, version: version in gone)
+    rings.skip_past(ctypes.cast(judge, ctypes.c_void_p).value or 0, 0)
+    for number in range(4):
+        rings.arm(1.0 + number, key(number), 100 + number)
+    rings.prune(1.5)
+    assert rings.next_deadline() == 2.0
+    rings.prune(9.0)
+    assert rings.next_deadline() == 3.0 and len(rings) == 2

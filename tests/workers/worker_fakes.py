@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -53,6 +53,10 @@ class FakeSlots:
 
     def any_busy(self) -> bool:
         return any(slot.pid and slot.busy for slot in map(self.read, range(SLOTS)))
+
+    def all_live(self, indexes: Iterable[int], now: float, limit: float) -> bool:
+        rows = map(self.read, indexes)
+        return all(slot.pid and (not slot.busy or now - slot.heartbeat <= limit) for slot in rows)
 
     def write(self, index: int, **changes: object) -> None:
         slot = self.read(index)
