@@ -198,6 +198,22 @@ MUTANTS = [
         'position(b"Route", 0) < 0:',
         "position(b'', 0) < 0:",
     ),
+    Mutant(
+        "a short REGISTER takes any CSeq", LOCATION + "_saves.pyx", "return o.cseq < <uint64_t>m.s.cseq", "return True"
+    ),
+    Mutant("a short REGISTER is behind NAT", LOCATION + "_saves.pyx", "nat = behind_nat or", "nat = True or"),
+    Mutant(
+        "a short REGISTER is no event",
+        LOCATION + "_saves.pyx",
+        "event = REGISTERED if adds else REFRESHED",
+        "event = 0",
+    ),
+    Mutant(
+        "a short REGISTER lasts too long",
+        LOCATION + "_saves.pyx",
+        "put_double(out, wall + w.lifetime)",
+        "put_double(out, wall)",
+    ),
     Mutant("the RSeq is not stored", STATE + "_record.pyx", "r.rseq = f.rseq", "pass"),
     Mutant(
         "a record does not wait for a PRACK",

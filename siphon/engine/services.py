@@ -61,7 +61,9 @@ def _location(
     settings: Settings, shared: Shared, identity: Identity, keys: Keys, epoch: str, store: LocationStore | None
 ) -> Location:
     if store is None:
-        return Location(shared.location, identity, settings, keys.table, epoch=epoch)
+        location = Location(shared.location, identity, settings, keys.table, epoch=epoch)
+        location.shorten()
+        return location
     table = shared.location
     return SharedLocation(table, identity, settings, keys.table, store.commits, store.time, epoch=epoch)
 

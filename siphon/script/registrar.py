@@ -23,6 +23,7 @@ from siphon.sip.uri import NameAddr
 
 Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
 Address = str | SipUri
+CREDENTIALS = frozenset(("authorization", "proxy-authorization"))
 LOOP_DETECTED = (482, "Loop Detected")
 """A merged request (RFC 3261 §8.2.2.2)."""
 
@@ -46,6 +47,9 @@ class Registrar:
         if _is_merged(request):
             request._arm(Answer(*LOOP_DETECTED))
             return False
+        if not (aliases or force or flow_token is not None) and (headers := _save_plainly(request)) is not None:
+            request._arm(Answer(200, "OK", headers=headers))
+            return True
         facts = _facts(request, aliases, flow_token, bool(force))
         return _answer(request, _location(request._context.services).save(facts, request._context.wall))
 
@@ -172,6 +176,26 @@ def _is_merged(request: Request) -> bool:
         return False
     found = merged.is_merged(request._context.transaction_id, m.method, m.call_id, m.from_tag or b"", m.cseq)
     return bool(found)
+
+
+def _save_plainly(request: Request) -> list[tuple[str, str]] | None:
+    """The headers of the 200 where the REGISTER was plain and has been applied; None: nothing has happened."""
+    context, draft, listener = request._context, request._draft, request._context.listener
+    plain = _location(context.services).plain
+    if plain is None or request._confirms or listener is None or listener.transport != "udp":
+        return None
+    if draft is not None and draft.changed and not draft.only_lacks(CREDENTIALS):
+        return None
+    headers: list[tuple[str, str]] | None = plain.save(
+        request._message,
+        context.transaction_id,
+        context.source,
+        (context.local_ip or listener.ip, listener.port),
+        request._nat_register,
+        request._auth_user,
+        context.wall,
+    )
+    return headers
 
 
 def _require_register(request: object, what: str) -> None:

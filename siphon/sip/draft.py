@@ -179,6 +179,14 @@ class Draft:
         if content_type is not None:
             self.set("Content-Type", content_type)
 
+    def only_lacks(self, names: frozenset[str]) -> bool:
+        """Whether nothing was changed but that lines of these names (canonical) are gone."""
+        if self._start is not None or self._body is not None or any(line.text is not None for line in self._lines):
+            return False
+        kept = {line.index for line in self._lines}
+        message = self.message
+        return all(i in kept or canonical(message.line(i)[0]) in names for i in range(message.lines))
+
     def to_bytes(self) -> bytes:
         return apply_splices(self.message.raw, self.splices())
 

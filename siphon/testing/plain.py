@@ -10,6 +10,8 @@ from siphon.engine.events import RequestEvent, RequestOutcomeEvent, ResponseEven
 from siphon.engine.requests import Arrival
 from siphon.forwarding.branch import parse_branch, transaction_id
 from siphon.script.outcome import Outcome
+from siphon.services.location import AddressRecord, Location, apply_register, register_facts
+from siphon.services.location.location import Check
 from siphon.sip.message import SipMessage
 from siphon.state.codec import decode, encode
 from siphon.state.record import Record
@@ -91,3 +93,35 @@ class SameDecision:
 def opens(message: SipMessage, step: Step) -> bool:
     """Whether the response is a 2xx to an INVITE by which a dialog begins."""
     return step.record.invite and 200 <= message.status < 300 and bool(message.to_tag)
+
+
+def same_save(location: Location) -> Check:
+    """Compares each plain REGISTER with what the registrar in Python makes of it."""
+
+    def check(
+        message: SipMessage,
+        given: tuple[bytes, tuple[str, int], tuple[str, int], bool, str | None, float],
+        before: bytes | None,
+        after: bytes,
+        headers: list[tuple[str, str]],
+        adds: bool,
+    ) -> None:
+        transaction, source, local, behind_nat, auth_user, wall = given
+        facts = register_facts(
+            message,
+            location.identity,
+            transaction=transaction,
+            source=source,
+            local=local,
+            behind_nat=behind_nat,
+            auth_user=auth_user,
+        )
+        old = AddressRecord.from_bytes(before) if before is not None else None
+        result = apply_register(old, facts, location._settings, wall, location._epoch)
+        assert result.record is not None, f"the registrar says {result!r}, the short way {headers!r}"
+        assert (result.status, result.adds, list(result.headers)) == (200, adds, headers)
+        told = location._with_events(old, result.record, result.events)
+        assert told.to_bytes() == after
+        assert not result.record.aliases and len(result.written) == 1
+
+    return check

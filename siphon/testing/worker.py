@@ -48,6 +48,7 @@ from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
+from siphon.testing.plain import same_save
 
 if TYPE_CHECKING:
     from siphon.testing.world import World
@@ -306,11 +307,13 @@ class VirtualWorker:
             is_local=world.identity.is_local,
             tally=self.guard.failures(world.limits, keys.table),
         )
+        location = Location(world.location_table, world.identity, settings, keys.table)
+        location.shorten(same_save(location))
         secrets = RemoteSecrets(
             self.aio, world.clock, settings.auth, lambda auth: world.auth_service, self.notes.append
         )
         return Services(
-            location=Location(world.location_table, world.identity, settings, keys.table),
+            location=location,
             digest=digest,
             secrets=secrets if settings.auth.backend == "http" else None,
             signer=signer,

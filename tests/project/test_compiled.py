@@ -19,6 +19,7 @@ COMPILED = [
     "siphon.engine._attempts",
     "siphon.engine._copies",
     "siphon.engine._plain",
+    "siphon.services.location._saves",
     "siphon.sip._blake",
     "siphon.sip._build_cy",
     "siphon.sip._grammar_cy",

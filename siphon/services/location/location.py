@@ -27,6 +27,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from siphon.config.settings import Settings
+from siphon.services.location._saves import PlainSaves
 from siphon.services.location.accepted import Granted, prepare_accepted
 from siphon.services.location.aor import Identity, address_of_record_of
 from siphon.services.location.binding import AddressRecord, Binding
@@ -42,6 +43,7 @@ from siphon.state.store import Wait, when_all
 RETRY_AFTER = "5"
 
 Events = tuple[tuple[Event, Binding], ...]
+Check = Callable[..., None]
 Rewrite = Callable[[AddressRecord | None], RegisterResult]
 
 _FULL = RegisterResult(503, "Location Table Full", (("Retry-After", RETRY_AFTER),))
@@ -78,11 +80,18 @@ class Location:
         mirrors another store."""
         self.identity = identity  # whose addresses of record these are: for `register_facts`
         self.tell: Callable[[bytes], None] | None = None
+        self.plain: PlainSaves | None = None
+        """The short way of most REGISTERs."""
         self._table = table
+        self._hash_key = hash_key
         self._settings = settings.registrar
         self._epoch = settings.server.instance_id if epoch is None else epoch
         self._records = Records(table, hash_key, settings.registrar.max_expires, mirrors=mirrors)
         self._index = Index(table, hash_key, mirrors=mirrors)
+
+    def shorten(self, check: Check | None = None) -> None:
+        """Take the short way, where the table is the truth itself; `check` compares it with the long one."""
+        self.plain = PlainSaves(self, self._hash_key, check)
 
     @property
     def damaged(self) -> int:

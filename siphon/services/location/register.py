@@ -322,7 +322,7 @@ def _success(
 ) -> RegisterResult:
     headers = [("Contact", contact_value(b, wall)) for b in live]
     headers.append(("Expires", str(max((b.remaining(wall) for b in live), default=0))))
-    headers.append(("Date", _date(int(wall))))
+    headers.append(("Date", date_of(int(wall))))
     if facts.wants_path:
         headers += [("Path", value) for value in facts.path]
     if state is None:
@@ -332,7 +332,8 @@ def _success(
 
 
 @lru_cache(maxsize=2)
-def _date(second: int) -> str:
+def date_of(second: int) -> str:
+    """As a Date header has it; seconds since the epoch."""
     return formatdate(second, usegmt=True)
 
 
