@@ -112,17 +112,50 @@ def server(*lines: str, **options: object) -> Iterator[Server]:
         yield made.start(**options)
 
 
+class Secured:
+    """A self-signed certificate for 127.0.0.1 in files of a directory, with which servers know each other as well."""
+
+    def __init__(self, place: Path) -> None:
+        self.certificate, self.key = place / "cert.pem", place / "key.pem"
+        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+        subprocess.run([*made, "-keyout", self.key, "-out", self.certificate], check=True, capture_output=True)
+        self.options: dict[str, object] = {"ssl": True, "ssl_ca_certs": str(self.certificate)}
+        self.arguments = ["--tls", "--cacert", str(self.certificate)]
+
+
+def lines_of(secured: Secured | None, port: int) -> list[str]:
+    """Of the configuration of a server; none where there is no TLS."""
+    if secured is None:
+        return []
+    files = [f"tls-cert-file {secured.certificate}", f"tls-key-file {secured.key}"]
+    return [
+        f"tls-port {port}",
+        *files,
+        f"tls-ca-cert-file {secured.certificate}",
+        "tls-auth-clients no",
+        "tls-replication yes",
+    ]
+
+
+def url_of(secured: Secured | None, kind: str, places: str) -> str:
+    if secured is None:
+        return f"redis+{kind}://{places}"
+    return f"rediss+{kind}://{places}?ca={secured.certificate}"
+
+
 class Replicated:
     """A master with one replica, watched by three Sentinels under the name `service`."""
 
     service = "siphon-test"
 
-    def __init__(self, servers: list[Server], sentinels: list[Server]) -> None:
-        self.servers, self.sentinels = servers, sentinels
+    def __init__(self, servers: list[Server], sentinels: list[Server], secured: Secured | None = None) -> None:
+        self.servers, self.sentinels, self.secured = servers, sentinels, secured
 
     @property
     def url(self) -> str:
-        return "redis+sentinel://" + ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels) + f"/{self.service}"
+        places = ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels)
+        return url_of(self.secured, "sentinel", f"{places}/{self.service}")
 
     def master(self) -> Server:
         """Who the Sentinels say it is."""
@@ -139,23 +172,29 @@ class Replicated:
 
 
 @contextmanager
-def replicated(down_after_ms: int = 1000) -> Iterator[Replicated]:
-    """Master, replica and Sentinels, in sync."""
+def replicated(down_after_ms: int = 1000, tls: bool = False) -> Iterator[Replicated]:
+    """Master, replica and Sentinels, in sync; `tls`: nobody speaks without."""
     with _directory() as place, ExitStack() as stack:
         ports = free_ports(5)
-        master = Server(place / "m", ports[0], ["repl-diskless-sync-delay 0"])
-        replica = Server(place / "r", ports[1], [f"replicaof 127.0.0.1 {ports[0]}", "repl-diskless-sync-delay 0"])
+        common = ["repl-diskless-sync-delay 0"]
+        secured = Secured(place) if tls else None
+        master = Server(place / "m", ports[0], [*common, *lines_of(secured, ports[0])])
+        follows = [f"replicaof 127.0.0.1 {ports[0]}", *common]
+        replica = Server(place / "r", ports[1], [*follows, *lines_of(secured, ports[1])])
         watch = [
             f"sentinel monitor {Replicated.service} 127.0.0.1 {ports[0]} 2",
             f"sentinel down-after-milliseconds {Replicated.service} {down_after_ms}",
             f"sentinel failover-timeout {Replicated.service} 3000",
         ]
-        sentinels = [Server(place / f"s{n}", port, watch, sentinel=True) for n, port in enumerate(ports[2:])]
+        sentinels = [
+            Server(place / f"s{n}", port, [*watch, *lines_of(secured, port)], sentinel=True)
+            for n, port in enumerate(ports[2:])
+        ]
         for each in (master, replica, *sentinels):
             stack.callback(each.kill)
-            each.start()
+            each.start(**(secured.options if secured else {}))
         until(lambda: replica.client().info("replication")["master_link_status"] == "up", "replica not in sync")
-        made = Replicated([master, replica], sentinels)
+        made = Replicated([master, replica], sentinels, secured)
 
         def known() -> bool:
             seen = [s.client().sentinel_master(Replicated.service) for s in sentinels]
@@ -168,12 +207,12 @@ def replicated(down_after_ms: int = 1000) -> Iterator[Replicated]:
 class Cluster:
     """Three masters and three replicas."""
 
-    def __init__(self, servers: list[Server]) -> None:
-        self.servers = servers
+    def __init__(self, servers: list[Server], secured: Secured | None = None) -> None:
+        self.servers, self.secured = servers, secured
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{s.port}" for s in self.servers[:3])
+        return url_of(self.secured, "cluster", ",".join(f"127.0.0.1:{s.port}" for s in self.servers[:3]))
 
     def alive(self) -> Server:
         return next(s for s in self.servers if s.process is not None)
@@ -193,17 +232,30 @@ class Cluster:
 
 
 @contextmanager
-def cluster(timeout_ms: int = 1500) -> Iterator[Cluster]:
-    """A Cluster in which every replica follows its master."""
+def cluster(timeout_ms: int = 1500, tls: bool = False) -> Iterator[Cluster]:
+    """A Cluster in which every replica follows its master; `tls`: nobody speaks without."""
     with _directory() as place, ExitStack() as stack:
+        secured = Secured(place) if tls else None
         lines = ["cluster-enabled yes", f"cluster-node-timeout {timeout_ms}", "cluster-config-file nodes.conf"]
         lines += ["repl-diskless-sync-delay 0"]
-        servers = [Server(place / str(n), port, lines) for n, port in enumerate(free_ports(6))]
+        lines += ["tls-cluster yes"] if tls else []
+        servers = [
+            Server(place / str(n), port, [*lines, *lines_of(secured, port)]) for n, port in enumerate(free_ports(6))
+        ]
         for each in servers:
             stack.callback(each.kill)
-            each.start()
+            each.start(**(secured.options if secured else {}))
         places = [f"127.0.0.1:{each.port}" for each in servers]
-        line = ["redis-cli", "--cluster", "create", *places, "--cluster-replicas", "1", "--cluster-yes"]
+        line = [
+            "redis-cli",
+            *(secured.arguments if secured else []),
+            "--cluster",
+            "create",
+            *places,
+            "--cluster-replicas",
+            "1",
+            "--cluster-yes",
+        ]
         subprocess.run(line, check=True, capture_output=True, timeout=60)
 
         def settled() -> bool:
@@ -213,24 +265,19 @@ def cluster(timeout_ms: int = 1500) -> Iterator[Cluster]:
             return len(in_sync) == 3 and set(states) == {"ok"}
 
         until(settled, "the Cluster does not settle")
-        yield Cluster(servers)
+        yield Cluster(servers, secured)
 
 
 @contextmanager
 def with_tls(password: str = "") -> Iterator[tuple[Server, Path]]:
     """A server that speaks TLS only, and the file with its self-signed certificate for 127.0.0.1."""
     with _directory() as place, ExitStack() as stack:
-        certificate, key = place / "cert.pem", place / "key.pem"
-        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-        subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-        port = free_ports(1)[0]
-        lines = [f"tls-port {port}", f"tls-cert-file {certificate}", f"tls-key-file {key}", "tls-auth-clients no"]
-        lines += [f"requirepass {password}"] if password else []
+        secured, port = Secured(place), free_ports(1)[0]
+        lines = lines_of(secured, port) + ([f"requirepass {password}"] if password else [])
         served = Server(place / "redis", port, lines)
         stack.callback(served.kill)
-        options: dict[str, object] = {"ssl": True, "ssl_ca_certs": str(certificate)}
-        yield served.start(**options, **({"password": password} if password else {})), certificate
+        options = {**secured.options, **({"password": password} if password else {})}
+        yield served.start(**options), secured.certificate
 
 
 @pytest.fixture

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pytest
 from proxy_process import Siphond, until
 from redis_nodes import on_redis
 from redis_servers import (
     Cluster,
     Replicated,
     Server,
+    cluster,
     redis_cluster,
     redis_replicated,
     redis_server,
     redis_tls,
     redis_with_password,
+    replicated,
 )
 from test_redis_location import called, fetched, register, url_of
 from udp_agent import Agent
@@ -98,6 +102,19 @@ def test_a_redis_with_password_and_one_with_tls_serve(
         assert called(agent(node, "caller"), bob) == "reached"
         shown = node.log() + node.control("status").stdout + node.control("status", "--json").stdout
         assert "s3cret-word" not in shown
+
+
+@pytest.mark.parametrize("several", [replicated, cluster])
+def test_sentinels_and_a_cluster_with_tls_serve_bindings_and_transactions(
+    siphond: Nodes, agent: Agents, several: Callable[..., AbstractContextManager[Replicated | Cluster]]
+) -> None:
+    with several(tls=True) as servers:
+        assert servers.url.startswith("rediss+")
+        node = on_redis(siphond, servers.url, timeout_ms=4000, store=servers.url).start()
+        bob, caller = agent(node, "bob"), agent(node, "caller")
+        until(lambda: register(bob).status == 200, 30, "a REGISTER: the worker's own link begins with handshakes")
+        until(lambda: called(caller, bob) == "reached", 30, "a call")
+        node.stop()
 
 
 def test_sec_17_damaged_bytes_in_redis_are_refused_and_replaced(
