@@ -4,7 +4,6 @@ from typing import Any
 from siphon.config.settings import Settings
 from siphon.script.context import RequestContext, Services
 from siphon.script.outcome import Outcome
-from siphon.script.runtime import Runtime
 from siphon.services.digest import Fetched
 from siphon.sip.identity import Identity
 from siphon.sip.message import SipMessage
@@ -20,11 +19,5 @@ def context_of(
     secrets: Fetched | None,
 ) -> RequestContext: ...
 def run_request(
-    handlers: Any,
-    runtime: Runtime,
-    watch: Any,
-    r: Record,
-    m: SipMessage,
-    context: RequestContext,
-    done: Callable[[Outcome], None],
+    handlers: Any, r: Record, m: SipMessage, secrets: Fetched | None, done: Callable[[Outcome], None]
 ) -> None: ...

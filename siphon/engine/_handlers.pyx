@@ -13,6 +13,7 @@ from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Record
 
 from siphon.engine.counters import Counter
+from siphon.script._running import run
 from siphon.script.outcome import Answer
 from siphon.script.request import Request
 
@@ -35,7 +36,7 @@ cdef class Ended:
             self.done(outcome)
 
 
-def context_of(Record r not None, identity, settings, services, double now, received, secrets):
+cpdef RequestContext context_of(Record r, identity, settings, services, double now, received, secrets):
     """The facts of a record's transaction, as its handlers see them."""
     cdef RequestContext c = RequestContext.__new__(RequestContext)
     cdef double age = now - r.created
@@ -55,16 +56,25 @@ def context_of(Record r not None, identity, settings, services, double now, rece
     return c
 
 
-def run_request(handlers, runtime, watch, Record r not None, SipMessage m not None, context, done):
+def run_request(handlers, Record r not None, SipMessage m not None, secrets, done):
     """Call the on_request handlers of the script version of the record."""
-    cdef Ended ended = Ended.__new__(Ended)
+    cdef Ended ended
+    runtime, watch = handlers.runtime, handlers.watch
+    plan = runtime.plans.get((r.method, r.script_version))
+    if plan is None:
+        plan = runtime.plan(r.method, r.script_version)
+    if not plan[2]:
+        handlers.refuse_method(r, done)
+        return
+    ended = Ended.__new__(Ended)
     ended.handlers, ended.done, ended.record = handlers, done, r
+    context = context_of(r, handlers.env.identity, handlers.settings, handlers.services, handlers.clock(), None, secrets)
     dispatch = runtime.dispatch
     errors = dispatch.errors
     watch.count(SCRIPT_RUNS)
     watch.enter()
     try:
-        runtime.run_request(Request(m, context), r.script_version, ended)
+        run(runtime, Request(m, context), plan, ended)
     finally:
         watch.leave()
         if dispatch.errors != errors:

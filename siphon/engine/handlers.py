@@ -50,42 +50,39 @@ class ScriptHandlers:
     def __init__(
         self, runtime: Runtime, settings: Settings, services: Services, watch: Watch, clock: Callable[[], float]
     ) -> None:
-        self._runtime = runtime
-        self._settings = settings
-        self._services = services
-        self._watch = watch
-        self._clock = clock
+        self.runtime = runtime
+        self.settings = settings
+        self.services = services
+        self.watch = watch
+        self.clock = clock
         self.env: Environment | None = None
 
     def configure(self, settings: Settings, services: Services) -> None:
         """Settings and services after a reload."""
-        self._settings, self._services = settings, services
+        self.settings, self.services = settings, services
 
     def run_request(self, record: Record, message: SipMessage | None, done: Callable[[Outcome], None]) -> None:
         """The on_request handlers, on the request as received."""
-        if not self._runtime.handles(record.method, record.script_version):
-            allow = ", ".join(self._runtime.methods(record.script_version))
-            done(Outcome(Answer(405, "Method Not Allowed", headers=[("Allow", allow)])))
-            return
         received = message or parse(record.request)
-        if self._services.secrets is None and not isinstance(self._services.location, SharedLocation):
-            self._run_request(record, received, None, done)  # nobody to ask
-        else:
-            run = lambda secrets: self._run_request(record, received, secrets, done)  # noqa: E731
+        if self.services.secrets is None and not isinstance(self.services.location, SharedLocation):
+            run_request(self, record, received, None, done)  # nobody to ask
+        elif self.runtime.handles(record.method, record.script_version):
+            run = lambda secrets: run_request(self, record, received, secrets, done)  # noqa: E731
             self._with_bindings(received, lambda: self._with_secrets(received, run))
+        else:
+            self.refuse_method(record, done)
 
-    def _run_request(
-        self, record: Record, message: SipMessage, secrets: Fetched | None, done: Callable[[Outcome], None]
-    ) -> None:
-        context = self._context(record, None, secrets)
-        run_request(self, self._runtime, self._watch, record, message, context, done)
+    def refuse_method(self, record: Record, done: Callable[[Outcome], None]) -> None:
+        """405: the script has no handler of this method."""
+        allow = ", ".join(self.runtime.methods(record.script_version))
+        done(Outcome(Answer(405, "Method Not Allowed", headers=[("Allow", allow)])))
 
     def request_ended(self, record: Record, outcome: Outcome, done: Callable[[Outcome], None]) -> None:
         """The on_request handlers have returned: `done` now, or when what the outcome rests on is there."""
         if outcome.route_unsigned:
-            self._watch.count(Counter.ROUTE_UNSIGNED)
+            self.watch.count(Counter.ROUTE_UNSIGNED)
         if outcome.auth_failures:
-            self._watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
+            self.watch.count(Counter.AUTH_FAILURES, outcome.auth_failures)
         if isinstance(outcome.action, Answer) or outcome.confirms:
             self._answer_once(record, outcome)
             when_confirmed(outcome, lambda confirmed: when_stored(confirmed, done))
@@ -95,7 +92,7 @@ class ScriptHandlers:
     def _with_bindings(self, message: SipMessage, run: Callable[[], None]) -> None:
         """Run when what this node's mirror lacks has been looked for in the store: the address of record that the
         request is for, or that it registers. Where bindings lie in shared memory there is nothing to look for."""
-        location = self._services.location
+        location = self.services.location
         if not isinstance(location, SharedLocation):
             run()
             return
@@ -111,17 +108,17 @@ class ScriptHandlers:
 
     def _with_secrets(self, message: SipMessage, run: Callable[[Fetched | None], None]) -> None:
         """Run with what `auth.http` says about the users in the credentials: at once where there is nothing to ask."""
-        remote = self._services.secrets
+        remote = self.services.secrets
         if remote is None:
             run(None)
             return
         lines = [line for name in CREDENTIALS for line in message.all_lines(name)]
-        remote.get(self._services.digest.users_to_fetch(lines), run)
+        remote.get(self.services.digest.users_to_fetch(lines), run)
 
     def _answer_once(self, record: Record, outcome: Outcome) -> None:
         """A request that is answered here, and not forwarded, is answered to whom it reached us by first: a copy by
         another path gets 482 (RFC 3261 §8.2.2.2). What is refused or redirected here may be so twice."""
-        action, merged = outcome.action, self._services.merged
+        action, merged = outcome.action, self.services.merged
         if not isinstance(action, Answer) or not 200 <= action.status < 300 or record.to_tag or merged is None:
             return
         if merged.is_merged(record.key, record.method, record.call_id, record.from_tag, record.cseq):
@@ -135,12 +132,12 @@ class ScriptHandlers:
         if response is None:
             data = self._failure(record, branch)
         else:
-            data = as_received(parse(response), branch, self._settings)
+            data = as_received(parse(response), branch, self.settings)
         source = None if response is None and branch.local else (branch.ip, branch.port)
         request = self._later(record)
         reply = Reply(parse(data), source, request, final_sent=bool(record.final_status or record.cancelled))
         per_relay = record.on_reply or None
-        self._guarded(self._runtime.run_reply, request, reply, per_relay, record.script_version, done)
+        self._guarded(self.runtime.run_reply, request, reply, per_relay, record.script_version, done)
 
     def run_failure(self, record: Record, done: Callable[[FailureOutcome], None]) -> None:
         """The on_failure handlers, on the best response with the challenges of all."""
@@ -158,19 +155,19 @@ class ScriptHandlers:
 
         per_relay = record.on_failure or None
         version = record.script_version
-        self._guarded(self._runtime.run_failure, request, reply, code, reason, per_relay, version, finished)
+        self._guarded(self.runtime.run_failure, request, reply, code, reason, per_relay, version, finished)
 
     def run_cancel(self, record: Record, done: Callable[[CancelOutcome], None]) -> None:
         """The on_cancel handlers, on the INVITE."""
         request = self._later(record)
-        self._guarded(self._runtime.run_cancel, request, record.script_version, done)
+        self._guarded(self.runtime.run_cancel, request, record.script_version, done)
 
     def run_timer(self, function: Callable[..., object], args: tuple[object, ...], done: Callable[[], None]) -> None:
         """The handler of a timer of the script; `done` when it has ended, however."""
-        self._guarded(self._runtime.run_function, function, args, lambda _: done())
+        self._guarded(self.runtime.run_function, function, args, lambda _: done())
 
     def _guarded(self, run: Callable[..., object], *args: object) -> None:
-        runtime, watch = self._runtime, self._watch
+        runtime, watch = self.runtime, self.watch
         errors = runtime.errors
         watch.count(Counter.SCRIPT_RUNS)
         watch.enter()
@@ -185,7 +182,7 @@ class ScriptHandlers:
         if branch.response:
             return branch.response
         assert self.env is not None
-        return make(Step(record, self._clock(), self.env.timing), self.env, branch.result)
+        return make(Step(record, self.clock(), self.env.timing), self.env, branch.result)
 
     def _later(self, record: Record) -> Request:
         """The request as the on_request handlers left it: a fresh copy each time (API 4.4)."""
@@ -197,4 +194,4 @@ class ScriptHandlers:
 
     def _context(self, record: Record, received: bytes | None, secrets: Fetched | None) -> RequestContext:
         assert self.env is not None
-        return context_of(record, self.env.identity, self._settings, self._services, self._clock(), received, secrets)
+        return context_of(record, self.env.identity, self.settings, self.services, self.clock(), received, secrets)

@@ -13,6 +13,8 @@ from siphon.sip._message_cy cimport SipMessage
 
 from siphon.script import variables
 from siphon.script.phase import Phase
+from siphon.script.text import one_line
+from siphon.script.uri import SipUri
 
 cdef object OPEN = Phase.OPEN
 
@@ -100,6 +102,22 @@ cdef class MessageFields:
         return m.span_bytes(m.s.body_start, m.s.body_end) if m.s.body_end > m.s.body_start else None
 
     @property
+    def from_uri(self):
+        """The URI of From."""
+        cdef SipMessage m = self._message
+        if self._draft is None and m.s.sender.uri_end > m.s.sender.uri_start:
+            return SipUri.of(span_text(m, m.s.sender.uri_start, m.s.sender.uri_end))
+        return self._address_uri("From")
+
+    @property
+    def to_uri(self):
+        """The URI of To."""
+        cdef SipMessage m = self._message
+        if self._draft is None and m.s.target.uri_end > m.s.target.uri_start:
+            return SipUri.of(span_text(m, m.s.target.uri_start, m.s.target.uri_end))
+        return self._address_uri("To")
+
+    @property
     def call_id(self):
         """The Call-ID."""
         cdef SipMessage m = self._message
@@ -124,6 +142,31 @@ cdef class RequestFields(MessageFields):
     def method(self):
         """The method as sent; methods are case-sensitive."""
         return self._message.method
+
+    @property
+    def ruri(self):
+        """The Request-URI, live: assigning an attribute of it changes the message."""
+        cdef SipMessage m = self._message
+        if self._ruri is None:
+            if self._uri is None:
+                text = span_text(m, m.s.uri_start, m.s.uri_end)
+            else:
+                text = self._uri.decode("utf-8", "surrogateescape")
+            self._ruri = SipUri.of(text, self._put_uri)
+        return self._ruri
+
+    @ruri.setter
+    def ruri(self, uri):
+        self.set_ruri(uri)
+
+    @property
+    def auth_user(self):
+        """The user name that passed a digest check, as sent."""
+        return self._auth_user
+
+    @auth_user.setter
+    def auth_user(self, user):
+        self._auth_user = None if user is None else one_line(user, "auth_user")
 
     @property
     def from_tag(self):
@@ -176,3 +219,12 @@ cdef class RequestFields(MessageFields):
     def source_port(self):
         """The observed source port."""
         return self._context.source[1]
+
+
+def is_sane(SipMessage m not None):
+    """Whether the headers that every request needs are there and agree (proxy.sanity_check), of an unedited message."""
+    if m.s.i_via < 0 or m.s.i_from < 0 or m.s.i_to < 0 or m.s.i_call_id < 0 or m.s.i_cseq < 0:
+        return False
+    if m.s.max_forwards == 0 or m.s.cseq < 0 or m.cseq_method != m.method:
+        return False
+    return m.s.content_length < 0 or m.s.content_length == m.s.body_end - m.s.body_start

@@ -47,7 +47,7 @@ cdef str call_id_of(SipMessage m):
     return value.decode("utf-8", "surrogateescape") if value else "-"
 
 
-def context_of(RequestFields request not None, bound):
+cdef object context_of(RequestFields request, bound):
     """Where the handlers of a request run."""
     context = PyContext_CopyCurrent()
     PyContext_Enter(context)
@@ -109,11 +109,18 @@ cdef object ended(RequestFields request, dispatch, script, failed, error):
     return dispatch.request_ended(request, script, failed, error)
 
 
-def run(RequestFields request not None, tuple functions not None, context, dispatch, script, done):
-    """Call the functions one after the other; `done` gets the outcome. (place, awaitable, its context) of the one that
-    awaits; None: all have returned."""
+def run(runtime, RequestFields request not None, tuple plan not None, done):
+    """Call what a plan names (Runtime.plan) one after the other; `done` gets the outcome. True when it has been called,
+    else it is called from the loop later."""
     cdef Py_ssize_t place
+    cdef tuple functions = plan[2]
+    script = plan[0]
+    driver, dispatch = runtime.driver, runtime.dispatch
     failed = error = None
+    request._context.script = script
+    context = context_of(request, plan[1])
+    if driver.threaded:
+        return driver.go_on(runtime.request_steps(request, script, 0), context, done)
     for place in range(len(functions)):
         function = functions[place]
         own = PyContext_Copy(context)
@@ -128,11 +135,11 @@ def run(RequestFields request not None, tuple functions not None, context, dispa
         finally:
             PyContext_Exit(own)
         if result is not None and isawaitable(result):
-            return place, result, own
+            return driver.go_on_from(result, own, runtime.request_steps(request, script, place), context, done)
     PyContext_Enter(context)
     try:
         outcome = ended(request, dispatch, script, failed, error)
     finally:
         PyContext_Exit(context)
     done(outcome)
-    return None
+    return True

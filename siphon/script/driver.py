@@ -40,16 +40,14 @@ class Driver:
         self.pending = 0
         """Runs that wait for an awaiting handler."""
         self._pool = ThreadPoolExecutor(threads, "handler") if threads and loop is not None else None
+        self.threaded = self._pool is not None
+        """Whether plain functions run in threads."""
 
     def run(self, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> bool:
         """Run all steps; True when `done` has been called already, else it is called from the loop later."""
         context = copy_context()
         context.run(_enter, bound, call_id)
         return _Run(self, steps, context, done).resume(None)
-
-    def in_threads(self) -> bool:
-        """Whether plain functions run in threads."""
-        return self._pool is not None
 
     def go_on(self, steps: Steps, context: Context, done: Done) -> bool:
         """As `run`, in a context in which Call-ID and binding are set."""

@@ -86,15 +86,3 @@ class Headers(MessageFields):
         written = text.decode(value)
         start, end, _ = uri_span(written)
         return SipUri.of(written[start:end]) if end > start else None
-
-    @property
-    def from_uri(self) -> SipUri | None:
-        """The URI of From."""
-        uri = self._message.from_uri if self._draft is None else b""
-        return SipUri.of(text.decode(uri)) if uri else self._address_uri("From")
-
-    @property
-    def to_uri(self) -> SipUri | None:
-        """The URI of To."""
-        uri = self._message.to_uri if self._draft is None else b""
-        return SipUri.of(text.decode(uri)) if uri else self._address_uri("To")

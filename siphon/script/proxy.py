@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from siphon.script import binding, log
+from siphon.script._fields import is_sane
 from siphon.script.contact import Destination
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
@@ -71,13 +72,7 @@ class Proxy:
         """Whether the headers that every request needs are there and agree, as handlers have left them."""
         if _request(request)._draft is not None:
             return _is_sane_as_edited(request)
-        message = request._message
-        for name in REQUIRED:
-            if not message.has(name):
-                return False
-        if message.max_forwards == 0 or message.cseq < 0 or message.cseq_method != message.method:
-            return False
-        return bool(message.content_length < 0 or message.content_length == len(message.body))
+        return is_sane(request._message)
 
     def rate_limit(self, request: Request, window_secs: float, max_requests: int) -> bool:
         """True while the source is within `max_requests` in `window_secs`, counted by all workers. What is refused does

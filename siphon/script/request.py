@@ -49,17 +49,6 @@ class Request(Answering):
 
     # -- the request line
 
-    @property
-    def ruri(self) -> SipUri:
-        """The Request-URI, live: assigning an attribute of it changes the message."""
-        if self._ruri is None:
-            self._ruri = SipUri.of(text.decode(self._message.uri if self._uri is None else self._uri), self._put_uri)
-        return self._ruri
-
-    @ruri.setter
-    def ruri(self, uri: str | SipUri) -> None:
-        self.set_ruri(uri)
-
     def set_ruri(self, uri: str | SipUri) -> None:
         """Replace the whole Request-URI; ValueError when it is not a URI."""
         if not isinstance(uri, (str, SipUri)):
@@ -138,15 +127,6 @@ class Request(Answering):
     def from_gateway(self, group: str) -> bool:
         """Whether the source belongs to a gateway group; without gateways it never does."""
         return False
-
-    @property
-    def auth_user(self) -> str | None:
-        """The user name that passed a digest check, as sent."""
-        return self._auth_user
-
-    @auth_user.setter
-    def auth_user(self, user: str | None) -> None:
-        self._auth_user = None if user is None else text.one_line(user, "auth_user")
 
     @property
     def vars(self) -> dict[str, Any]:  # noqa: A003

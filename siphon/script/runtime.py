@@ -18,7 +18,7 @@ from typing import Any
 
 from siphon.config.log import Log
 from siphon.script import binding, text
-from siphon.script._running import context_of, run
+from siphon.script._running import run
 from siphon.script.binding import Binding
 from siphon.script.context import Services
 from siphon.script.dispatch import Dispatch
@@ -52,7 +52,8 @@ class Runtime:
         self.driver = Driver(loop, settings.script.handler_stall_abort_secs, settings.script.sync_pool_size)
         self._scripts: dict[int, Script] = {}
         self._bindings: dict[int, Binding] = {}
-        self._plans: dict[tuple[str, int | None], Plan] = {}
+        self.plans: dict[tuple[str, int | None], Plan] = {}
+        """What plan() has found, by method and version."""
         self._current = 0
         self.warnings: list[str] = []
         """What the author of the script that was loaded last should hear."""
@@ -96,7 +97,7 @@ class Runtime:
         self._bind()
 
     def _bind(self) -> None:
-        self._plans.clear()
+        self.plans.clear()
         self._bindings = {
             version: Binding(self.settings, self.services, self.log, script)
             for version, script in self._scripts.items()
@@ -139,7 +140,7 @@ class Runtime:
 
     def handles(self, method: str, version: int | None = None) -> bool:
         """Whether any on_request handler matches; False means 405."""
-        return bool(self._plan(method, version)[2])
+        return bool(self.plan(method, version)[2])
 
     def handlers(self, kind: str, version: int | None = None) -> tuple[Handler, ...]:
         """The handlers of a kind, such as "timer.every" or "registrar.on_change"."""
@@ -161,29 +162,20 @@ class Runtime:
 
     def run_request(self, request: Request, version: int | None, done: Callable[[Outcome], None]) -> bool:
         """Run the on_request handlers of the request's method."""
-        script, bound, functions = self._plan(request.method, version)
-        request._context.script = script
-        context = context_of(request, bound)
-        if self.driver.in_threads():
-            return self.driver.go_on(self._request_steps(request, script, 0), context, done)
-        waits = run(request, functions, context, self.dispatch, script, done)
-        if waits is None:
-            return True
-        place, awaitable, own = waits
-        return self.driver.go_on_from(awaitable, own, self._request_steps(request, script, place), context, done)
+        return run(self, request, self.plan(request.method, version), done)
 
-    def _plan(self, method: str, version: int | None) -> Plan:
+    def plan(self, method: str, version: int | None) -> Plan:
         """What runs for requests of a method."""
-        found = self._plans.get((method, version))
+        found = self.plans.get((method, version))
         if found is None:
             script = self.script(version)
             functions = tuple(handler.function for handler in script.request_handlers(method))
             found = script, self._bindings[script.version], functions
-            if len(self._plans) < KEPT_PLANS:
-                self._plans[method, version] = found
+            if len(self.plans) < KEPT_PLANS:
+                self.plans[method, version] = found
         return found
 
-    def _request_steps(self, request: Request, script: Script, place: int) -> Steps:
+    def request_steps(self, request: Request, script: Script, place: int) -> Steps:
         """The handlers from that place on."""
         return self.dispatch.request(request, script.request_handlers(request.method)[place:], script)
 

@@ -11,11 +11,12 @@ checked by siphon.sip.uri whenever a script gives a URI or a part of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import ref
 
 from siphon.script import binding, text
+from siphon.script._uri import UriFields, user_of
 from siphon.sip.uri import Uri
 
 _USER = re.compile(r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})+\Z")
@@ -88,23 +89,10 @@ class Params(dict[str, str]):
         return self
 
 
-class SipUri:
+class SipUri(UriFields):
     """A sip, sips or tel URI (others: scheme and text only). Equality and hash follow the text."""
 
-    __slots__ = (
-        "_headers",
-        "_host",
-        "_owner",
-        "_params",
-        "_port",
-        "_raw_params",
-        "_read",
-        "_scheme",
-        "_text",
-        "_user",
-        "_userinfo",
-        "__weakref__",
-    )
+    __slots__ = ()
 
     def __init__(
         self,
@@ -118,51 +106,10 @@ class SipUri:
         if uri is None:
             uri = _compose(scheme, user, host, port)
         self._reset(validated(str(uri)))
-        self._owner: Callable[[str], None] | None = None
-
-    @classmethod
-    def of(cls, value: str, owner: Callable[[str], None] | None = None) -> SipUri:
-        """A URI that the parser has checked already; `owner` is told each new text."""
-        self = cls.__new__(cls)
-        self._reset(value)
-        self._owner = owner
-        return self
 
     def _reset(self, value: str) -> None:
         self._text = value
         self._read = False
-
-    def _parts(self) -> None:
-        """Split the text once; what cannot be split further stays in `host`."""
-        scheme, _, rest = self._text.partition(":")
-        self._scheme = scheme.lower()
-        self._params: Params | None = None
-        self._userinfo: str | None = None
-        self._port: int | None = None
-        self._headers = ""
-        if self._scheme == "tel":
-            number, *raw = rest.split(";")
-            self._userinfo, self._host = number, ""
-            self._raw_params = raw
-        else:
-            self._parts_sip(rest)
-        self._user = _user_of(self._userinfo)
-        self._read = True
-
-    def _parts_sip(self, rest: str) -> None:
-        userinfo, at, tail = rest.rpartition("@")
-        if at and "?" in userinfo and "@" in userinfo:  # an "@" inside ?headers is not the separator
-            userinfo, _, tail = rest.partition("@")
-        self._userinfo = userinfo if at else None
-        tail, question, headers = tail.partition("?")
-        self._headers = question + headers
-        hostport, *raw = tail.split(";")
-        self._raw_params = raw
-        host, colon, port = hostport.rpartition(":")
-        if colon and port.isdigit() and not host.endswith(":") and (host.startswith("[") or ":" not in host):
-            self._host, self._port = host, int(port)
-        else:
-            self._host = hostport
 
     def _write(self) -> None:
         """Build the text from the parts; tell the owner, or change nothing when it refuses."""
@@ -183,27 +130,7 @@ class SipUri:
         if self._owner is not None:
             self._owner(built)
 
-    @property
-    def scheme(self) -> str:
-        """`sip`, `sips`, `tel` ..., lower case."""
-        if not self._read:
-            self._parts()
-        return self._scheme
-
-    @property
-    def is_tel(self) -> bool:
-        """Whether this is a tel: URI."""
-        return self.scheme == "tel"
-
-    @property
-    def user(self) -> str | None:
-        """User part without password and user parameters (`;npdi`, `;rn=`), the number of a tel: URI."""
-        if not self._read:
-            self._parts()
-        return self._user
-
-    @user.setter
-    def user(self, value: str | None) -> None:
+    def _set_user(self, value: str | None) -> None:
         if not self._read:
             self._parts()
         if value is None:
@@ -215,18 +142,10 @@ class SipUri:
             if not pattern.match(text.one_line(value, "user")):
                 raise ValueError(f"not a user part: {value!r}")
             self._userinfo = value + _after_user(self._userinfo)
-        self._user = _user_of(self._userinfo)
+        self._user = user_of(self._userinfo)
         self._write()
 
-    @property
-    def host(self) -> str:
-        """Host as written, IPv6 in brackets; the phone-context of a tel: URI or ""."""
-        if not self._read:
-            self._parts()
-        return self._host if self._scheme != "tel" else self.params.get("phone-context", "")
-
-    @host.setter
-    def host(self, value: str) -> None:
+    def _set_host(self, value: str) -> None:
         if not self._read:
             self._parts()
         if self._scheme == "tel":
@@ -237,15 +156,7 @@ class SipUri:
         self._host = value
         self._write()
 
-    @property
-    def port(self) -> int | None:
-        """Port, None when the URI names none."""
-        if not self._read:
-            self._parts()
-        return self._port
-
-    @port.setter
-    def port(self, value: int | None) -> None:
+    def _set_port(self, value: int | None) -> None:
         if not self._read:
             self._parts()
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
@@ -299,26 +210,8 @@ class SipUri:
         identity = bound.services.identity if bound is not None else None
         return identity is not None and bool(identity.is_local(host))
 
-    def __str__(self) -> str:
-        return self._text
-
     def __repr__(self) -> str:
         return f"SipUri({self._text!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return self._text == other._text if isinstance(other, SipUri) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
-def _user_of(userinfo: str | None) -> str | None:
-    """What stands before password and user parameters."""
-    if not userinfo:
-        return None
-    if ":" in userinfo or ";" in userinfo:
-        return userinfo.partition(":")[0].partition(";")[0] or None
-    return userinfo
 
 
 def _after_user(userinfo: str | None) -> str:
