@@ -61,6 +61,8 @@ class RecordTable(Protocol):
 
     def head(self, key: bytes) -> Head | int | None: ...
 
+    def is_past(self, key: bytes, version: int) -> bool: ...
+
     def commit(
         self,
         key: bytes,

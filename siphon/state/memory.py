@@ -77,6 +77,11 @@ class MemoryTable:
         entry = self._live(key)
         return None if entry is None else entry.head
 
+    def is_past(self, key: bytes, version: int) -> bool:
+        """Whether the key is absent or in another version; False as well when that cannot be told (`busy`)."""
+        entry = self._live(key)
+        return key not in self.busy and (entry is None or entry.head.version != version)
+
     def commit(
         self,
         key: bytes,
