@@ -12,6 +12,7 @@ class Exit(IntEnum):
     NOT_BANNED = 1
     NOT_RELOADED = 1
     NOT_UPGRADED = 1
+    NOT_DONE = 1
     USAGE = 2
     NO_INSTANCE = 3
     NO_SHARED_MEMORY = 71

@@ -67,6 +67,8 @@ def need(settings: Settings) -> list[TableSize]:
         # A series and its labels take a block mostly, a definition with many of them up to four.
         _table("metrics", "max_metrics", shared.max_metrics, 2 * shared.max_metrics, -1),
         _table("caches", "max_cache_entries", shared.max_cache_entries, 2 * shared.max_cache_entries, 0),
+        # A record a group, of some blocks, and one a priority that takes turns.
+        _table("gateways", "max_gateway_groups", 4 * shared.max_gateway_groups + 1, 12 * shared.max_gateway_groups, -1),
     ]
 
 

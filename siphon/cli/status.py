@@ -27,7 +27,7 @@ from workers.watch import SILENCE_SECS, STALL_SECS
 
 TABLES = (
     *("transactions", "location", "nonces", "dialogs", "timers", "media"),
-    *("hints", "limits", "bans", "metrics", "caches"),
+    *("hints", "limits", "bans", "metrics", "caches", "gateways"),
 )
 
 

@@ -22,6 +22,7 @@ from siphon.config.values import (
     Text,
     Whole,
     choice,
+    quote,
 )
 
 NOT_YET = (
@@ -30,7 +31,6 @@ NOT_YET = (
     "security.apiban",
     "security.firewall",
     "nat.crlf_keepalive",
-    "gateway",
     "admin.ui",
     "tracing.hep",
     "cdr",
@@ -167,11 +167,18 @@ class Cache(Section):
     local_max_entries: Whole = Field(10000, ge=1, le=100000000, description="entries kept")
 
 
+def _sip_uri(text: str) -> str:
+    """What can be told without the parser of messages, which lies above: the scheme, and no line that it would end."""
+    if not text.lower().startswith("sip:") or not text[4:] or any(c.isspace() or c in "<>" for c in text):
+        raise ValueError(f'must be a sip: URI as in "sip:192.0.2.1", not {quote(text)}')
+    return text
+
+
 class Destination(Section):
     """One upstream of a group."""
 
-    uri: Filled = Field(description="SIP URI")
-    address: Text | None = Field(None, description="ip:port to send to; the URI is resolved if absent")
+    uri: Annotated[Filled, AfterValidator(_sip_uri)] = Field(description="SIP URI, sip:")
+    address: Address | None = Field(None, description="ip:port to send to; the URI is resolved if absent")
     transport: Annotated[Text, choice("udp", later=("tcp", "tls", "ws", "wss", "sctp"))] = Field(
         "udp", description="transport"
     )

@@ -25,6 +25,8 @@ from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
 from siphon.engine.far import Far
 from siphon.engine.garbage import settle
+from siphon.engine.gateway_orders import Orders
+from siphon.engine.gateways import GatewayProber
 from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
@@ -188,6 +190,8 @@ class Engine:
         self.keepalive = self._keepalive(keys)
         self.media = self._media(chance.random)
         self._configure_media(keys)
+        self.gateways = self._gateways(keys)
+        self.own_requests.others = self._hint
         self._keep_events()
         if self.far is None:
             self.receiving = Receiving(self, STALLED_SECS)
@@ -258,6 +262,7 @@ class Engine:
         self._arm_owned(slot)
         self.script_timers.look(generation_dead)
         self.keepalive.look()
+        self.gateways.look()
 
     def release(self, slot: int) -> None:
         """The sibling is back and fires what is due of its records, unless it does not know of it (`due`)."""
@@ -281,6 +286,8 @@ class Engine:
             self._note_stall(now)
         if now >= self.keepalive.next_at:
             self.keepalive.tick(now)
+        if now >= self.gateways.next_at:
+            self.gateways.tick(now)
         far_at = math.inf
         if self.far is not None:
             far_at = self.far.tick(now)
@@ -300,7 +307,8 @@ class Engine:
             return now + 0.001
         if self.context.is_helper:
             return min(self.next_expiry, far_at)
-        return min(self.next_look or math.inf, self.script_timers.next_at, self.keepalive.next_at, far_at)
+        probes_at = min(self.keepalive.next_at, self.gateways.next_at)
+        return min(self.next_look or math.inf, self.script_timers.next_at, probes_at, far_at)
 
     def reload(self, payload: bytes) -> None:
         """Switch to the script version that the supervisor names; who also has new settings overrides this."""
@@ -338,6 +346,7 @@ class Engine:
         """Hand the services on, and decide by these keys."""
         self._keep_events()
         self.keepalive.configure(self.settings, self.services)
+        self.gateways.configure(self.settings, self.services)
         self.handlers.configure(self.settings, self.services)
         self._measure()
         fresh = self._environment(keys)
@@ -471,8 +480,6 @@ class Engine:
         runs = not context.is_helper
         made = Keepalive(self.core, lease, context.draining, time.time, version, self.log, runs)
         made.configure(self.settings, self.services)
-        assert self.own_requests is not None
-        self.own_requests.others = made.hint
         return made
 
     def _media(self, chance: Callable[[], float]) -> Media:
@@ -484,6 +491,33 @@ class Engine:
         wanted = None if self.context.is_helper else self.settings.media
         life = float(self.settings.dialog.max_age_secs)
         self.services.media = self.media.configure(wanted, Calls(self.shared.media, keys.table, life))
+
+    def _gateways(self, keys: Keys) -> GatewayProber:
+        context = self.context
+        made = GatewayProber(
+            self.core,
+            Lease(
+                self.shared.timers,
+                record_key(keys.table, b"l", b"gateways"),
+                context.slot,
+                context.generation,
+                self.alive,
+            ),
+            self.resolver,
+            context.draining,
+            time.time,
+            lambda: self.runtime.version,
+            self.log,
+            not context.is_helper,
+            Orders(self.settings.shared.path).take,
+        )
+        made.configure(self.settings, self.services)
+        return made
+
+    def _hint(self, key: bytes) -> None:
+        """A request of ours that no handler waits for may have ended."""
+        self.keepalive.hint(key)
+        self.gateways.hint(key)
 
     def _send_request(self, own: OwnRequest) -> Sending:
         """proxy.send_request; not while the script is loaded, which each process does for itself."""

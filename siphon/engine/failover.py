@@ -38,9 +38,15 @@ def fail_over(step: Step, env: Environment, branch: Branch, status: int) -> bool
 def wants_rest(step: Step, branch: Branch, response: SipMessage) -> None:
     """Take note of the Retry-After of a 503 where the target has more addresses than this one (DNS-06)."""
     several = branch.others or any(b.moved and b.uri == branch.uri for b in step.record.branches)
-    found = _SECONDS.match(response.first("Retry-After") or b"") if response.status == 503 and several else None
-    if found and int(found[1]):
-        step.rest = ((branch.ip, branch.port), float(found[1]))
+    seconds = retry_after(response) if response.status == 503 and several else 0.0
+    if seconds:
+        step.rest = ((branch.ip, branch.port), seconds)
+
+
+def retry_after(response: SipMessage) -> float:
+    """The seconds of Retry-After; 0.0 where there is none that can be read."""
+    found = _SECONDS.match(response.first("Retry-After") or b"")
+    return float(found[1]) if found else 0.0
 
 
 def rested(step: Step, env: Environment) -> None:

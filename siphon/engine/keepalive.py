@@ -35,6 +35,7 @@ from siphon.script.outcome import Fork
 from siphon.services.lease import RENEW_SECS, Lease
 from siphon.services.location import Binding
 from siphon.services.store import StoreError
+from siphon.state.record import Branch
 
 PORTION = 20
 """Records taken up in one turn."""
@@ -194,8 +195,8 @@ class Keepalive:
 
     # -- results
 
-    def _done(self, asked: Asked, alive: bool) -> None:
-        if alive or self._wanted is None:
+    def _done(self, asked: Asked, answer: Branch | None) -> None:
+        if answer is not None or self._wanted is None:
             self._failures.pop(asked, None)
             return
         count = self._failures.get(asked, (0, 0.0))[0] + 1

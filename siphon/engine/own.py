@@ -101,21 +101,22 @@ class SendEvent:
 
 @dataclass(slots=True)
 class EndEvent:
-    """Look at a request of our own and remove it if it has ended, or has had its time (`over`). `ended(key, answered)`
-    is called with that decision: a second time when another worker commits in between."""
+    """Look at a request of our own and remove it if it has ended, or has had its time (`over`). `ended(key, answer)` is
+    called with that decision, `answer` the branch that has it or None: a second time when another worker commits in
+    between."""
 
     key: bytes
     over: bool
-    ended: Callable[[bytes, bool], None]
+    ended: Callable[[bytes, Branch | None], None]
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | None:
         """Delete the record; nothing is sent."""
         if record is None:
-            self.ended(self.key, False)
+            self.ended(self.key, None)
             return None
         if not record.final_status and not self.over:
             return None
-        self.ended(self.key, answer_of(record) is not None)
+        self.ended(self.key, answer_of(record))
         step = Step(record, now, env.timing)
         step.remove = True
         return step

@@ -6,6 +6,7 @@ What only a process with an engine has (requests of our own, names, timers) is a
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from siphon.config.settings import Settings
 from siphon.engine.facts import timing_of
@@ -14,12 +15,14 @@ from siphon.engine.location_store import LocationStore
 from siphon.engine.shared import Shared
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
+from siphon.services.balancing import Groups, groups_of
 from siphon.services.digest import Confirm, DigestVerifier, Tally
 from siphon.services.limits import Windows
 from siphon.services.location import Location
 from siphon.services.location.shared_location import SharedLocation
 from siphon.services.merged import MergedRequests
 from siphon.services.metrics import Metrics
+from siphon.services.store import RecordTable
 from siphon.sip.identity import Identity
 
 
@@ -54,7 +57,17 @@ def services_of(
         metrics=Metrics(shared.metrics, keys.table, lambda: shared.metrics.slot),
         limiter=Windows(shared.limits, keys.table, shared.evict_limits).admit,
         instance_id=epoch,
+        gateways=gateways_of(settings, shared.gateways, keys, epoch, time.time),
     )
+
+
+def gateways_of(
+    settings: Settings, table: RecordTable, keys: Keys, epoch: str, wall: Callable[[], float]
+) -> Groups | None:
+    """None without a [gateway] section; an empty one is for the groups of scripts."""
+    if settings.gateway is None:
+        return None
+    return Groups(table, keys.table, groups_of(settings.gateway), epoch, wall)
 
 
 def _location(

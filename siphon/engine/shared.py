@@ -38,6 +38,7 @@ class Shared:
     metrics: Table
     """What scripts count."""
     caches: Table
+    gateways: Table
     secret: bytes
     node_token: bytes
     """What this run of the instance calls itself among the nodes of a store that several share."""
@@ -57,7 +58,7 @@ class Shared:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)
         yield from (self.timers, self.media, self.hints, self.limits, self.bans)
-        yield from (self.metrics, self.caches)
+        yield from (self.metrics, self.caches, self.gateways)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,

@@ -212,7 +212,7 @@ class Answering(RequestFields, Addressed):
             None if on_reply is None else self._callback(on_reply, "on_reply"),
             None if on_failure is None else self._callback(on_failure, "on_failure"),
             None if timeout is None else seconds(timeout),
-            numeric_address(next_hop) if isinstance(next_hop, Destination) else None,
+            None if next_hop is None else self._configured_address(next_hop),
         )
         if self._may_arm("relay()"):
             self._arm(action)
@@ -231,6 +231,10 @@ class Answering(RequestFields, Addressed):
         if isinstance(targets, (str, bytes)):
             raise TypeError("targets is a list of targets, not a text")
         specs = [target(entry) for entry in targets]
+        if self._context.services.gateways is not None:
+            for spec in specs:
+                if not spec.is_contact and spec.address is None:
+                    spec.address = self._context.services.gateways.address_of(spec.uri)
         socket = None if send_socket is None else self._send_socket(send_socket)
         reply_name = None if on_reply is None else self._callback(on_reply, "on_reply")
         failure_name = None if on_failure is None else self._callback(on_failure, "on_failure")
@@ -247,6 +251,13 @@ class Answering(RequestFields, Addressed):
                 self._arm(Fork(specs, strategy, socket, reply_name, failure_name, ring))
                 return
         self._arm(Answer(500, "No Valid Targets" if specs else "No Targets"))
+
+    def _configured_address(self, next_hop: str | SipUri | Destination) -> str | None:
+        """Where a gateway destination is configured to be reached, also where the script gives its URI only."""
+        if isinstance(next_hop, Destination):
+            return numeric_address(next_hop)
+        gateways = self._context.services.gateways
+        return None if gateways is None else gateways.address_of(str(next_hop).strip())
 
     def _send_socket(self, name: str | None) -> str | None:
         """The listener to send from; one that this instance does not have is a warning and the normal choice."""

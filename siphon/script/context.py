@@ -26,6 +26,7 @@ class Services:
     answers True within the limit (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers.
     `metrics` is siphon.services.metrics.Metrics, `caches` siphon.services.caches.Caches, `media`
     siphon.services.media.relays.MediaRelays (None: no section `media`, or a process that has no relays).
+    `gateways` is siphon.services.balancing.Groups (None: there is no [gateway] section).
     `send_request(own)` sends an OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets
     of siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
     transaction at hand (epoch seconds).
@@ -42,6 +43,7 @@ class Services:
     metrics: Any = None
     caches: Any = None
     media: MediaRelays | None = None
+    gateways: Any = None
     limiter: Callable[[str, float, int, bytes, float], bool] | None = None
     enum: Enum | None = None
     send_request: Callable[[OwnRequest], Sending] | None = None

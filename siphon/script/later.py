@@ -5,39 +5,9 @@ Scripts that only declare such handlers load and run; a call is an error that na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from siphon.script import binding
 from siphon.script.request import Request
-
-
-def _configured(section: str) -> bool:
-    bound = binding.find()
-    return bound is not None and bool(getattr(bound.settings, section, None))
-
-
-class _Later:
-    """A namespace whose methods are not there yet."""
-
-    _name = ""
-    _methods: tuple[str, ...] = ()
-    _section: str | None = None
-
-    def __getattr__(self, attribute: str) -> Callable[..., Any]:
-        if attribute not in self._methods:
-            raise AttributeError(f"{self._name} has no attribute {attribute!r}")
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            why = "comes in a later release"
-            if self._section is not None and not _configured(self._section):
-                why = f"needs a [{self._section}] section: {self._name} is not configured"
-            raise NotImplementedError(f"{self._name}.{attribute} {why}")
-
-        return call
-
-    def __repr__(self) -> str:
-        return f"<namespace {self._name}>"
 
 
 class Cdr:
@@ -58,11 +28,3 @@ class Cdr:
 
     def __repr__(self) -> str:
         return "<namespace cdr>"
-
-
-class Gateway(_Later):
-    """`from siphon import gateway`."""
-
-    _name = "gateway"
-    _section = "gateway"
-    _methods = ("select", "list", "status", "groups", "add_group", "remove_group", "mark_up", "mark_down")

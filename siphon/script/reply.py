@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from siphon.script import log, text
+from siphon.script import binding, log, text
 from siphon.script.addresses import Addressed
 from siphon.script.answering import standard_reason, status
+from siphon.script.gateways import is_from
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
 from siphon.sip.message import SipMessage
@@ -91,7 +92,8 @@ class Reply(Addressed):
 
     def from_gateway(self, group: str) -> bool:
         """Whether the source belongs to a gateway group; without gateways it never does."""
-        return False
+        bound = binding.find()
+        return bound is not None and is_from(bound.services.gateways, group, self.source_ip)
 
     def _bytes(self) -> tuple[bytes, bool]:
         """The response as the handlers left it, and whether they edited it."""

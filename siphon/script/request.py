@@ -20,6 +20,7 @@ from siphon.script.address import first_address, parameter, uri_span
 from siphon.script.addresses import route_value
 from siphon.script.answering import COPIED_IF_SET, Answering
 from siphon.script.flow import Flow, udp_flow
+from siphon.script.gateways import is_from
 from siphon.script.phase import Phase
 from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
@@ -126,7 +127,7 @@ class Request(Answering):
 
     def from_gateway(self, group: str) -> bool:
         """Whether the source belongs to a gateway group; without gateways it never does."""
-        return False
+        return is_from(self._context.services.gateways, group, self._context.source[0])
 
     @property
     def vars(self) -> dict[str, Any]:  # noqa: A003

@@ -37,6 +37,10 @@ class SlowNames:
         delay = self._random.random() * SLOWEST_SECS
         self._world.schedule.at(self._world.clock() + delay, self._worker.turn, self._answer, sorted(names), done)
 
+    def refresh(self, hop: Hop, done: Callable[[], None]) -> None:
+        """See Resolver.refresh."""
+        self.look_up({hop}, done)
+
     def _answer(self, names: list[Hop], done: Callable[[], None]) -> None:
         for hop in names:
             self._known[hop] = [(ip, hop.port or 5060) for ip in self._names.get(hop.host, [])]

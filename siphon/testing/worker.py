@@ -19,6 +19,7 @@ from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, timing_of
+from siphon.engine.gateways import GatewayProber
 from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
 from siphon.engine.ingest import Ingest, limits_of
@@ -27,6 +28,7 @@ from siphon.engine.keys import Keys
 from siphon.engine.parts import Resolver
 from siphon.engine.script_timers import Place, ScriptTimers
 from siphon.engine.sending import OwnRequests
+from siphon.engine.services import gateways_of
 from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.script.context import Services
@@ -64,6 +66,7 @@ class Names(Resolver, Protocol):
     """A resolver with its cache."""
 
     def cached(self, hop: Hop) -> list[Address] | None: ...
+    def refresh(self, hop: Hop, done: Callable[[], None]) -> None: ...
 
 
 class WorkerDied(BaseException):
@@ -97,6 +100,7 @@ class VirtualWorker:
     own_requests: OwnRequests = field(init=False)
     keepalive: Keepalive = field(init=False)
     guard: Guard = field(init=False)
+    gateways: GatewayProber = field(init=False)
     log: Log = field(init=False)
 
     def turn(self, call: Callable[..., None], *args: object) -> None:
@@ -162,6 +166,8 @@ class VirtualWorker:
             times.append(self.script_timers.next_at)
         if self.keepalive.next_at < inf:
             times.append(self.keepalive.next_at)
+        if self.gateways.next_at < inf:
+            times.append(self.gateways.next_at)
         return min(times, default=None)
 
     def run_due(self, now: float) -> None:
@@ -173,6 +179,8 @@ class VirtualWorker:
             self.turn(self.script_timers.tick, now)
         if self.alive and now >= self.keepalive.next_at:
             self.turn(self.keepalive.tick, now)
+        if self.alive and now >= self.gateways.next_at:
+            self.turn(self.gateways.tick, now)
         when = self.aio.next_when()
         if self.alive and when is not None and when <= now:
             self.turn(self.aio.step)
@@ -259,6 +267,7 @@ class VirtualWorker:
         self.ingest.shorten(world.comparison(self.core))
         self.script_timers.load()
         self.keepalive = self._keepalive(keys, services)
+        self.gateways = self._gateways(keys, services)
 
     def reload(self, version: int) -> None:
         """Switch to a version of the script."""
@@ -281,6 +290,26 @@ class VirtualWorker:
             self.log,
         )
 
+    def _gateways(self, keys: Keys, services: Services) -> GatewayProber:
+        world = self.world
+        made = GatewayProber(
+            self.core,
+            Lease(world.timers, record_key(keys.table, b"l", b"gateways"), self.slot, self.generation, world.is_alive),
+            self.resolver,
+            lambda: self.draining,
+            world.clock.wall,
+            lambda: self.runtime.version,
+            self.log,
+            not self.is_helper,
+        )
+        made.configure(world.settings, services)
+        self.own_requests.others = self._hint
+        return made
+
+    def _hint(self, key: bytes) -> None:
+        self.keepalive.hint(key)
+        self.gateways.hint(key)
+
     def _keepalive(self, keys: Keys, services: Services) -> Keepalive:
         world = self.world
         place = record_key(keys.table, b"l", b"keepalive")
@@ -294,7 +323,6 @@ class VirtualWorker:
             not self.is_helper,
         )
         made.configure(world.settings, services)
-        self.own_requests.others = made.hint
         return made
 
     def _services(self, keys: Keys, signer: RouteSigner | None) -> Services:
@@ -325,6 +353,7 @@ class VirtualWorker:
             limiter=Windows(world.limits, keys.table).admit,
             caches=self._caches(keys),
             metrics=Metrics(world.metrics, keys.table, lambda: self.slot),
+            gateways=gateways_of(settings, world.gateways, keys, "the only start", world.clock.wall),
         )
 
     def _caches(self, keys: Keys) -> Caches:

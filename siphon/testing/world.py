@@ -75,6 +75,10 @@ class NoResolver:
         """The answer comes by answer()."""
         self.pending.append((names, done))
 
+    def refresh(self, hop: Hop, done: Callable[[], None]) -> None:
+        """DNS is asked again."""
+        self.look_up({hop}, done)
+
     async def naptr(self, name: str) -> tuple[list[Naptr], float]:
         """The NAPTR records of a name, for ENUM."""
         return self.naptrs.get(name.lower(), []), 60.0
@@ -117,6 +121,7 @@ class World:
         self.caches = MemoryTable(clock=self.clock)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
+        self.gateways = MemoryTable(clock=self.clock)
         self.script_version = 1
         self.resolver = NoResolver()
         self.auth_service = AuthService()
@@ -223,6 +228,7 @@ class World:
             heir.arm_owned(slot)
             heir.script_timers.look(dead=True)
             heir.keepalive.look()
+            heir.gateways.look()
 
     def bury(self, slot: int) -> None:
         """The worker is gone; nobody has noticed yet."""

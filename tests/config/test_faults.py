@@ -201,7 +201,6 @@ def test_sections_that_are_not_offered_warn_and_are_skipped(warnings, line):
         ("transaction.invite_timeout_secs = 30", "transaction.invite_timeout_secs: is accepted, but has no effect"),
         ("script.sync_pool_max = 30", "script.sync_pool_max: is accepted, but has no effect"),
         ("nat.crlf_keepalive = {}", "nat.crlf_keepalive: is accepted, but this release does nothing with it yet"),
-        ("gateway = {}", "gateway: is accepted, but this release does nothing with it yet"),
     ],
 )
 def test_what_has_no_effect_or_is_unwise_warns(warnings, text, warning):

@@ -21,6 +21,7 @@ COMPILED = [
     "siphon.engine._handlers",
     "siphon.engine._hashes",
     "siphon.engine._plain",
+    "siphon.engine._receiving",
     "siphon.engine._runs",
     "siphon.forwarding._own_route",
     "siphon.script._fields",

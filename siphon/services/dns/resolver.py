@@ -91,6 +91,15 @@ class Resolver:
         waiting = [self._asking(_key(hop)) for hop in hops]
         self._loop.create_task(_all(waiting)).add_done_callback(lambda _task: done())
 
+    def refresh(self, hop: Hop, done: Callable[[], None]) -> None:
+        """As look_up() of one hop, whatever is known: DNS is asked again."""
+        key = _key(hop)
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = self._loop.create_task(self._one(key, known=False))
+            task.add_done_callback(lambda _task: self._asked.pop(key, None))
+        task.add_done_callback(lambda _task: done())
+
     def _asking(self, hop: Hop) -> asyncio.Task[None]:
         task = self._asked.get(hop)
         if task is None:
@@ -98,7 +107,7 @@ class Resolver:
             task.add_done_callback(lambda _task: self._asked.pop(hop, None))
         return task
 
-    async def _one(self, hop: Hop) -> None:
+    async def _one(self, hop: Hop, known: bool = True) -> None:
         until = self._clock() + self._seconds
         try:
             await asyncio.wait_for(self._places.acquire(), self._seconds)
@@ -107,7 +116,7 @@ class Resolver:
             return
         answer = Answer((), FAULT_SECS, faulty=True)
         try:
-            if self._told_to_others(hop):  # while this waited for its place
+            if known and self._told_to_others(hop):  # while this waited for its place
                 return
             assert self._ares is not None
             look_up = LookUp(self._ares, self._files, self._families, self._draw, self._clock, until)

@@ -289,7 +289,8 @@ class NodeWorld(SimulatedWorld):
         self.lives += 1
         for name in ("dialogs", "hints", "nonces", "bans"):
             setattr(self, name, type(self.dialogs)(clock=self.clock.wall))
-        self.transactions, self.limits, self.timers = (type(self.dialogs)(clock=self.clock) for _ in range(3))
+        for name in ("transactions", "limits", "timers", "gateways"):
+            setattr(self, name, type(self.dialogs)(clock=self.clock))
         for slot, worker in enumerate(self.workers):
             self.workers[slot] = self.new_worker(slot, worker.generation + 1)
 
