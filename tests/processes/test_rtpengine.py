@@ -229,6 +229,18 @@ def test_media_of_100_calls_of_sipp_passes_both_ways(siphond, engines, agent, si
     assert total["relayedpackets"] > 100 * 2 * 20, total
 
 
+def test_the_text_protocol_of_rtpproxy_as_rtpengine_speaks_it(siphond, engines, agent, phones):
+    control = f"127.0.0.1:{free_port()}"
+    engines(f"--listen-udp={control}")
+    section = f'\n[media]\nbackend = "rtpproxy"\nrtpproxy = {{ address = "{control}", timeout_ms = 2000 }}\n'
+    proxy = siphond(script=EXAMPLE, more=section).start()
+    call = Call(proxy, agent, phones)
+    assert {call.to_one, call.to_two}.isdisjoint({call.one.port, call.two.port})
+    call.flows()
+    call.end()
+    assert "media.delete" not in proxy.log()
+
+
 def test_the_example_runs_by_the_command_in_its_head(siphond, engines, agent, phones, monkeypatch, tmp_path):
     head = EXAMPLE.read_text().split('"""')[1]
     (line,) = re.findall(r"^    siphond -c (\S+)$", head, re.M)

@@ -126,3 +126,10 @@ def test_an_error_is_an_error_and_nonsense_is_no_answer(fake):
     fake.error = "hello"
     with pytest.raises(NoAnswer, match="is not a port"):
         offer(fake, call_id="c2")
+
+
+@pytest.mark.parametrize("answer", ["2000", "2000 192.0.2.9", "2000 192.0.2.9 4", "2000 2001:db8::9 6"])
+def test_a_port_may_come_with_an_address_and_its_family(fake, answer):
+    fake.error = answer
+    address = (answer.split() + ["127.0.0.1"])[1]
+    assert f"m=audio 2000 RTP/AVP 0\r\nc=IN IP{6 if ':' in address else 4} {address}\r\n".encode() in offer(fake)

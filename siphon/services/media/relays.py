@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from typing import Any, TypeVar
 
 from siphon.config.later import Engine, Engines, Media
@@ -55,6 +56,8 @@ class MediaRelays:
         self._check: asyncio.TimerHandle | None = None
         self._pings: set[asyncio.Task[bool]] = set()
         self._interval = 5.0
+        self._context = Context()
+        """Of what no call has asked for."""
         self._sdp_name = b""
         self.profiles: dict[str, Profile] = {}
 
@@ -212,7 +215,10 @@ class MediaRelays:
             self._pings.add(task)
             task.add_done_callback(self._pings.discard)
         well = all(relay.healthy for relay in self._relays.values())
-        self._check = self._loop.call_later(self._interval if well else min(self._interval, SILENT_SECS), self._look)
+        self._look_in(self._interval if well else min(self._interval, SILENT_SECS))
+
+    def _look_in(self, secs: float) -> None:
+        self._check = self._loop.call_later(secs, self._look, context=self._context)
 
     async def _ping(self, relay: Relay) -> bool:
         try:
@@ -243,7 +249,7 @@ class MediaRelays:
             self._log.often(WARN, "media.relay_down", 5, relay=relay.address, reason=why)
             if self._check is not None and self._check.when() > self._loop.time() + SILENT_SECS:
                 self._check.cancel()
-                self._check = self._loop.call_later(SILENT_SECS, self._look)
+                self._look_in(SILENT_SECS)
 
 
 def _engines(settings: Engines | None) -> list[Engine]:

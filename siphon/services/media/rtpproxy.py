@@ -22,7 +22,8 @@ from siphon.services.media.link import NoAnswer
 from siphon.services.media.sdp import MediaSection, SessionDescription
 
 _WORD = re.compile(r"[\x21-\x7e]{1,1000}\Z")
-_PORT = re.compile(rb"([0-9]{1,5})(?:[ \t]+([0-9A-Fa-f.:]{2,45}))?\s*\Z")
+_PORT = re.compile(rb"([0-9]{1,5})(?:[ \t]+([0-9A-Fa-f.:]{2,45})(?:[ \t]+[46])?)?\s*\Z")
+"""RTPEngine, which speaks this protocol too, adds the address family."""
 _SIMPLE = {"replace", "flags", "direction", "received_from"}
 _WAYS = {"external": "e", "internal": "i"}
 _FLAGS = {"symmetric": "s", "asymmetric": "a"}
