@@ -2,11 +2,11 @@
 
 from siphon.script.auth import Auth
 from siphon.script.cache import Cache
+from siphon.script.cdr import Cdr
 from siphon.script.contact import Contact as Contact
 from siphon.script.contact import Destination as Destination
 from siphon.script.flow import Flow as Flow
 from siphon.script.gateways import Gateway
-from siphon.script.later import Cdr
 from siphon.script.log import ScriptLog
 from siphon.script.metrics import Metrics
 from siphon.script.proxy import Proxy

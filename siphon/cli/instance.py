@@ -26,7 +26,16 @@ from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
-from siphon.cli.processes import AdminOfInstance, EventsHelper, Good, JournalHelper, MirrorOfRedis, Worker, unpacked
+from siphon.cli.processes import (
+    AdminOfInstance,
+    CdrHelper,
+    EventsHelper,
+    Good,
+    JournalHelper,
+    MirrorOfRedis,
+    Worker,
+    unpacked,
+)
 from siphon.cli.scratch import ScriptFault, prove, try_script
 from siphon.cli.tables import open_tables
 from siphon.config import reload
@@ -36,6 +45,7 @@ from siphon.config.log import Log
 from siphon.config.settings import MAX_WORKERS, Settings
 from siphon.config.version import VERSION
 from siphon.engine.application import Engine
+from siphon.engine.cdr_writer import NAME as CDR
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
 from siphon.engine.far import leave
@@ -100,6 +110,7 @@ class Instance:
         self.given = False
         """The next siphond is the instance."""
         self.serves_http = wants_admin(settings)
+        self.writes_calls = settings.cdr.enabled
         self.reloads = Progress()
 
     def run(self) -> int:
@@ -340,6 +351,11 @@ class Instance:
         made.tells_changes = self.tells_changes
         return made
 
+    def make_cdr(self) -> CdrHelper:
+        """As make_application, for the helper that writes call detail records."""
+        self.read_secret()
+        return CdrHelper(self.base.settings, self.shared, self.log)
+
     def succession(self) -> Succession:
         """What the supervisor needs in order to hand over to the next siphond."""
         place = self.settings.shared.path
@@ -379,8 +395,10 @@ class Instance:
         self.base, self.latest = self.latest, unpacked(payload)
         tells_changes = self.tells_changes or ON_CHANGE in reload.kinds_of(payload)
         serves_http = self.serves_http or wants_admin(self.latest.settings)
-        if (tells_changes, serves_http) != (self.tells_changes, self.serves_http):
-            self.tells_changes, self.serves_http = tells_changes, serves_http
+        writes_calls = self.writes_calls or self.latest.settings.cdr.enabled
+        wanted = tells_changes, serves_http, writes_calls
+        if wanted != (self.tells_changes, self.serves_http, self.writes_calls):
+            self.tells_changes, self.serves_http, self.writes_calls = wanted
             self.describe()
         self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
@@ -424,7 +442,8 @@ class Instance:
         elif keeps_journal(self.settings):
             keepers = [Extra("journal", self.make_journal)]
         events = Extra("events", self.make_events, lambda: self.tells_changes)
-        return [*keepers, events, Extra(ADMIN, self.make_admin, lambda: self.serves_http)]
+        admin = Extra(ADMIN, self.make_admin, lambda: self.serves_http)
+        return [*keepers, events, admin, Extra(CDR, self.make_cdr, lambda: self.writes_calls)]
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it."""

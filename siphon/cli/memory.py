@@ -69,6 +69,7 @@ def need(settings: Settings) -> list[TableSize]:
         _table("caches", "max_cache_entries", shared.max_cache_entries, 2 * shared.max_cache_entries, 0),
         # A record a group, of some blocks, and one a priority that takes turns.
         _table("gateways", "max_gateway_groups", 4 * shared.max_gateway_groups + 1, 12 * shared.max_gateway_groups, -1),
+        _table("cdrs", "max_cdrs", shared.max_cdrs, 2 * shared.max_cdrs, 0, wall=True),
     ]
 
 

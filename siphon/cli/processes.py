@@ -4,6 +4,7 @@ the log, the watch over the script, reloads as the supervisor sends them.
 
 import asyncio
 import os
+import time
 from typing import NamedTuple
 
 from siphon.cli import directory
@@ -13,6 +14,7 @@ from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
 from siphon.config.settings import Settings
 from siphon.engine.application import Engine
+from siphon.engine.cdr_writer import CdrWriter
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
 from siphon.engine.journal import Journal
@@ -128,6 +130,18 @@ class AdminOfInstance(AdminHelper):
         good = unpacked(payload)
         self.log.configure(good.settings.log.level, good.settings.log.format)
         self.tells_changes |= ON_CHANGE in reload.kinds_of(payload)
+        self.configure(good.settings)
+
+
+class CdrHelper(CdrWriter):
+    """The helper that writes call detail records, with what belongs to a process of this program."""
+
+    def wall(self) -> float:
+        return time.time()
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
         self.configure(good.settings)
 
 

@@ -14,11 +14,14 @@ from typing import Any
 from shm.marks import Marks
 from shm.slots import SlotCondition, Slots
 from shm.table import SharedMemoryError, Table
+from shm.values import Head
 from siphon.cli import directory
 from siphon.cli.memory import SLOTS_FILE
 from siphon.engine import durations
 from siphon.engine.counters import Counter
 from siphon.engine.journal import read_status
+from siphon.services.bans.bans import SOURCES
+from siphon.services.call_records.records import SESSION
 from siphon.services.location.records import BOUND, CHANGED
 from workers.application import Counter as ProcessCounter
 from workers.application import Flag
@@ -27,7 +30,7 @@ from workers.watch import SILENCE_SECS, STALL_SECS
 
 TABLES = (
     *("transactions", "location", "nonces", "dialogs", "timers", "media"),
-    *("hints", "limits", "bans", "metrics", "caches", "gateways"),
+    *("hints", "limits", "bans", "metrics", "caches", "gateways", "cdrs"),
 )
 
 
@@ -77,6 +80,8 @@ class Status:
     processes: list[Process]
     transactions: int
     addresses_of_record: int
+    banned_sources: int
+    cdr_sessions: int
     tables: dict[str, dict[str, int] | None]
     counters: dict[str, int]
     durations: list[float]
@@ -121,6 +126,8 @@ def read(path: Path) -> Status | None:
         processes=processes,
         transactions=records(tables["transactions"]),
         addresses_of_record=registered(tables["location"]),
+        banned_sources=live(tables["bans"], SOURCES),
+        cdr_sessions=live(tables["cdrs"], SESSION),
         tables={name: facts_of(table) for name, table in tables.items()},
         counters=dict(counters(slots)),
         durations=durations.numbers(slots.total),
@@ -199,6 +206,15 @@ def registered(table: Table | None) -> int:
     """Addresses of record with a live binding: their records carry the end of the last one as deadline."""
     wall = time.time()
     return sum(until > wall for owner in (BOUND, CHANGED) for _, _, until in table.owned(owner)) if table else 0
+
+
+def live(table: Table | None, owner: int) -> int:
+    """Records of that kind whose time has not come."""
+    if table is None:
+        return 0
+    heads = (table.head(key) for key, _, _ in table.owned(owner))
+    wall = time.time()
+    return sum(isinstance(head, Head) and not 0 < head.expiry <= wall for head in heads)
 
 
 def facts_of(table: Table | None) -> dict[str, int] | None:

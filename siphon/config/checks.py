@@ -107,6 +107,10 @@ def _services(settings: Settings) -> Iterator[Finding]:
     for place, name in enumerate(names):
         if name in names[:place]:
             yield ("cache", place, "name"), f'a second cache "{name}"'
+    if settings.cdr.enabled and settings.cdr.backend == "http" and settings.cdr.http is None:
+        yield ("cdr", "http"), 'is needed: cdr.backend is "http"'
+    if settings.cdr.enabled and settings.cdr.backend == "syslog" and settings.cdr.syslog is None:
+        yield ("cdr", "syslog"), 'is needed: cdr.backend is "syslog"'
     groups = [group.name for group in settings.gateway.groups] if settings.gateway else []
     for place, name in enumerate(groups):
         if name in groups[:place]:
@@ -129,6 +133,8 @@ def warnings(settings: Settings) -> Iterator[Finding]:
     entries = sum(cache.local_max_entries for cache in settings.cache if cache.url is None)
     if entries > settings.shared.max_cache_entries:
         yield ("shared", "max_cache_entries"), f"is less than the {entries} entries that the caches may have together"
+    if settings.cdr.enabled and settings.cdr.channel_size > settings.shared.max_cdrs:
+        yield ("shared", "max_cdrs"), f"is less than cdr.channel_size, {settings.cdr.channel_size}"
     demo = [name for name, user in settings.auth.users.items() if user.password == DEMO_PASSWORD]
     public = [listener.address for listener in settings.listen.udp if not listener.loopback]
     if demo and public:

@@ -33,7 +33,6 @@ NOT_YET = (
     "nat.crlf_keepalive",
     "admin.ui",
     "tracing.hep",
-    "cdr",
 )
 
 # Sections of the original product that are not offered: they warn and are skipped.

@@ -161,6 +161,9 @@ class Shared(Section):
         10000, ge=16, le=100000000, description="entries of all caches without a url; the least recently used go"
     )
     max_gateway_groups: Whole = Field(64, ge=4, le=65536, description="gateway groups, those of scripts included")
+    max_cdrs: Whole = Field(
+        10000, ge=16, le=100000000, description="calls that will be written as CDR, and records that wait to be"
+    )
     record_bytes: Whole = Field(16384, ge=4096, le=245760, description="largest record of one transaction, bytes")
     vars_bytes: Whole = Field(4096, ge=256, le=65536, description="largest request.vars of one transaction, bytes")
     timeout_ms: Whole = Field(250, ge=1, le=10000, description="limit of one call on shared state")

@@ -20,6 +20,7 @@ _BASE: dict[str, Any] = {
         "max_timers": 256,
         "max_metrics": 256,
         "max_cache_entries": 256,
+        "max_cdrs": 256,
     },
     "script": {"path": "script.py"},
     "auth": {"realm": "example.com", "users": {"alice": "secret", "bob": "secret"}},

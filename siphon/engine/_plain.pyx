@@ -87,7 +87,7 @@ cdef inline bint same_token(bytes one, bytes other):
 cdef class PlainResponses:
     """The short way of one process, beside its Core. `check(event facts ..., commit, opened)`: see above; else None."""
 
-    cdef object core, env, store, settings, reporter, arm, clock
+    cdef object core, env, store, settings, reporter, arm, clock, cdr
     cdef public object check
     cdef dict senders
     cdef double long, t4, timer_c, linger
@@ -104,6 +104,7 @@ cdef class PlainResponses:
         """Settings and identity have changed."""
         settings, timing = self.env.settings, self.env.timing
         self.settings = settings
+        self.cdr = self.env.cdr
         self.senders = {}
         self.long, self.t4, self.timer_c, self.linger = timing.long, timing.t4, timing.timer_c, timing.linger
         self.fixes_contact = settings.nat.fix_contact
@@ -243,6 +244,11 @@ cdef class PlainResponses:
             self.check(m, source, loaded, now, made)
         if r.final_status and env.dialogs is not None:
             self.dialog(m, r, b, now)
+        if self.cdr is not None and r.final_status:
+            if not r.invite:
+                self.cdr.final(r, now)
+            elif m.to_tag:
+                self.cdr.answered(r, b, m.to_tag, now)
         version = self.store.commit(made)
         if type(version) is not int or version <= 0:
             return False

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from siphon.config.log import WARN, Log
 from siphon.config.settings import Auth, Settings
 from siphon.engine._receiving import Receiving
+from siphon.engine.call_records import CallWatch, registration, watch_byes, watch_saves
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -55,6 +56,8 @@ from siphon.services.digest import Fetch, RemoteSecrets, http_fetch
 from siphon.services.dns import Answers, Enum, Resolver, Rests
 from siphon.services.lease import Lease
 from siphon.services.limits import LiveTransactions, Windows
+from siphon.services.location.binding import Binding
+from siphon.services.location.changes import Event
 from siphon.services.media.calls import Calls
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
@@ -301,6 +304,7 @@ class Engine:
             self.next_expiry = now + EXPIRE_EVERY
             if now >= self.next_sweep:
                 gone = self.services.location.sweep(time.time(), SWEEP_LIMIT)
+                self._tell_expired(gone)
                 self.next_sweep = now + (SWEEP_EVERY if len(gone) < SWEEP_LIMIT else 0.0)
             self.shared.expire(now, time.time(), EXPIRE_LIMIT)
         if self.core.retry:
@@ -426,6 +430,8 @@ class Engine:
         services.enum = Enum(lambda: self.resolver.asker, self.settings.dns.timeout_ms / 1000)
         services.send_request = self._send_request
         services.caches = self.caches
+        if services.cdr is not None and self.settings.cdr.include_register:
+            watch_saves(services.location, services.cdr, time.time)
         services.memory_used_pct = self.memory.percent
         return services
 
@@ -457,6 +463,7 @@ class Engine:
             generation=self.context.generation,
             runs_handlers=not self.context.is_helper,
             server=self.settings.server.server_header or None,
+            cdr=self._watch(),
         )
 
     def _dialogs(self, keys: Keys) -> Dialogs:
@@ -557,6 +564,23 @@ class Engine:
         read = self.settings.metrics.prometheus is not None or self.settings.admin is not None
         add = self.shared.slots.adder(self.context.slot)
         measure(self.handlers, add, boottime, read and not self.context.is_helper)
+        if (watch := self._watch()) is not None and not self.context.is_helper:
+            watch_byes(self.handlers, watch)
+
+    def _watch(self) -> CallWatch | None:
+        """Who writes calls down; None where nobody does."""
+        if self.services.cdr is None or not self.settings.cdr.auto_emit:
+            return None
+        return CallWatch(self.services.cdr, self.settings.dialog.max_age_secs)
+
+    def _tell_expired(self, gone: Sequence[tuple[str, Sequence[tuple[Event, Binding]]]]) -> None:
+        """Registrations that nobody has refreshed are written down where others are."""
+        if self.services.cdr is None or not self.settings.cdr.include_register:
+            return
+        wall = time.time()
+        for aor, events in gone:
+            for event, binding in events:
+                self.services.cdr.put(registration(aor, event, binding, wall), {})
 
     def _keep_events(self) -> None:
         """What happens to bindings is stored only for a script that wants to be told."""

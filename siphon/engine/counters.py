@@ -57,3 +57,9 @@ class Counter(IntEnum):
     """Requests dropped for their User-Agent."""
     BANS = FIRST + 30
     """Bans made, those of single users too."""
+    CDR_QUEUED = FIRST + 31
+    """Call detail records that were to be written."""
+    CDR_WRITTEN = FIRST + 32
+    """Those that are where they belong."""
+    CDR_LOST = FIRST + 33
+    """Those for which there was no room."""

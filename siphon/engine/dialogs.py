@@ -17,10 +17,14 @@ from siphon.transaction.step import Step
 
 def opened(step: Step, env: Environment) -> None:
     """Remember the dialog that this step's 2xx opens, if it opens one."""
-    if step.opened is None or env.dialogs is None:
+    if step.opened is None:
         return
     r = step.record
     tag, branch = step.opened
+    if env.cdr is not None:
+        env.cdr.answered(r, branch, tag, step.now)
+    if env.dialogs is None:
+        return
     wall = r.wall + max(0.0, step.now - r.created)
     env.dialogs.remember(r.call_id, r.from_tag, tag, caller_place(r), callee_place(branch), wall)
 
@@ -44,10 +48,14 @@ def answered(env: Environment, message: SipMessage) -> bytes | None:
 
 
 def closed(step: Step, env: Environment) -> None:
-    """Forget the dialog whose BYE is answered by this step."""
+    """Forget the dialog whose BYE is answered by this step; a call that ends, or has failed, is written down."""
     r = step.record
-    if env.dialogs is not None and r.method == "BYE" and r.to_tag and r.final_sent_at == step.now:
+    if r.final_sent_at != step.now:
+        return
+    if env.dialogs is not None and r.method == "BYE" and r.to_tag:
         env.dialogs.forget(r.call_id, r.from_tag, r.to_tag)
+    if env.cdr is not None:
+        env.cdr.final(r, step.now)
 
 
 def caller_place(record: Record) -> Place:

@@ -22,6 +22,7 @@ from siphon.transaction.timing import Timing
 
 if TYPE_CHECKING:
     from siphon.engine._attempts import PlainAttempts
+    from siphon.engine.call_records import CallWatch
 
 CLAIM_SECS = 0.5
 """A claim's deadline: after this long somebody looks whether its claimant still lives."""
@@ -70,6 +71,8 @@ class Environment:
     generation: int = 0
     runs_handlers: bool = True
     server: str | None = None
+    cdr: CallWatch | None = None
+    """Told of calls that are answered, end or fail; None: nobody writes them down."""
     plain: PlainAttempts | None = None
     """The short way of most attempts; None: all take the long one."""
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from siphon.config.settings import Settings
+from siphon.engine.cdr_writer import call_records_of
 from siphon.engine.facts import timing_of
 from siphon.engine.keys import Keys
 from siphon.engine.location_store import LocationStore
@@ -54,6 +55,7 @@ def services_of(
         signer=signer,
         identity=identity,
         merged=MergedRequests(shared.hints, keys.table, timing_of(settings).long, time.time),
+        cdr=call_records_of(settings, shared, keys.table, time.time) if settings.cdr.enabled else None,
         metrics=Metrics(shared.metrics, keys.table, lambda: shared.metrics.slot),
         limiter=Windows(shared.limits, keys.table, shared.evict_limits).admit,
         instance_id=epoch,

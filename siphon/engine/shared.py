@@ -39,6 +39,8 @@ class Shared:
     """What scripts count."""
     caches: Table
     gateways: Table
+    cdrs: Table
+    """Calls that go on and call detail records that wait to be written."""
     secret: bytes
     node_token: bytes
     """What this run of the instance calls itself among the nodes of a store that several share."""
@@ -58,7 +60,7 @@ class Shared:
         """All tables, the transactions first."""
         yield from (self.transactions, self.location, self.nonces, self.dialogs)
         yield from (self.timers, self.media, self.hints, self.limits, self.bans)
-        yield from (self.metrics, self.caches, self.gateways)
+        yield from (self.metrics, self.caches, self.gateways, self.cdrs)
 
     def attach(self, slot: int) -> None:
         """Take a slot of every table for this process. What the slot's last process left half done is put right first,
@@ -106,5 +108,5 @@ class Shared:
         """Remove at most `limit` outlived records of each table; how many went. Transactions, media calls, limits and
         caches live by CLOCK_BOOTTIME."""
         gone = sum(table.expire(now, limit) for table in (self.transactions, self.media, self.limits, self.caches))
-        others = (self.location, self.nonces, self.dialogs, self.hints, self.bans)
+        others = (self.location, self.nonces, self.dialogs, self.cdrs, self.hints, self.bans)
         return gone + sum(table.expire(wall, limit) for table in others)

@@ -25,8 +25,9 @@ class Services:
     start id of this instance, the location's `epoch`. `limiter(source, window_secs, max_requests, transaction_id, now)`
     answers True within the limit (siphon.services.limits). `timers` is siphon.engine.script_timers.ScriptTimers.
     `metrics` is siphon.services.metrics.Metrics, `caches` siphon.services.caches.Caches, `media`
-    siphon.services.media.relays.MediaRelays (None: no section `media`, or a process that has no relays).
-    `gateways` is siphon.services.balancing.Groups (None: there is no [gateway] section).
+    siphon.services.media.relays.MediaRelays (None: no section `media`, or a process that has no relays),
+    `gateways` siphon.services.balancing.Groups (None: there is no [gateway] section), `cdr`
+    siphon.services.call_records.CallRecords (None: no records).
     `send_request(own)` sends an OwnRequest of siphon/script/sending.py and gives a Sending. `secrets` is RemoteSecrets
     of siphon/services/digest/remote.py, which the engine asks before handlers run. `wall` is the clock for what has no
     transaction at hand (epoch seconds).
@@ -44,6 +45,7 @@ class Services:
     caches: Any = None
     media: MediaRelays | None = None
     gateways: Any = None
+    cdr: Any = None
     limiter: Callable[[str, float, int, bytes, float], bool] | None = None
     enum: Enum | None = None
     send_request: Callable[[OwnRequest], Sending] | None = None

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from siphon.config.log import Log
+from siphon.engine.call_records import CallWatch, watch_byes
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
 from siphon.engine.counters import Counter
@@ -38,6 +39,7 @@ from siphon.script.sending import OwnRequest, Sending
 from siphon.script.sources import Source
 from siphon.services.bans import Bans
 from siphon.services.caches import Caches
+from siphon.services.call_records import CallRecords
 from siphon.services.dialogs import Dialogs
 from siphon.services.digest import DigestVerifier, RemoteSecrets
 from siphon.services.dns import Address, Enum, Rests
@@ -232,6 +234,8 @@ class VirtualWorker:
         self.resolver = world.resolver_of(self)
         env = self._environment(keys, signer)
         handlers = ScriptHandlers(self.runtime, settings, services, self, world.clock)
+        if env.cdr is not None and not self.is_helper:
+            watch_byes(handlers, env.cdr)
         self.script_timers = services.timers = self._timers(keys, handlers)
         self.core = Core(
             self.store,
@@ -352,14 +356,33 @@ class VirtualWorker:
             wall=world.clock.wall,
             limiter=Windows(world.limits, keys.table).admit,
             caches=self._caches(keys),
+            cdr=self._cdr(keys) if settings.cdr.enabled else None,
             metrics=Metrics(world.metrics, keys.table, lambda: self.slot),
             gateways=gateways_of(settings, world.gateways, keys, "the only start", world.clock.wall),
         )
+
+    def _watch(self) -> CallWatch | None:
+        cdr, settings = self.runtime.services.cdr, self.world.settings
+        if cdr is None or not settings.cdr.auto_emit:
+            return None
+        return CallWatch(cdr, settings.dialog.max_age_secs)
 
     def _caches(self, keys: Keys) -> Caches:
         made = Caches(self.world.caches, keys.table, self.world.clock, None, lambda name, why: None)
         made.configure(self.world.settings.cache, self.world.settings.shared.timeout_ms / 1000)
         return made
+
+    def _cdr(self, keys: Keys) -> CallRecords:
+        world = self.world
+        return CallRecords(
+            world.cdrs,
+            keys.table,
+            world.clock.wall,
+            world.settings.cdr.channel_size,
+            lambda: world.count(Counter.CDR_QUEUED) - world.count(Counter.CDR_WRITTEN),
+            lambda: self.count(Counter.CDR_QUEUED),
+            lambda: self.count(Counter.CDR_LOST),
+        )
 
     def _send_request(self, own: OwnRequest) -> Sending:
         try:
@@ -388,6 +411,7 @@ class VirtualWorker:
             owner=self.slot,
             generation=self.generation,
             runs_handlers=not self.is_helper,
+            cdr=self._watch(),
         )
 
 

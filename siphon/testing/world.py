@@ -119,6 +119,7 @@ class World:
         self.bans = MemoryTable(clock=self.clock.wall)
         self.metrics = MemoryTable()
         self.caches = MemoryTable(clock=self.clock)
+        self.cdrs = MemoryTable(clock=self.clock.wall)
         self.nonces = MemoryTable(clock=self.clock.wall)
         self.timers = MemoryTable(clock=self.clock)
         self.gateways = MemoryTable(clock=self.clock)

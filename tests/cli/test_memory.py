@@ -44,6 +44,7 @@ def test_bindings_and_nonces_live_by_the_wall_clock_transactions_and_timers_do_n
         "metrics": False,
         "caches": False,
         "gateways": False,
+        "cdrs": True,
     }
 
 
