@@ -146,9 +146,10 @@ class CdrWriter(QuietHelper):
 
     async def _post(self, sink: HttpSink, batch: Sequence[Ready], lines: Sequence[bytes]) -> None:
         try:
-            self._written(batch[: await sink.write(lines)])
-        except SinkError as error:
-            self._failed(batch, error)
+            taken, why = await sink.write(lines)
+            self._written([batch[place] for place in taken])
+            if why:
+                self._failed([], SinkError(why))
         finally:
             self.task = None
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 import aiohttp
 
-from siphon.services.call_records.sinks import SinkError
-
 TIMEOUT_SECS = 5.0
 TOGETHER = 8
 """Requests at one time."""
@@ -30,21 +28,21 @@ class HttpSink:
         self._refused = refused
         self._session: aiohttp.ClientSession | None = None
 
-    async def write(self, lines: Sequence[bytes]) -> int:
-        """How many have been taken, from the first on; SinkError for the rest."""
+    async def write(self, lines: Sequence[bytes]) -> tuple[list[int], str]:
+        """Which of them have been taken, and why not the others; several are on their way at a time, so it may be any.
+        After the first that was not nothing more is begun."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECS), headers=self._headers
             )
-        taken = 0
-        while taken < len(lines):
-            part = lines[taken : taken + TOGETHER]
+        taken: list[int] = []
+        for first in range(0, len(lines), TOGETHER):
+            part = lines[first : first + TOGETHER]
             answers = await asyncio.gather(*(self._post(self._session, text) for text in part))
-            for why in answers:
-                if why:
-                    raise SinkError(why, taken)
-                taken += 1
-        return taken
+            taken += [first + place for place, why in enumerate(answers) if not why]
+            if against := next(filter(None, answers), ""):
+                return taken, against
+        return taken, ""
 
     async def _post(self, session: aiohttp.ClientSession, text: bytes) -> str:
         """Empty, or why not."""
