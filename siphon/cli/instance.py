@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,6 @@ from shm.slots import Slots
 from shm.table import Table
 from siphon.cli import directory, succession
 from siphon.cli.admin.helper import NAME as ADMIN
-from siphon.cli.admin.helper import wants_admin
 from siphon.cli.agreed import common_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
@@ -29,12 +28,14 @@ from siphon.cli.place import with_workers
 from siphon.cli.processes import (
     AdminOfInstance,
     CdrHelper,
+    DefenceOfInstance,
     EventsHelper,
     Good,
     JournalHelper,
     MirrorOfRedis,
     Worker,
     unpacked,
+    wanted_helpers,
 )
 from siphon.cli.scratch import ScriptFault, prove, try_script
 from siphon.cli.tables import open_tables
@@ -48,6 +49,7 @@ from siphon.engine.application import Engine
 from siphon.engine.cdr_writer import NAME as CDR
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
+from siphon.engine.defence import NAME as DEFENCE
 from siphon.engine.far import leave
 from siphon.engine.journal import Journal, keeps_journal
 from siphon.engine.mirror import MirrorHelper
@@ -109,8 +111,7 @@ class Instance:
         self.first_slot, self.last_slot = 0, SLOTS - 1
         self.given = False
         """The next siphond is the instance."""
-        self.serves_http = wants_admin(settings)
-        self.writes_calls = settings.cdr.enabled
+        self.helpers = wanted_helpers(settings)
         self.reloads = Progress()
 
     def run(self) -> int:
@@ -356,6 +357,11 @@ class Instance:
         self.read_secret()
         return CdrHelper(self.base.settings, self.shared, self.log)
 
+    def make_defence(self) -> DefenceOfInstance:
+        """As make_application, for the helper that shares, fetches and hands on bans."""
+        self.read_secret()
+        return DefenceOfInstance(self.base.settings, self.shared, self.log)
+
     def succession(self) -> Succession:
         """What the supervisor needs in order to hand over to the next siphond."""
         place = self.settings.shared.path
@@ -394,11 +400,9 @@ class Instance:
         """After a reload, in the supervisor."""
         self.base, self.latest = self.latest, unpacked(payload)
         tells_changes = self.tells_changes or ON_CHANGE in reload.kinds_of(payload)
-        serves_http = self.serves_http or wants_admin(self.latest.settings)
-        writes_calls = self.writes_calls or self.latest.settings.cdr.enabled
-        wanted = tells_changes, serves_http, writes_calls
-        if wanted != (self.tells_changes, self.serves_http, self.writes_calls):
-            self.tells_changes, self.serves_http, self.writes_calls = wanted
+        helpers = self.helpers | wanted_helpers(self.latest.settings)
+        if (tells_changes, helpers) != (self.tells_changes, self.helpers):
+            self.tells_changes, self.helpers = tells_changes, helpers
             self.describe()
         self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
 
@@ -442,8 +446,12 @@ class Instance:
         elif keeps_journal(self.settings):
             keepers = [Extra("journal", self.make_journal)]
         events = Extra("events", self.make_events, lambda: self.tells_changes)
-        admin = Extra(ADMIN, self.make_admin, lambda: self.serves_http)
-        return [*keepers, events, admin, Extra(CDR, self.make_cdr, lambda: self.writes_calls)]
+        later = ((ADMIN, self.make_admin), (CDR, self.make_cdr), (DEFENCE, self.make_defence))
+        return [*keepers, events, *(Extra(name, make, self.whether_wanted(name)) for name, make in later)]
+
+    def whether_wanted(self, name: str) -> Callable[[], bool]:
+        """What tells whether these settings, or any since the start, need the helper of that name."""
+        return lambda: name in self.helpers
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it."""

@@ -8,15 +8,19 @@ import time
 from typing import NamedTuple
 
 from siphon.cli import directory
-from siphon.cli.admin.helper import AdminHelper
+from siphon.cli.admin.helper import NAME as ADMIN
+from siphon.cli.admin.helper import AdminHelper, wants_admin
 from siphon.cli.scratch import sources_of
 from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
 from siphon.config.settings import Settings
 from siphon.engine.application import Engine
+from siphon.engine.cdr_writer import NAME as CDR
 from siphon.engine.cdr_writer import CdrWriter
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.changes import Changes
+from siphon.engine.defence import NAME as DEFENCE
+from siphon.engine.defence import Defence, wants_defence
 from siphon.engine.journal import Journal
 from siphon.engine.mirror import MirrorHelper
 from siphon.engine.shared import Shared
@@ -30,6 +34,12 @@ class Good(NamedTuple):
     settings: Settings
     version: int
     sources: Sources
+
+
+def wanted_helpers(settings: Settings) -> set[str]:
+    """Which of the helpers that not every instance has these settings need."""
+    wanted = {ADMIN: wants_admin(settings), CDR: settings.cdr.enabled, DEFENCE: wants_defence(settings)}
+    return {name for name, needed in wanted.items() if needed}
 
 
 def unpacked(payload: bytes) -> Good:
@@ -138,6 +148,23 @@ class CdrHelper(CdrWriter):
 
     def wall(self) -> float:
         return time.time()
+
+    def reload(self, payload: bytes) -> None:
+        good = unpacked(payload)
+        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.configure(good.settings)
+
+
+class DefenceOfInstance(Defence):
+    """The helper that shares, fetches and hands on bans, with what belongs to a process of this program."""
+
+    def begin(self) -> None:
+        self.secret_seen = self.shared.secret_count
+        super().begin()
+
+    def tick(self, now: float) -> float | None:
+        require_secret(self.shared, self.secret_seen)
+        return None
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)

@@ -28,8 +28,6 @@ from siphon.config.values import (
 NOT_YET = (
     "tls",
     "registrar.liveness",
-    "security.apiban",
-    "security.firewall",
     "nat.crlf_keepalive",
     "admin.ui",
     "tracing.hep",
@@ -99,18 +97,24 @@ class Apiban(Section):
     """Ban list of apiban.org."""
 
     api_key: Filled = Field(description="key", repr=False)
+    url: Filled = Field("https://apiban.org/api", description="where it is asked", pattern="^https?://")
     interval_secs: Real = Field(300.0, ge=1, le=86400, description="seconds between two look-ups")
     ban_ttl_secs: Real = Field(604800.0, ge=1, le=31536000, description="length of a ban, seconds")
+
+
+NftName = Annotated[Text, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}$")]
 
 
 class Firewall(Section):
     """Bans handed to nftables."""
 
-    table: Filled = Field(description="table")
-    chain: Filled = Field(description="chain")
-    set_v4: Filled = Field(description="set of IPv4 addresses")
-    set_v6: Filled = Field(description="set of IPv6 addresses")
-    manage_rule: Switch = Field(True, description="add and remove the rule")
+    table: NftName = Field(description="table, of the family inet")
+    chain: NftName = Field(description="chain of the rules that drop")
+    set_v4: NftName = Field(description="set of IPv4 addresses")
+    set_v6: NftName = Field(description="set of IPv6 addresses")
+    manage_rule: Switch = Field(
+        True, description="make table, sets, chain and rules; false: only fill sets that are there"
+    )
 
 
 class Security(Section):
