@@ -13,6 +13,7 @@ from siphon.config.stores import RedisUrlText
 from siphon.config.values import (
     Address,
     ConfigurationPath,
+    Endpoint,
     Filled,
     Host,
     Nameserver,
@@ -30,7 +31,6 @@ NOT_YET = (
     "registrar.liveness",
     "nat.crlf_keepalive",
     "admin.ui",
-    "tracing.hep",
 )
 
 # Sections of the original product that are not offered: they warn and are skipped.
@@ -326,11 +326,13 @@ class Admin(Section):
 class Hep(Section):
     """HEPv3 copy of every SIP message."""
 
-    endpoint: Filled = Field(description="host:port")
+    endpoint: Endpoint = Field(description="the collector's host:port")
     version: Annotated[Whole, Field(ge=3, le=3)] = Field(3, description="3")
     transport: Annotated[Text, choice("udp", "tcp", "tls")] = Field("udp", description="transport")
-    agent_id: Whole | None = Field(None, ge=0, le=4294967295, description="our number")
-    ca_cert: ConfigurationPath | None = Field(None, description="PEM file")
+    agent_id: Whole | None = Field(
+        None, ge=0, le=4294967295, description="our number among the collector's agents; 0 if absent"
+    )
+    ca_cert: ConfigurationPath | None = Field(None, description="authorities for tls, PEM; the system's if absent")
     tls_server_name: Host | None = Field(None, description="name that its certificate must bear")
     error_log_interval: Real = Field(30.0, ge=0, le=86400, description="seconds between two log lines on errors")
 

@@ -12,7 +12,7 @@ from siphon.config.settings import Settings
 
 FIXED = (
     *(("listen",), ("workers",), ("shared",), ("server", "state_dir")),
-    *(("registrar", "backend"), ("registrar", "redis")),
+    *(("registrar", "backend"), ("registrar", "redis"), ("tracing", "hep")),
 )
 """What the supervisor has built on: sockets, processes, tables. A reload that changes one of these is refused."""
 

@@ -151,6 +151,24 @@ def _address(text: str) -> str:
 Address = Annotated[Text, AfterValidator(_address)]
 
 
+def split_endpoint(text: str) -> tuple[str, int]:
+    """`host:port`, a name, an IPv4 address or an IPv6 address in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueError(f'must be "host:port" as in "collector.example.com:9060", not {quote(text)}')
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"an IPv6 address stands in brackets, not {quote(text)}")
+    return check_host(host), int(port)
+
+
+def _endpoint(text: str) -> str:
+    host, port = split_endpoint(text)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+Endpoint = Annotated[Text, AfterValidator(_endpoint)]
+
+
 def _nameserver(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))

@@ -30,6 +30,7 @@ from siphon.engine.gateway_orders import Orders
 from siphon.engine.gateways import GatewayProber
 from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
+from siphon.engine.hep import CopyingStore, HepCopies
 from siphon.engine.ingest import Ingest, limits_of
 from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
@@ -146,7 +147,8 @@ class Engine:
             chance.random,
             Answers(self.shared.hints, keys.table, time.time),
         )
-        shm = ShmStore(self.shared.transactions, context.outbox)
+        self.hep = self._hep()
+        shm = self._shm_store()
         self.store: Store = shm if self.far is None else self.far.store
         self.failed = shm.failed
         if self.far is None:  # of most entries: each commit arms, and a call commits often
@@ -209,12 +211,20 @@ class Engine:
         if self.far is not None and self.far.holds(batch):
             return
         self.guard.look()
+        take = self.ingest.datagram if self.hep is None else self._take_and_copy
         for received in batch:
             local = received.local if self.identity.listeners[received.listener].wildcard else ""
-            self.ingest.datagram(received.data, received.source, received.listener, local, received.arrived or now)
+            take(received.data, received.source, received.listener, local, received.arrived or now)
             if self.failed:
                 self.report_failed_sends()
         self._note_stall(now)
+
+    def _take_and_copy(self, data: bytes, source: tuple[str, int], listener: int, local: str, arrived: float) -> None:
+        """As Ingest.datagram, with a copy for the collector of what is not banned."""
+        assert self.hep is not None
+        if not self.guard.armed or not self.guard.bans.holds(source[0]):
+            self.hep.received(data, source, listener, local, arrived)
+        self.ingest.datagram(data, source, listener, local, arrived)
 
     def _note_stall(self, began: float) -> None:
         if boottime() - began > STALLED_SECS and not self.context.is_helper:
@@ -323,6 +333,8 @@ class Engine:
         with, and the runtime keeps the last two."""
         self.settings, self.script_version = settings, version
         self.identity = identity_of(settings)
+        if self.hep is not None:
+            self.hep.configure(self.identity)
         self.secrets.configure(settings.auth)
         self.caches.configure(settings.cache, settings.shared.timeout_ms / 1000)
         keys = self._rekey()
@@ -370,6 +382,8 @@ class Engine:
         """Nothing to save: what matters is in shared memory."""
         self.media.close()
         self.runtime.close()
+        if self.hep is not None:
+            self.hep.close()
 
     # -- a store that several nodes share
     # ----------------------------------------------------------------------------------------------------------
@@ -394,6 +408,9 @@ class Engine:
             outbox.put(send.data, send.to, send.listener, send.source or None)
         outbox.flush()
         self.failed.extend(commit.sends[index] for index, _errno in outbox.failures)
+        if self.hep is not None:
+            for send in commit.sends:
+                self.hep.sent(send)
 
     def _keys(self, settings: Settings) -> Keys:
         common = b"" if self.far is None else self.far.secret
@@ -434,6 +451,20 @@ class Engine:
             watch_saves(services.location, services.cdr, time.time)
         services.memory_used_pct = self.memory.percent
         return services
+
+    def _hep(self) -> HepCopies | None:
+        settings = self.settings.tracing.hep
+        if settings is None:
+            return None
+        return HepCopies(settings, self.identity, self.local_ip, self.context.aio.loop, self.reports.count, self.log)
+
+    def _shm_store(self) -> ShmStore:
+        transactions, outbox = self.shared.transactions, self.context.outbox
+        if self.hep is None:
+            return ShmStore(transactions, outbox)
+        store = CopyingStore(transactions, outbox)
+        store.copies = self.hep
+        return store
 
     def _guard(self, keys: Keys) -> Guard:
         bans = Bans(self.shared.bans, keys.table, time.time, self.shared.evict_bans)
@@ -614,6 +645,8 @@ class Engine:
         outbox = self.context.outbox
         outbox.put(datagram.data, datagram.to, datagram.listener, datagram.source or None)
         outbox.flush()
+        if self.hep is not None:
+            self.hep.sent(datagram)
 
     def local_ip(self, listener: int, ip: str) -> str:
         """The address that a datagram to `ip` leaves from (NAT-06)."""

@@ -63,3 +63,5 @@ class Counter(IntEnum):
     """Those that are where they belong."""
     CDR_LOST = FIRST + 33
     """Those for which there was no room."""
+    HEP_DROPPED = FIRST + 34
+    """Copies for the collector that could not leave at once."""
