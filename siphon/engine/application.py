@@ -10,7 +10,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from siphon.config.log import WARN, Log
 from siphon.config.settings import Auth, Settings
