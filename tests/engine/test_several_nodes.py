@@ -36,6 +36,7 @@ FOUND = {
     4787: "a repeat of an INVITE that another node serves got 503 while the store hung, and the call went on",
     4917: "new work that had been refused was not deleted, since the store had gone again, and nobody ran its claim",
     6783: "a 100 whose commit was before that of another node's 200 left after it, within the round trip",
+    7675: "a waiter's None came 1e-11 s before its time, by the clock of a machine that had been up for 36 hours",
 }
 
 
