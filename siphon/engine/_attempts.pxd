@@ -25,16 +25,18 @@ cdef class PlainAttempts:
     cdef Loops loops
     cdef dict cleaned       # targets of forks, as clean_target leaves them
     cdef dict leads         # of a sent-by: what its Record-Route token is worked out from, up to the Call-ID
+    cdef dict hosts         # of `ip:port`
     cdef bytes server_line
     cdef int limit
     cdef bint refuses_unrouted
-    cdef double t1, long, timer_c
+    cdef double t1, long, timer_c, linger
 
     cdef int configure(self) except -1
     cdef Attempt decide(self, Record r, SipMessage received, Outcome outcome, double now)
     cdef Attempt attempt(self, Record r, SipMessage received, Outcome outcome, double now)
     cdef bint may(self, Record r, Outcome outcome) except -1
     cdef Way way(self, Record r, SipMessage m, action)
+    cdef str host_of(self, str address)
     cdef bytes clean(self, str uri)
     cdef Attempt send(
         self, Record r, SipMessage received, SipMessage m, Outcome outcome, Way way, int breadth, double now

@@ -115,10 +115,10 @@ cdef class PlainAttempts:
 
     cdef int configure(self) except -1:
         settings, timing = self.env.settings, self.env.timing
-        self.cleaned, self.leads = {}, {}
+        self.cleaned, self.leads, self.hosts = {}, {}, {}
         self.limit = settings.limits.breadth
         self.refuses_unrouted = settings.proxy.unrouted_in_dialog == "refuse"
-        self.t1, self.long, self.timer_c = timing.t1, timing.long, timing.timer_c
+        self.t1, self.long, self.timer_c, self.linger = timing.t1, timing.long, timing.timer_c, timing.linger
         self.server = self.env.server
         self.server_line = header_line("Server", self.server) if self.server else b""
         return 0
@@ -221,9 +221,19 @@ cdef class PlainAttempts:
         way.listener = self.places.listener(wished, r.listener, ":" in ip)
         if way.listener < 0:
             return None
-        way.local_ip = split_address(local_addr)[0] if local_addr else self.places.local_ip(way.listener, ip)
+        way.local_ip = self.host_of(local_addr) if local_addr else self.places.local_ip(way.listener, ip)
         way.sent_by = self.places.sent_by(way.listener, way.local_ip)
         return way if way.sent_by else None
+
+    cdef str host_of(self, str address):
+        """The host of `ip:port`, as split_address() says."""
+        found = self.hosts.get(address)
+        if found is None:
+            found = split_address(address)[0]
+            if len(self.hosts) >= KEPT:
+                self.hosts.clear()
+            self.hosts[address] = found
+        return found
 
     cdef bytes clean(self, str uri):
         """As trim.clean_target, of a sip URI; None of others."""

@@ -84,13 +84,12 @@ cdef class PlainRuns:
         if made is None:
             return NOT_PLAIN
         env = self.env
-        timing = env.timing
         r.touched |= <uint64_t>1 << (<int>env.slot & 63)
         value = write(r)
         if PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
             return TAKEN_UP_AGAIN
         deadline = next_deadline(r)
-        commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, timing.linger, timing.long), made.sends)
+        commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, plain.linger, plain.long), made.sends)
         if self.check is not None:
             self.check(r, now, version, commit)
         stored = self.store.commit(commit)

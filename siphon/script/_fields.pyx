@@ -138,6 +138,21 @@ cdef class RequestFields(MessageFields):
         self._auth_user = context.auth_user
         self._confirms = []
 
+    def _may_arm(self, what):
+        """Whether an action may be armed now; RuntimeError once the handlers have returned."""
+        return True if self._phase is OPEN else self._may_arm_late(what)
+
+    def _arm(self, action):
+        """Make `action` the pending one; callers have asked `_may_arm`."""
+        self._action = action
+        self._context.armed += 1
+        self._armed_at = self._context.armed
+
+    def record_route(self):
+        """Stay on the path of the dialog: covers all branches and later attempts; ignored for REGISTER."""
+        if self._message.method != "REGISTER":
+            self._record_route = True
+
     @property
     def method(self):
         """The method as sent; methods are case-sensitive."""

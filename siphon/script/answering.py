@@ -114,20 +114,12 @@ class Answering(RequestFields, Addressed):
 
     __slots__ = ()
 
-    def _may_arm(self, what: str) -> bool:
-        """Whether an action may be armed now; RuntimeError once the handlers have returned."""
-        if self._phase is Phase.OPEN:
-            return True
+    def _may_arm_late(self, what: str) -> bool:
+        """Whether an action may be armed where it is not the time for it."""
         if self._phase is Phase.CLOSED:
             raise RuntimeError(f"{what}: the handlers of this request have returned")
         log.advise(f"{what} has no effect in on_reply and on_cancel")
         return False
-
-    def _arm(self, action: Action) -> None:
-        """Make `action` the pending one; callers have asked `_may_arm`."""
-        context = self._context
-        self._action = action
-        self._armed_at = context.armed = context.armed + 1
 
     def _decides(self) -> bool:
         """Whether what is armed ends the transaction or goes on with it: a provisional does neither."""
@@ -230,7 +222,7 @@ class Answering(RequestFields, Addressed):
         """Forward to several targets: "parallel", "sequential" or "q"."""
         if isinstance(targets, (str, bytes)):
             raise TypeError("targets is a list of targets, not a text")
-        specs = [target(entry) for entry in targets]
+        specs = [entry.target() if type(entry) is Contact else target(entry) for entry in targets]
         if self._context.services.gateways is not None:
             for spec in specs:
                 if not spec.is_contact and spec.address is None:
@@ -280,11 +272,6 @@ class Answering(RequestFields, Addressed):
         if script is None:
             raise RuntimeError("callbacks need a loaded script")
         return script.name_of(function, what)
-
-    def record_route(self) -> None:
-        """Stay on the path of the dialog: covers all branches and later attempts; ignored for REGISTER."""
-        if self._message.method != "REGISTER":
-            self._record_route = True
 
     def force_send_via(self, transport: str, target: str) -> None:
         """Outbound transport and the sent-by `host[:port]` of our Via, for relay()."""

@@ -70,7 +70,9 @@ class Proxy:
 
     def sanity_check(self, request: Request) -> bool:
         """Whether the headers that every request needs are there and agree, as handlers have left them."""
-        if _request(request)._draft is not None:
+        if not isinstance(request, Request):
+            raise _not_a_request(request)
+        if request._draft is not None:
             return _is_sane_as_edited(request)
         return is_sane(request._message)
 
@@ -153,5 +155,9 @@ def _is_number(text: str) -> bool:
 
 def _request(value: object) -> Request:
     if not isinstance(value, Request):
-        raise TypeError(f"a Request is needed, not {type(value).__name__}")
+        raise _not_a_request(value)
     return value
+
+
+def _not_a_request(value: object) -> TypeError:
+    return TypeError(f"a Request is needed, not {type(value).__name__}")
