@@ -8,8 +8,10 @@ happened; nothing has. `check` compares each decision with the engine's, as in s
 # cython: boundscheck=False, wraparound=False
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t, uint64_t
+from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from siphon.engine._runs cimport PlainRuns
@@ -38,7 +40,8 @@ if (invite_server.State.PROCEEDING, non_invite_server.State.TRYING, ClaimKind.RE
     raise ImportError("the first states of server transactions have changed")
 
 cdef object TRANSACTIONS = Counter.TRANSACTIONS
-cdef object new_hash = blake2b
+cdef object keyed = None    # the hash under the key that was used last, without a text
+cdef bytes keyed_with = None
 cdef double CLAIMED = CLAIM_SECS
 cdef double OTHERS_TRYING = NON_INVITE_TRYING_SECS
 cdef frozenset OTHER_WAYS = frozenset(("ACK", "CANCEL", "PRACK"))
@@ -61,26 +64,33 @@ cdef bint starts(const unsigned char *p, int size, const char *word, int length)
 
 cdef bytes transaction_of(SipMessage m, bytes key):
     """As branch.transaction_id, of a Via with the cookie that came by UDP."""
+    global keyed, keyed_with
     cdef char text[2048]
-    cdef bytes method = b"INVITE" if m.method == "ACK" else m.method.encode()
-    cdef bytes port = b"\0%d\0" % (m.s.via.port or 5060)
+    cdef char port[16]
+    cdef Py_ssize_t at = 0
+    cdef int ports = snprintf(port, 16, b"%d", m.s.via.port or 5060)
+    cdef const char *method = PyUnicode_AsUTF8AndSize("INVITE" if m.method == "ACK" else m.method, &at)
     cdef int host = m.s.via.host_end - m.s.via.host_start
     cdef int branch = m.s.via.branch_end - m.s.via.branch_start
-    cdef Py_ssize_t at = PyBytes_GET_SIZE(method)
     cdef int i
     if at + host + branch + 16 > 2048:
         return None
-    memcpy(text, PyBytes_AS_STRING(method), at)
+    memcpy(text, method, at)
     text[at] = 0
     at += 1
     for i in range(host):
         text[at + i] = <char>lower(m.p[m.s.via.host_start + i])
     at += host
-    memcpy(text + at, PyBytes_AS_STRING(port), PyBytes_GET_SIZE(port))
-    at += PyBytes_GET_SIZE(port)
+    text[at] = 0
+    memcpy(text + at + 1, port, ports + 1)
+    at += ports + 2
     for i in range(branch):
         text[at + i] = <char>lower(m.p[m.s.via.branch_start + i])
-    return new_hash(PyBytes_FromStringAndSize(text, at + branch), digest_size=16, key=key).digest()
+    if key is not keyed_with:
+        keyed, keyed_with = blake2b(digest_size=16, key=key), key
+    state = keyed.copy()
+    state.update(PyBytes_FromStringAndSize(text, at + branch))
+    return state.digest()
 
 
 cdef bint passes(SipMessage m, env) except -1:

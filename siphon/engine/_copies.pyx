@@ -7,7 +7,8 @@ listener, with no Route in the way. Answers that depend on the configuration alo
 # cython: boundscheck=False, wraparound=False
 
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdio cimport snprintf
 
 from siphon.sip._message_cy cimport SipMessage
 
@@ -107,11 +108,12 @@ cdef class Places:
 
 
 cdef int set_number(SipMessage m, bytes name, int number, list head, list edits) except -1:
+    cdef char text[16]
     cdef int i = m.position(name, 0)
     if i < 0:
         head.append(b"%b: %d\r\n" % (name, number))
     else:
-        edits.append((<int>m.table[i].value_start, <int>m.table[i].value_end, b"%d" % number))
+        edits.append((<int>m.table[i].value_start, <int>m.table[i].value_end, PyBytes_FromStringAndSize(text, snprintf(text, 16, b"%d", number))))
     return 0
 
 
@@ -137,7 +139,7 @@ cdef list copy_of(SipMessage m, bytes uri, bytes via, bytes record_route, int br
             i = m.position(b"Route", i + 1)
     if m.s.content_length < 0:
         head.append(b"Content-Length: %d\r\n" % (m.s.body_end - m.s.body_start))
-    head.append(b"Via: %b\r\n" % via)
+    head += [b"Via: ", via, b"\r\n"]
     edits.append((first, first, b"".join(head)))
     if uri != m.uri:
         edits.append((m.s.uri_start, m.s.uri_end, uri))

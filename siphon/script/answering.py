@@ -17,7 +17,7 @@ from siphon.script._fields import RequestFields
 from siphon.script.addresses import Addressed
 from siphon.script.contact import Contact, Destination
 from siphon.script.flow import Flow, address, split_address
-from siphon.script.outcome import Action, Answer, Edit, Fork, Relay, TargetSpec, ViaOverride
+from siphon.script.outcome import Answer, Edit, Fork, Relay, TargetSpec, ViaOverride
 from siphon.script.phase import Phase
 from siphon.script.uri import SipUri
 from siphon.sip.build import reason_for
