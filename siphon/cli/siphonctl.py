@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from shm.table import SharedMemoryError
-from siphon.cli import bans, directory, gateway_list, show, status
+from siphon.cli import bans, directory, show, status
+from siphon.cli import gateways as gateway_groups
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.place import configuration_file
 from siphon.cli.ready import readiness
@@ -21,7 +22,6 @@ from siphon.cli.siphond import say
 from siphon.cli.succession import outcome as outcome_of_upgrade
 from siphon.config.load import shared_path
 from siphon.config.version import VERSION
-from siphon.engine import gateway_orders
 from siphon.services.store import StoreError
 from workers.reloading import SWITCH_SECS
 from workers.scratch import LIMIT_SECS
@@ -33,8 +33,6 @@ tables only; root finds the instances of other users as well.
 """
 RELOAD_SECS = 2 * (LIMIT_SECS + SWITCH_SECS) + 5.0
 """The longest that one reload takes which is running, and the one that was asked for after it."""
-ORDER_SECS = 10.0
-"""For the process that probes gateways: it looks once a second, and a new one takes over within 4 s."""
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -212,8 +210,10 @@ def gateways(context: click.Context, as_json: bool) -> None:
 
 
 def list_gateways(path: Path, as_json: bool) -> int:
-    found = gateway_list.read(path)
-    click.echo(json.dumps(gateway_list.to_json(found), indent=2) if as_json else "\n".join(gateway_list.lines(found)))
+    found = gateway_groups.read(path)
+    click.echo(
+        json.dumps(gateway_groups.to_json(found), indent=2) if as_json else "\n".join(gateway_groups.lines(found))
+    )
     return Exit.OK
 
 
@@ -222,7 +222,7 @@ def _order(action: str, text: str) -> None:
     @click.argument("destination")
     @click.pass_obj
     def run(config: str | None, group: str, destination: str) -> None:
-        end(lambda: order_gateway(instance(config), group, destination, action))
+        end(lambda: gateway_groups.order(instance(config), group, destination, action))
 
     gateways.command(action, help=text, context_settings=SETTINGS)(run)
 
@@ -230,17 +230,6 @@ def _order(action: str, text: str) -> None:
 _order("up", "Take a destination up, also one that was drained; a probe may find otherwise.")
 _order("down", "Take a destination down, until a probe finds it healthy.")
 _order("drain", "Give a destination no new calls, whatever probes say, until it is taken up.")
-
-
-def order_gateway(path: Path, group: str, destination: str, action: str) -> int:
-    """Returns when it is done and all workers see it."""
-    error = gateway_orders.answer(gateway_orders.give(path, group, destination, action), ORDER_SECS)
-    if error is None:
-        what = f"nobody did it within {ORDER_SECS:.0f} s: is there a [gateway] section, and does siphond drain?"
-        raise Refusal(Exit.NOT_DONE, what)
-    if error:
-        raise Refusal(Exit.NOT_DONE, error)
-    return Exit.OK
 
 
 def goes_on(path: Path, pid: int | None) -> bool:

@@ -26,7 +26,6 @@ from siphon.engine.events import TimerEvent
 from siphon.engine.facts import ScriptFacts, families_of, identity_of, signer_of, timing_of
 from siphon.engine.far import Far
 from siphon.engine.garbage import settle
-from siphon.engine.gateway_orders import Orders
 from siphon.engine.gateways import GatewayProber
 from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
@@ -547,7 +546,6 @@ class Engine:
             lambda: self.runtime.version,
             self.log,
             not context.is_helper,
-            Orders(self.settings.shared.path).take,
         )
         made.configure(self.settings, self.services)
         return made

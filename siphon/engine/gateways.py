@@ -16,7 +16,7 @@ probe for themselves: a destination may be reachable from one of them only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -57,12 +57,6 @@ class Item(NamedTuple):
     ident: str
 
 
-class Order(Protocol):
-    """What an administrator wants of a destination; `carry_out` is called once."""
-
-    def carry_out(self, groups: Groups) -> None: ...
-
-
 class Names(Protocol):
     """The resolver of this process."""
 
@@ -85,8 +79,7 @@ class Known(NamedTuple):
 
 
 class GatewayProber:
-    """Of one process; does nothing without a [gateway] section. `runs` False: a helper, which never sends. `orders` are
-    those that have come since it was asked last."""
+    """Of one process; does nothing without a [gateway] section. `runs` False: a helper, which never sends."""
 
     def __init__(
         self,
@@ -98,7 +91,6 @@ class GatewayProber:
         script_version: Callable[[], int],
         log: Log,
         runs: bool = True,
-        orders: Callable[[], Iterable[Order]] = lambda: (),
     ) -> None:
         self.next_at = inf
         """When tick() has something to do."""
@@ -110,7 +102,6 @@ class GatewayProber:
         self._wall = wall
         self._log = log
         self._runs = runs
-        self._orders = orders
         self._groups: Groups | None = None
         self._check_at = 0.0
         self._known: dict[Item, Known] = {}
@@ -166,8 +157,6 @@ class GatewayProber:
             return
         if not held:
             self._tidy(groups)
-        for order in self._orders():
-            order.carry_out(groups)
         self._look_around(groups, now)
 
     def _tidy(self, groups: Groups) -> None:
