@@ -206,6 +206,24 @@ def test_retry_after_puts_it_down_at_once_for_that_time(make_world: Make) -> Non
     assert status(world) == [True]
 
 
+def test_one_that_has_asked_to_be_left_alone_is_left_alone_by_the_next_prober_too(make_world: Make) -> None:
+    world = balanced(make_world, "127.0.0.11", interval=10, threshold=3)
+    one = backend(world, "127.0.0.11", status=503)
+    one.extra = [("Retry-After", "45")]
+    world.advance(1)
+    one.status, one.extra = 200, []
+    probes(one)
+    (sender,) = senders(world)
+    world.kill(sender)
+    world.replace(sender)
+    world.advance(40)
+    assert len(senders(world)) == 1
+    assert probes(one) == 0
+    world.advance(5.5)
+    assert probes(one) == 1
+    assert status(world) == [True]
+
+
 def test_what_becomes_of_calls_does_not_change_health(make_world: Make) -> None:
     world = balanced(make_world, "127.0.0.11", interval=3600, threshold=1)
     one = backend(world, "127.0.0.11")
@@ -455,6 +473,20 @@ def test_from_gateway_knows_addresses_resolved_names_and_networks(make_world: Ma
             assert run(world, "request.from_gateway('pool')", worker, source) is False, source
     assert run(world, "request.from_gateway('none')", 0, "127.0.0.11") is False
     assert run(world, "request.from_gateway(None)", 0, "127.0.0.11") is False
+
+
+def test_a_name_that_no_longer_resolves_leaves_its_last_addresses_to_from_gateway(make_world: Make) -> None:
+    probe = {"interval_secs": 10, "failure_threshold": 1}
+    groups = {"groups": [{"name": "pool", "destinations": [{"uri": "sip:gw.example.net"}], "probe": probe}]}
+    world = make_world(SCRIPT, gateway=groups)
+    world.resolver.names["gw.example.net"] = ["127.0.0.11"]
+    backend(world, "127.0.0.11")
+    world.advance(2)
+    assert run(world, "request.from_gateway('pool')", 0, "127.0.0.11") is True
+    world.resolver.names.clear()
+    world.advance(10)
+    assert status(world) == [False]
+    assert run(world, "request.from_gateway('pool')", 1, "127.0.0.11") is True
 
 
 def test_a_reply_knows_whether_it_is_from_a_gateway(make_world: Make) -> None:
