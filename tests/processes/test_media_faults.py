@@ -159,3 +159,30 @@ def test_the_text_protocol_of_rtpproxy(siphond, agent, fake):
     alice.expect("200 INVITE", within=15)
     (asked,) = fake.commands
     assert (asked["command"], asked["words"][2:4]) == ("U", ["127.0.0.1", "4000"])
+
+
+def test_after_an_upgrade_a_call_has_its_relay_and_events_run_once(lineage, agent, fake):
+    other = FakeRelay()
+    port = free_port()
+    instances = ", ".join(f'{{ address = "{one.address}", timeout_ms = 3000 }}' for one in (fake, other))
+    section = (
+        f'\n[media]\nrtpengine = {{ instances = [{instances}] }}\nevents = {{ listen_addr = "127.0.0.1:{port}" }}\n'
+    )
+    try:
+        one = lineage(workers=2, script=SCRIPT, more=section).start()
+        alice = agent(one.proxy, "alice")
+        invite = alice.request("INVITE", "sip:bob@example.com", extra=KIND, body=SDP.format(port=4000))
+        for number in range(6):
+            again = invite.replace(b"z9hG4bK", b"z9hG4bK%d" % number).replace(b"CSeq: 1", b"CSeq: %d" % (number + 1))
+            alice.send(again)
+            until(lambda number=number: len(fake.commands + other.commands) == number + 1, 15, "the offer")
+            if number == 2:
+                one.upgrade()
+        assert sorted([len(fake.commands), len(other.commands)]) == [0, 6]
+        for number in range(20):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
+                teller.sendto(DIGIT.format(f"c{number}", 5).encode(), ("127.0.0.1", port))
+        until(lambda: one.proxy.log().count(" digit ") >= 20, 15, "the digits")
+        assert one.proxy.log().count(" digit ") == 20
+    finally:
+        other.close()
