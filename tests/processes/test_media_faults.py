@@ -50,9 +50,9 @@ def fake():
     made.close()
 
 
-def serve(siphond, fake, workers=1, more="", section="rtpengine"):
+def serve(siphond, fake, workers=1, more="", section="rtpengine", timeout_ms=3000):
     text = f'\n[media]\nbackend = "{section}"\nhealth_check_interval_secs = 60\n{more}\n'
-    text += f'[media.{section}]\naddress = "{fake.address}"\ntimeout_ms = 3000\n'
+    text += f'[media.{section}]\naddress = "{fake.address}"\ntimeout_ms = {timeout_ms}\n'
     return siphond(workers=workers, script=SCRIPT, more=text).start()
 
 
@@ -61,20 +61,20 @@ def offer(agent, port=4000):
 
 
 def test_a_relay_that_never_answers_delays_only_the_call_that_waits_for_it(siphond, agent, fake):
-    proxy = serve(siphond, fake)
+    proxy = serve(siphond, fake, timeout_ms=8000)
     until(lambda: fake.pings, 15, "the first sign of life")
     fake.silent = True
     waiting, others = agent(proxy, "alice"), agent(proxy, "bob")
     began = time.monotonic()
     offer(waiting)
     until(lambda: fake.datagrams > 1, 15, "the question")
-    for _ in range(100):  # of the same worker
+    for _ in range(50):  # of the same worker
         others.send(others.request("OPTIONS", "sip:example.com"))
         others.expect("200 OPTIONS")
-    assert time.monotonic() - began < 2.5, "this machine is too busy to tell"
-    answer = waiting.expect("503 INVITE", within=15)
-    assert answer.start.endswith("no answer within 3000 ms")
-    assert time.monotonic() - began > 2.9
+    assert [str(message) for message in waiting.drain()] in ([], ["100 INVITE"])
+    answer = waiting.expect("503 INVITE", within=30)
+    assert answer.start.endswith("no answer within 8000 ms")
+    assert time.monotonic() - began > 7.9
 
 
 def test_garbage_is_refused_and_the_next_call_is_served(siphond, agent, fake):
