@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -81,23 +82,25 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:64]
 
 
-def to_json(bans: Sequence[Ban], now: float) -> str:
+def plain(bans: Sequence[Ban], now: float) -> list[dict[str, Any]]:
     """For programs; names are only ever added."""
-    return json.dumps(
-        [
-            {
-                "source": ban.source,
-                "user": printable(ban.user) or None,
-                "reason": ban.reason,
-                "made_at": round(ban.made_at, 3),
-                "until": round(ban.until, 3),
-                "seconds_left": round(max(0.0, ban.until - now), 1),
-                "node": ban.node or None,
-            }
-            for ban in bans
-        ],
-        indent=2,
-    )
+    return [
+        {
+            "source": ban.source,
+            "user": printable(ban.user) or None,
+            "reason": ban.reason,
+            "made_at": round(ban.made_at, 3),
+            "until": round(ban.until, 3),
+            "seconds_left": round(max(0.0, ban.until - now), 1),
+            "node": ban.node or None,
+        }
+        for ban in bans
+    ]
+
+
+def to_json(bans: Sequence[Ban], now: float) -> str:
+    """As text."""
+    return json.dumps(plain(bans, now), indent=2)
 
 
 def unit(text: str) -> str:

@@ -10,6 +10,7 @@ class Exit(IntEnum):
     NOT_ALL_BEAT = 1
     NOT_READY = 1
     NOT_BANNED = 1
+    NOT_THERE = 1
     NOT_RELOADED = 1
     NOT_UPGRADED = 1
     NOT_DONE = 1

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from siphon.cli import directory
 from siphon.cli.admin.helper import NAME as ADMIN
 from siphon.cli.admin.helper import AdminHelper, wants_admin
+from siphon.cli.level import follow
 from siphon.cli.scratch import sources_of
 from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
@@ -55,6 +56,7 @@ class Worker(Engine):
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
         super().started(context)
+        follow(self.log, self.shared.slots, context.aio.loop)
         self.watch()
 
     def watch(self) -> None:
@@ -88,6 +90,7 @@ class EventsHelper(Changes):
         self.log.process = "events"
         self.secret_seen = self.shared.secret_count
         super().started(context)
+        follow(self.log, self.shared.slots, context.aio.loop)
 
     def tick(self, now: float) -> float:
         require_secret(self.shared, self.secret_seen)
@@ -105,6 +108,7 @@ class MirrorOfRedis(MirrorHelper):
     def started(self, context: WorkerContext) -> None:
         self.log.process = "mirror"
         super().started(context)
+        follow(self.log, self.shared.slots, context.aio.loop)
 
     def adopt_secret(self, secret: bytes) -> None:
         """Nothing has been served yet, so nothing is lost with the processes."""
@@ -119,6 +123,7 @@ class JournalHelper(Journal):
     def started(self, context: WorkerContext) -> None:
         self.log.process = "journal"
         super().started(context)
+        follow(self.log, self.shared.slots, context.aio.loop)
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
@@ -131,6 +136,7 @@ class AdminOfInstance(AdminHelper):
     def begin(self) -> None:
         self.secret_seen = self.shared.secret_count
         super().begin()
+        follow(self.log, self.shared.slots, self.context.aio.loop)
 
     def tick(self, now: float) -> float | None:
         require_secret(self.shared, self.secret_seen)
@@ -145,6 +151,10 @@ class AdminOfInstance(AdminHelper):
 
 class CdrHelper(CdrWriter):
     """The helper that writes call detail records, with what belongs to a process of this program."""
+
+    def begin(self) -> None:
+        super().begin()
+        follow(self.log, self.shared.slots, self.context.aio.loop)
 
     def wall(self) -> float:
         return time.time()

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from shm.table import SharedMemoryError
-from siphon.cli import bans, directory, show, status
+from siphon.cli import bans, directory, looking, show, status
 from siphon.cli import gateways as gateway_groups
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.place import configuration_file
@@ -230,6 +230,9 @@ def _order(action: str, text: str) -> None:
 _order("up", "Take a destination up, also one that was drained; a probe may find otherwise.")
 _order("down", "Take a destination down, until a probe finds it healthy.")
 _order("drain", "Give a destination no new calls, whatever probes say, until it is taken up.")
+
+
+looking.add_to(command, lambda config: instance(config), lambda run: end(run), SETTINGS)
 
 
 def goes_on(path: Path, pid: int | None) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from shm.slots import Slots
 from shm.table import LayoutMismatch, NoSpace, SharedMemoryError, Table
-from siphon.cli import directory
+from siphon.cli import directory, level
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import COUNTERS, SLOTS, SLOTS_FILE, TableSize
 from workers.application import Flag
@@ -20,7 +20,7 @@ def open_tables(
         if joins:
             return Slots.attach(place / SLOTS_FILE), {size.name: join(place, size, boot) for size in sizes}
         slots = Slots.create(place / SLOTS_FILE, slots=SLOTS, counters=COUNTERS, fresh=fresh)
-        slots.lower_flags(Flag.STATE_AWAY)  # of an earlier run
+        slots.lower_flags(Flag.STATE_AWAY | level.MASK)  # of an earlier run
         slots.raise_flags(Flag.STARTING)
         made = {size.name: create(place, size, boot, fresh) for size in sizes}
         directory.note_boot(place, boot)

@@ -168,7 +168,8 @@ class Log:
         clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.threshold = LEVELS[level]
+        self.threshold = self.configured = LEVELS[level]
+        self.overridden: int | None = None
         self.format = format
         self.process = process
         self.clock = clock
@@ -179,7 +180,13 @@ class Log:
 
     def configure(self, level: str, format: str) -> None:  # noqa: A002
         """After a reload of the configuration."""
-        self.threshold, self.format = LEVELS[level], format
+        self.configured, self.format = LEVELS[level], format
+        self.override(self.overridden)
+
+    def override(self, level: int | None) -> None:
+        """Another level than the configured one; None ends it."""
+        self.overridden = level
+        self.threshold = self.configured if level is None else level
 
     def enabled(self, level: int) -> bool:
         return level >= self.threshold

@@ -19,12 +19,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from siphon.cli import bans, in_progress
 from siphon.cli.admin import registrations
 from siphon.cli.admin.access import Access
 from siphon.cli.admin.built_in import built_in
 from siphon.cli.ready import readiness
 from siphon.cli.status import Status, read
 from siphon.config.log import Log
+from siphon.services.bans import Bans, parse_unit
 from siphon.services.location import Location
 from siphon.services.metrics.families import CONTENT_TYPE, Family, families, text, to_json
 from siphon.services.store import RecordTable
@@ -37,11 +39,18 @@ class Site:
     """What the pages are made of. `place` is the shared directory, `timeout` that of shared state in seconds."""
 
     def __init__(
-        self, place: Path, metrics: RecordTable, location: Callable[[], Location], timeout: float, log: Log
+        self,
+        place: Path,
+        metrics: RecordTable,
+        location: Callable[[], Location],
+        bans: Callable[[], Bans],
+        timeout: float,
+        log: Log,
     ) -> None:
         self.place = place
         self.metrics_table = metrics
         self.location = location
+        self.bans = bans
         self.timeout = timeout
         self.log = log
 
@@ -83,7 +92,23 @@ class Site:
             raise Refused(404, "not registered")
         return JSONResponse(found)
 
+    async def list_calls(self, request: Request) -> Response:
+        found = in_progress.calls(self.place)
+        return JSONResponse({"calls": found[: whole(request, "limit", 1000)], "total": len(found)})
+
+    async def list_bans(self, request: Request) -> Response:
+        return JSONResponse({"bans": bans.plain(self.bans().list(), time.time())})
+
     # -- writing
+
+    async def remove_ban(self, request: Request) -> Response:
+        source = parse_unit(request.path_params["ip"])
+        found = self.bans()
+        users = {ban.user for ban in found.list() if ban.source == source}
+        gone = sum(found.remove(source, user) for user in users)
+        if not gone:
+            raise Refused(404, "not banned")
+        return JSONResponse({"removed": source, "bans": gone})
 
     async def remove_registration(self, request: Request) -> Response:
         location = self.location()
@@ -131,6 +156,9 @@ def admin_routes(site: Site, access: Access) -> list[Route]:
         reads("/admin/registrations", site.list_registrations),
         reads("/admin/registrations/{aor:path}", site.show_registration),
         writes("/admin/registrations/{aor:path}", site.remove_registration, "DELETE"),
+        reads("/admin/calls", site.list_calls),
+        reads("/admin/bans", site.list_bans),
+        writes("/admin/bans/{ip:path}", site.remove_ban, "DELETE"),
         reads("/metrics", site.metrics),
         reads("/admin/metrics.json", site.metrics_json),
     ]

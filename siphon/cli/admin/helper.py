@@ -7,6 +7,7 @@ who dies is forked again, and clients ask again. A reload that changes a listene
 from __future__ import annotations
 
 import ipaddress
+import time
 from typing import Any
 
 from siphon.cli.admin.access import Access, origins_of
@@ -19,6 +20,7 @@ from siphon.engine.keys import Keys
 from siphon.engine.location_store import store_of
 from siphon.engine.quiet_helper import QuietHelper
 from siphon.engine.services import services_of
+from siphon.services.bans import Bans
 from siphon.services.location import Location
 
 NAME = "admin"
@@ -69,6 +71,10 @@ class AdminHelper(QuietHelper):
         made.tell = self.shared.changes.tell if self.tells_changes else None
         return made
 
+    def _bans(self) -> Bans:
+        keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
+        return Bans(self.shared.bans, keys.table, time.time)
+
     def _serve(self) -> None:
         """The listeners of the settings; those that have not changed stay as they are."""
         facts = (self.settings.admin, self.settings.metrics.prometheus, self.settings.shared.timeout_ms)
@@ -85,7 +91,7 @@ class AdminHelper(QuietHelper):
     def _applications(self) -> dict[str, Any]:
         settings = self.settings
         timeout = settings.shared.timeout_ms / 1000
-        site = Site(settings.shared.path, self.shared.metrics, lambda: self.location, timeout, self.log)
+        site = Site(settings.shared.path, self.shared.metrics, lambda: self.location, self._bans, timeout, self.log)
         admin, prometheus = settings.admin, settings.metrics.prometheus
         routes: dict[str, list[Any]] = {}
         origins: dict[str, list[str]] = {}

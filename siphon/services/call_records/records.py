@@ -24,7 +24,7 @@ Times are wall time. Nothing here raises: what the table refuses is counted as l
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -249,6 +249,18 @@ class CallRecords:
                 lambda: self._table.commit(key, version, value, owner=state, next_deadline=now, expiry=until)
             )
         )
+
+
+def stored_sessions(table: RecordTable) -> Iterator[dict[str, Any]]:
+    """What is known of the calls that go on."""
+    for key, _, _ in table.owned(SESSION):
+        try:
+            found = read(table, key)
+        except StoreError:
+            continue
+        stored = None if found is None else _unpacked(found[1])
+        if stored is not None:
+            yield stored.fields
 
 
 def _unpacked(value: bytes) -> Stored | None:

@@ -1,0 +1,134 @@
+"""Commands of siphonctl that show what is going on, and two that change it: registrations, calls, transactions,
+counters, the level of the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shm.slots import Slots
+from siphon.cli import in_progress, level, registered, show, status
+from siphon.cli.exits import Exit, Refusal
+from siphon.cli.memory import SLOTS_FILE
+
+Instance = Callable[[str | None], Path]
+End = Callable[[Callable[[], int]], None]
+MOST = 200
+"""Rows that are printed unless more are asked for."""
+
+
+def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str, Any]) -> None:
+    """Add the commands. `instance` finds the shared directory, `end` leaves the program with a status."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+    limit = click.option("--limit", default=MOST, type=click.IntRange(min=1), show_default=True, help="Rows at most.")
+
+    @group.group("registrations", invoke_without_command=True, context_settings=settings)
+    @as_json
+    @click.pass_context
+    def registrations(context: click.Context, as_json: bool) -> None:
+        """Who is registered; or one address of record, with `show` and `remove`.
+
+        Takes no lock. Exit status: 0, 1 not registered, 3 no instance, 2 wrong command line or configuration.
+        """
+        if context.invoked_subcommand is None:
+            end(lambda: registered.list_all(instance(context.obj), as_json))
+
+    @registrations.command("list", context_settings=settings)
+    @as_json
+    @click.pass_obj
+    def list_(config: str | None, as_json: bool) -> None:
+        """All of them, a row a contact."""
+        end(lambda: registered.list_all(instance(config), as_json))
+
+    @registrations.command("show", context_settings=settings)
+    @click.argument("aor")
+    @as_json
+    @click.pass_obj
+    def show_(config: str | None, aor: str, as_json: bool) -> None:
+        """One address of record with everything that is known of its contacts."""
+        end(lambda: registered.show_one(instance(config), aor, as_json))
+
+    @registrations.command("remove", context_settings=settings)
+    @click.argument("aor")
+    @click.pass_obj
+    def remove(config: str | None, aor: str) -> None:
+        """End the registrations of an address of record. The phone may register again."""
+        end(lambda: registered.remove(instance(config), aor))
+
+    @group.group("calls", invoke_without_command=True, context_settings=settings)
+    @limit
+    @as_json
+    @click.pass_context
+    def calls(context: click.Context, limit: int, as_json: bool) -> None:
+        """Calls in setup or just ended; those that go on where `cdr.auto_emit` is on.
+
+        Takes no lock. Exit status: 0, 1 nothing is known of it, 3 no instance, 2 wrong command line or configuration.
+        """
+        if context.invoked_subcommand is None:
+            end(lambda: in_progress.list_calls(instance(context.obj), limit, as_json))
+
+    @calls.command("list", context_settings=settings)
+    @limit
+    @as_json
+    @click.pass_obj
+    def calls_list(config: str | None, limit: int, as_json: bool) -> None:
+        """As without a word."""
+        end(lambda: in_progress.list_calls(instance(config), limit, as_json))
+
+    @calls.command("show", context_settings=settings)
+    @click.argument("call_id")
+    @as_json
+    @click.pass_obj
+    def calls_show(config: str | None, call_id: str, as_json: bool) -> None:
+        """All transactions of a Call-ID, with their branches."""
+        end(lambda: in_progress.show_call(instance(config), call_id, as_json))
+
+    @group.command("transactions", context_settings=settings)
+    @limit
+    @as_json
+    @click.pass_obj
+    def transactions(config: str | None, limit: int, as_json: bool) -> None:
+        """The records of transactions, the youngest first."""
+        end(lambda: in_progress.list_transactions(instance(config), limit, as_json))
+
+    @group.command("counters", context_settings=settings)
+    @as_json
+    @click.pass_obj
+    def counters(config: str | None, as_json: bool) -> None:
+        """All counters, sums over all processes."""
+
+        def run() -> int:
+            found = status.read(instance(config))
+            if found is None:
+                raise Refusal(Exit.NO_INSTANCE, "siphond is starting")
+            if as_json:
+                click.echo(json.dumps(found.counters, indent=2))
+            else:
+                rows = [(name, str(number)) for name, number in found.counters.items()]
+                click.echo("\n".join(show.aligned([("COUNTER", "SINCE ITS TABLES WERE MADE"), *rows])))
+            return Exit.OK
+
+        end(run)
+
+    @group.command("log-level", context_settings=settings)
+    @click.argument("name", metavar="[LEVEL]", required=False, type=click.Choice([*level.NAMES, "reset"]))
+    @click.pass_obj
+    def log_level(config: str | None, name: str | None) -> None:
+        """Log at another level than `log.level`, within a second and until the next stop; `reset` ends it.
+
+        Workers and helpers follow; the supervisor does not. Without LEVEL: what was set.
+        """
+
+        def run() -> int:
+            slots = Slots.attach(instance(config) / SLOTS_FILE)
+            if name is not None:
+                level.set_level(slots, None if name == "reset" else name)
+            found = level.level_of(slots)
+            click.echo("log.level of the configuration" if found is None else found)
+            return Exit.OK
+
+        end(run)
