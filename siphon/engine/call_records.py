@@ -131,8 +131,10 @@ def text(data: bytes) -> str:
 
 
 def watch_saves(location: Any, records: CallRecords, wall: Callable[[], float]) -> None:
-    """Make a location service tell of what it saves; this object only, so nobody else pays for it."""
+    """Make a location service tell of what it saves; this object only, so nobody else pays for it. The short way of
+    most REGISTERs tells nothing, so all take the long one."""
     inner = location.save
+    location.plain = None
 
     def save(facts: RegisterFacts, at: float) -> RegisterResult:
         result: RegisterResult = inner(facts, at)
