@@ -82,25 +82,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:64]
 
 
-def plain(bans: Sequence[Ban], now: float) -> list[dict[str, Any]]:
+def facts(ban: Ban, now: float) -> dict[str, Any]:
     """For programs; names are only ever added."""
-    return [
-        {
-            "source": ban.source,
-            "user": printable(ban.user) or None,
-            "reason": ban.reason,
-            "made_at": round(ban.made_at, 3),
-            "until": round(ban.until, 3),
-            "seconds_left": round(max(0.0, ban.until - now), 1),
-            "node": ban.node or None,
-        }
-        for ban in bans
-    ]
-
-
-def to_json(bans: Sequence[Ban], now: float) -> str:
-    """As text."""
-    return json.dumps(plain(bans, now), indent=2)
+    return {
+        "source": ban.source,
+        "user": printable(ban.user) or None,
+        "reason": ban.reason,
+        "made_at": round(ban.made_at, 3),
+        "until": round(ban.until, 3),
+        "seconds_left": round(max(0.0, ban.until - now), 1),
+        "node": ban.node or None,
+    }
 
 
 def unit(text: str) -> str:
@@ -113,9 +105,16 @@ def unit(text: str) -> str:
 
 def show_bans(place: Path, as_json: bool) -> int:
     """Print the list."""
-    found = all_bans(place)
-    click.echo(to_json(found, time.time()) if as_json else "\n".join(lines(found, time.time())))
+    found, now = all_bans(place), time.time()
+    listed = json.dumps([facts(ban, now) for ban in found], indent=2) if as_json else "\n".join(lines(found, now))
+    click.echo(listed)
     return Exit.OK
+
+
+def lift(bans: Bans, unit: str, user: str | None = None) -> int:
+    """Take back the ban of a unit, or of one user there; without `user` those of its users as well. How many went."""
+    users = {ban.user for ban in bans.list() if ban.source == unit} if user is None else {user}
+    return sum(bans.remove(unit, name) for name in users)
 
 
 def add(place: Path, source: str, user: str, seconds: float, reason: str) -> int:
@@ -131,8 +130,7 @@ def remove(place: Path, source: str, user: str | None) -> int:
     """Take back a ban; without `user` those of the source's users as well."""
     wanted = unit(source)
     with writable(place) as bans:
-        users = {ban.user for ban in all_bans(place) if ban.source == wanted} if user is None else {user}
-        gone = sum(bans.remove(wanted, name) for name in users)
+        gone = lift(bans, wanted, user)
     if not gone:
         click.echo(f"{wanted}: is not banned", file=sys.stderr)
         return Exit.NOT_BANNED

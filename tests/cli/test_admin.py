@@ -161,18 +161,6 @@ def test_registrations_are_listed_shown_and_removed(site, web):
     assert " admin.write method=DELETE " in site.text()
 
 
-def test_bans_are_listed_and_taken_back(site, web):
-    web.start()
-    assert site.siphonctl("bans", "add", "192.0.2.7", "--reason", "why not").returncode == 0
-    (ban,) = web.get("/admin/bans")[1]["bans"]
-    assert (ban["source"], ban["reason"]) == ("192.0.2.7", "why not")
-    assert web.metric("siphon_banned_ips") == 1
-    assert web.get("/admin/bans/192.0.2.7", "DELETE") == (200, {"removed": "192.0.2.7", "bans": 1})
-    assert web.get("/admin/bans/192.0.2.7", "DELETE")[0] == 404
-    assert web.get("/admin/bans/nonsense", "DELETE")[0] == 400
-    assert web.get("/admin/bans")[1] == {"bans": []} and web.metric("siphon_banned_ips") == 0
-
-
 def test_calls_in_progress_are_listed(site, web):
     site.script.write_text(
         SCRIPT.replace(
@@ -184,6 +172,27 @@ def test_calls_in_progress_are_listed(site, web):
     site.until(lambda: web.get("/admin/calls")[1]["total"] == 1)
     (call,) = web.get("/admin/calls")[1]["calls"]
     assert call["to"] == "sip:example.com"
+
+
+def test_bans_are_listed_counted_and_removed(site, web):
+    web.start()
+    assert web.get("/admin/bans") == (200, {"bans": []})
+    for arguments in (["192.0.2.7", "--reason", "a test"], ["192.0.2.7", "--user", "bob"], ["2001:db8:1:2::3"]):
+        assert site.siphonctl("bans", "add", *arguments).returncode == 0
+    _, found = web.get("/admin/bans")
+    assert {(ban["source"], ban["user"]) for ban in found["bans"]} == {
+        ("192.0.2.7", None),
+        ("192.0.2.7", "bob"),
+        ("2001:db8:1:2::/64", None),
+    }
+    assert web.metric("siphon_banned_ips") == 2
+    assert web.get("/admin/bans/192.0.2.7?user=bob", "DELETE") == (200, {"removed": "192.0.2.7", "bans": 1})
+    assert web.get("/admin/bans/2001:db8:1:2::/64", "DELETE")[0] == 200
+    assert web.get("/admin/bans/192.0.2.7", "DELETE")[0] == 200
+    assert web.get("/admin/bans/192.0.2.7", "DELETE")[0] == 404
+    assert web.get("/admin/bans/nonsense", "DELETE")[0] == 400
+    assert json.loads(site.siphonctl("bans", "--json").stdout) == []
+    assert web.metric("siphon_banned_ips") == 0
 
 
 def test_pages_are_read_over_all_registrations(site, web):

@@ -19,10 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from siphon.cli import bans, in_progress
+from siphon.cli import in_progress
 from siphon.cli.admin import registrations
 from siphon.cli.admin.access import Access
 from siphon.cli.admin.built_in import built_in
+from siphon.cli.bans import facts, lift
 from siphon.cli.ready import readiness
 from siphon.cli.status import Status, read
 from siphon.config.log import Log
@@ -43,7 +44,7 @@ class Site:
         place: Path,
         metrics: RecordTable,
         location: Callable[[], Location],
-        bans: Callable[[], Bans],
+        bans: Bans,
         timeout: float,
         log: Log,
     ) -> None:
@@ -97,18 +98,17 @@ class Site:
         return JSONResponse({"calls": found[: whole(request, "limit", 1000)], "total": len(found)})
 
     async def list_bans(self, request: Request) -> Response:
-        return JSONResponse({"bans": bans.plain(self.bans().list(), time.time())})
+        now = time.time()
+        return JSONResponse({"bans": [facts(ban, now) for ban in self.bans.list()]})
 
     # -- writing
 
     async def remove_ban(self, request: Request) -> Response:
-        source = parse_unit(request.path_params["ip"])
-        found = self.bans()
-        users = {ban.user for ban in found.list() if ban.source == source}
-        gone = sum(found.remove(source, user) for user in users)
+        unit = parse_unit(request.path_params["source"])
+        gone = lift(self.bans, unit, request.query_params.get("user"))
         if not gone:
             raise Refused(404, "not banned")
-        return JSONResponse({"removed": source, "bans": gone})
+        return JSONResponse({"removed": unit, "bans": gone})
 
     async def remove_registration(self, request: Request) -> Response:
         location = self.location()
@@ -158,7 +158,7 @@ def admin_routes(site: Site, access: Access) -> list[Route]:
         writes("/admin/registrations/{aor:path}", site.remove_registration, "DELETE"),
         reads("/admin/calls", site.list_calls),
         reads("/admin/bans", site.list_bans),
-        writes("/admin/bans/{ip:path}", site.remove_ban, "DELETE"),
+        writes("/admin/bans/{source:path}", site.remove_ban, "DELETE"),
         reads("/metrics", site.metrics),
         reads("/admin/metrics.json", site.metrics_json),
     ]

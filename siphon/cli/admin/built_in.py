@@ -49,7 +49,7 @@ def built_in(status: Status) -> list[Family]:
         _gauge("siphon_transactions_active", "Records of transactions.", status.transactions),
         _gauge("siphon_proxy_dialog_sessions", "Dialogs remembered.", tables.get("dialogs", {}).get("records", 0)),
         _gauge("siphon_cdr_sessions", "Calls that will be written as a call detail record.", status.cdr_sessions),
-        _gauge("siphon_banned_ips", "Sources that are banned.", status.banned_sources),
+        _gauge("siphon_banned_ips", "IPv4 addresses and IPv6 /64 that are banned.", status.banned_sources),
         _gauge("siphon_connections_active", "Connections of stream transports.", 0),
         _gauge("siphon_uptime_seconds", "Seconds since the start.", status.uptime_secs),
         _gauge("siphon_workers", "Workers that beat.", sum(process.beats for process in processes)),

@@ -71,10 +71,6 @@ class AdminHelper(QuietHelper):
         made.tell = self.shared.changes.tell if self.tells_changes else None
         return made
 
-    def _bans(self) -> Bans:
-        keys = Keys(self.shared.secret, self.settings.auth.nonce_secret)
-        return Bans(self.shared.bans, keys.table, time.time)
-
     def _serve(self) -> None:
         """The listeners of the settings; those that have not changed stay as they are."""
         facts = (self.settings.admin, self.settings.metrics.prometheus, self.settings.shared.timeout_ms)
@@ -91,7 +87,9 @@ class AdminHelper(QuietHelper):
     def _applications(self) -> dict[str, Any]:
         settings = self.settings
         timeout = settings.shared.timeout_ms / 1000
-        site = Site(settings.shared.path, self.shared.metrics, lambda: self.location, self._bans, timeout, self.log)
+        keys = Keys(self.shared.secret, settings.auth.nonce_secret)
+        bans = Bans(self.shared.bans, keys.table, time.time, self.shared.evict_bans)
+        site = Site(settings.shared.path, self.shared.metrics, lambda: self.location, bans, timeout, self.log)
         admin, prometheus = settings.admin, settings.metrics.prometheus
         routes: dict[str, list[Any]] = {}
         origins: dict[str, list[str]] = {}
