@@ -197,7 +197,7 @@ class Engine:
         self.gateways = self._gateways(keys)
         self.own_requests.others = self._hint
         self._keep_events()
-        if self.far is None:
+        if self.far is None and self.hep is None:
             self.receiving = Receiving(self, STALLED_SECS)
         settle()
 
