@@ -198,6 +198,8 @@ MUTANTS = [
         'position(b"Route", 0) < 0:',
         "position(b'', 0) < 0:",
     ),
+    Mutant("a short answer forgets Timer J", ENGINE + "_answers.pyx", "r.end_at = now + self.long", "pass"),
+    Mutant("a short answer keeps its claim", ENGINE + "_answers.pyx", "r.claims = []", "pass"),
     Mutant(
         "a short REGISTER takes any CSeq", LOCATION + "_saves.pyx", "return o.cseq < <uint64_t>m.s.cseq", "return True"
     ),

@@ -1,5 +1,6 @@
 # Declarations of _runs.pyx: what new requests need of it.
 
+from siphon.engine._answers cimport PlainAnswers
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record
@@ -7,6 +8,9 @@ from siphon.state._record cimport Claim, Record
 cdef class PlainRuns:
     cdef object core, env, store, reporter, arm, clock
     cdef public object check
+    cdef PlainAnswers answers
 
     cdef int run(self, Claim claim, version, Record r, SipMessage m) except -1
     cdef int finish(self, version, Record r, SipMessage m, Outcome outcome) except -1
+    cdef int answer(self, version, Record r, SipMessage m, Outcome outcome, double now) except -1
+    cdef int commit(self, Record r, version, bytes value, double deadline, list sends, double now) except -1

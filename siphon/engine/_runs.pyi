@@ -9,4 +9,6 @@ Check = Callable[[Record, float, int, Commit], None]
 @final
 class PlainRuns:
     check: Check | None
-    def __init__(self, core: Any, check: Check | None = None) -> None: ...
+    def __init__(
+        self, core: Any, check: Check | None = None, check_answer: Callable[..., None] | None = None
+    ) -> None: ...

@@ -1,7 +1,7 @@
 """The handlers of a new request, from its committed claim to the commit of what they want, in C.
 
-The same as core.run_claim and the event that it makes, for handlers that return at once and a plain attempt
-(siphon/engine/_attempts.pyx). Whatever else it is, and what the store does not commit at once, becomes that event.
+The same as core.run_claim and the event that it makes, for handlers that return at once and a plain attempt or answer
+(siphon/engine/_attempts.pyx, _answers.pyx). Whatever else it is, and what the store does not commit at once, becomes that event.
 `check(record, now, version, commit)` compares each commit with the engine's.
 """
 
@@ -11,6 +11,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 
+from siphon.engine._answers cimport PlainAnswers
 from siphon.engine._attempts cimport Attempt, PlainAttempts
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
@@ -18,7 +19,8 @@ from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
 
 from siphon.engine.counters import Counter
 from siphon.engine.events import RequestOutcomeEvent
-from siphon.state.store import Commit
+from siphon.script.outcome import Answer
+from siphon.state.store import Commit, Send
 
 cdef enum:
     NOT_PLAIN = 0           # nothing has happened
@@ -49,7 +51,8 @@ cdef class Ending:
 cdef class PlainRuns:
     """Beside the Core of one process."""
 
-    def __init__(self, core, check=None):
+    def __init__(self, core, check=None, check_answer=None):
+        self.answers = PlainAnswers(core.env, check_answer)
         self.core, self.env, self.store = core, core.env, core.store
         self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
         self.check = check
@@ -78,26 +81,46 @@ cdef class PlainRuns:
         """Commit what the handlers want; what has become of it."""
         cdef PlainAttempts plain = self.env.plain
         cdef double now = self.clock()
-        cdef Attempt made = plain.decide(r, m, outcome, now)
-        cdef bytes value
-        cdef double deadline
+        cdef Attempt made
+        cdef int done
+        if type(outcome.action) is Answer:
+            return self.answer(version, r, m, outcome, now)
+        made = plain.decide(r, m, outcome, now)
         if made is None:
             return NOT_PLAIN
+        r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
+        done = self.commit(r, version, write(r), next_deadline(r), made.sends, now)
+        if done == COMMITTED and made.oversize:
+            self.reporter.warn("request.above_mtu", r.key, bytes=made.oversize)
+        return done
+
+    cdef int answer(self, version, Record r, SipMessage m, Outcome outcome, double now) except -1:
+        """The same for an answer. What is stateless leaves no record."""
+        cdef bytes data = self.answers.decide(r, m, outcome, now)
+        cdef bytes value = None
+        if data is None:
+            return NOT_PLAIN
+        if not outcome.action.stateless:
+            r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
+            value = write(r)
+        sends = [Send(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)]
+        return self.commit(r, version, value, 0.0, sends, now)
+
+    cdef int commit(self, Record r, version, bytes value, double deadline, list sends, double now) except -1:
         env = self.env
-        r.touched |= <uint64_t>1 << (<int>env.slot & 63)
-        value = write(r)
-        if PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
+        cdef PlainAttempts plain = env.plain
+        if value is None:
+            commit = Commit(r.key, version, None, 0, 0.0, 0.0, sends)
+        elif PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
             return TAKEN_UP_AGAIN
-        deadline = next_deadline(r)
-        commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, plain.linger, plain.long), made.sends)
+        else:
+            commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, plain.linger, plain.long), sends)
         if self.check is not None:
             self.check(r, now, version, commit)
         stored = self.store.commit(commit)
         if type(stored) is not int or stored <= 0:
             return TAKEN_UP_AGAIN
-        self.reporter.count(SENT, len(made.sends))
-        if made.oversize:
-            self.reporter.warn("request.above_mtu", r.key, bytes=made.oversize)
+        self.reporter.count(SENT, len(sends))
         if deadline:
             self.arm(deadline, r.key, stored)
         return COMMITTED

@@ -117,6 +117,10 @@ class Checks(Protocol):
 
     def commit(self, record: Record, now: float, version: int, commit: Commit) -> None: ...
 
+    def answer(
+        self, before: bytes, message: SipMessage, outcome: Outcome, record: Record, data: bytes, now: float
+    ) -> None: ...
+
     def ack(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, token: bytes, send: Send
     ) -> None: ...
@@ -198,7 +202,7 @@ class Ingest:
         self.core.env.plain = PlainAttempts(self.core.env, check.attempt if check else None)
         if self.core.store.at_once:
             self.plain = PlainResponses(self.core, check.response if check else None)
-            runs = PlainRuns(self.core, check.commit if check else None)
+            runs = PlainRuns(self.core, check.commit if check else None, check.answer if check else None)
             self.arrivals = PlainRequests(self, runs, check.request if check else None)
             self.short_acks = PlainAcks(self, check.ack if check else None)
 

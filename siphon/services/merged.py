@@ -17,6 +17,7 @@ from siphon.services.store import CONFLICT, RecordTable, record_key
 
 OWNER = 0
 ID_BYTES = 16
+FRESH_SECS = 1.0
 
 
 class MergedRequests:
@@ -27,11 +28,16 @@ class MergedRequests:
         self._hash_key = hash_key
         self._lifetime = lifetime
         self._wall = wall
+        self._first = b"", 0.0
+        """Whose mark was made last, and when: registrar.save() asks, and then the engine does."""
 
     def is_merged(self, transaction: bytes, method: str, call_id: bytes, from_tag: bytes, cseq: int) -> bool:
         """Whether another transaction has answered this request; if none has, this one does from now on. A request
         without a From tag (RFC 2543) is never merged."""
         if not from_tag or len(transaction) != ID_BYTES:
+            return False
+        known, at = self._first
+        if transaction == known and 0.0 <= self._wall() - at < FRESH_SECS:
             return False
         tag = from_tag.lower()  # a token (RFC 3261 §7.3.1)
         key = record_key(self._hash_key, b"m", b"%b %d %d:%b%b" % (method.encode(), cseq, len(tag), tag, call_id))
@@ -39,7 +45,12 @@ class MergedRequests:
             found = self._table.get(key)
             if isinstance(found, tuple):
                 return len(found[1]) == ID_BYTES and found[1] != transaction
-            if found is not None or self._mark(key, transaction) != CONFLICT:
+            if found is not None:
+                return False
+            answer = self._mark(key, transaction)
+            if answer != CONFLICT:
+                if answer > 0:
+                    self._first = transaction, self._wall()
                 return False
         return False
 

@@ -8,8 +8,9 @@ from siphon.engine.acks import ack_datagram, name_to_resolve, route_ack
 from siphon.engine.core import Core
 from siphon.engine.events import RequestEvent, RequestOutcomeEvent, ResponseEvent
 from siphon.engine.requests import Arrival
+from siphon.engine.retention import compact
 from siphon.forwarding.branch import parse_branch, transaction_id
-from siphon.script.outcome import Outcome
+from siphon.script.outcome import Answer, Outcome
 from siphon.services.location import AddressRecord, Location, apply_register, register_facts
 from siphon.services.location.location import Check
 from siphon.sip.message import SipMessage
@@ -74,9 +75,24 @@ class SameDecision:
         assert (expected.oversize, expected.rest, expected.opened) == (step.oversize, step.rest, step.opened)
 
     def commit(self, record: Record, now: float, version: int, commit: Commit) -> None:
-        """See ingest.Checks. The record is what attempt() has found to be right."""
-        step = Step(record, now, self.core.env.timing, sends=list(commit.sends))
+        """See ingest.Checks. The record is what attempt() or answer() has found to be right."""
+        step = Step(record, now, self.core.env.timing, sends=list(commit.sends), remove=commit.value is None)
         assert self.core.commit_of(step, version) == commit
+
+    def answer(
+        self, before: bytes, message: SipMessage, outcome: Outcome, record: Record, data: bytes, now: float
+    ) -> None:
+        """See ingest.Checks."""
+        env = replace(self.core.env, plain=None)
+        event = RequestOutcomeEvent(record.key, outcome, asked=True)
+        step = event.decide(env, decode(record.key, before), now)
+        assert isinstance(step, Step), f"the engine says {step!r}, the short way {data!r}"
+        assert [(send.data, send.to) for send in step.sends] == [(data, (record.reply_ip, record.reply_port))]
+        assert not (step.work or step.awaited or step.oversize or step.rest or step.opened)
+        assert isinstance(outcome.action, Answer) and step.remove == outcome.action.stateless
+        if not step.remove:
+            compact(step.record)
+            assert encode(step.record) == encode(record)
 
     def ack(
         self, message: SipMessage, source: tuple[str, int], listener: int, local_ip: str, token: bytes, send: Send

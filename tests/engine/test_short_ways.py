@@ -54,6 +54,7 @@ class Taken:
         self.statuses: list[int] = []
         self.methods: list[str] = []
         self.attempts: list[str] = []
+        self.answers: list[int] = []
         for worker in world.workers:
             worker.ingest.shorten(Watching(worker.core, self))
 
@@ -74,6 +75,10 @@ class Watching(SameDecision):
     def attempt(self, before: bytes, outcome: Outcome, step: Step) -> None:
         super().attempt(before, outcome, step)
         self.taken.attempts.append(step.record.method)
+
+    def answer(self, before: bytes, message: SipMessage, outcome: Outcome, *facts: Any) -> None:
+        super().answer(before, message, outcome, *facts)
+        self.taken.answers.append(outcome.action.status)
 
 
 class Spoiling(SameDecision):
@@ -303,3 +308,40 @@ def test_a_copy_above_the_mtu_goes_the_short_way_and_one_that_no_datagram_holds_
         assert attempts == went
         assert callee.requests == went
         assert caller.statuses == ([] if went else [513])
+
+
+ANSWERS = """
+from siphon import auth, proxy
+
+@proxy.on_request
+def route(request):
+    if request.method == "MESSAGE" and not auth.require_digest(request, realm="example.com"):
+        return
+    if request.has_header("X-Queued"):
+        request.set_reply_header("X-Queued", "yes")
+    request.reply(404, "Not Here")
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "short"),
+    [
+        ("OPTIONS", "", [404]),
+        ("MESSAGE", "", [407]),
+        ("OPTIONS", "X-Queued: 1", []),
+        ("BYE", "", []),
+        ("INVITE", "", []),
+    ],
+)
+def test_the_plain_final_of_a_request_that_is_no_invite_goes_the_short_way(
+    method: str, headers: str, short: list[int]
+) -> None:
+    world = World(ANSWERS)
+    taken = Taken(world)
+    caller = world.agent("192.0.2.1")
+    for _ in range(2):
+        caller.send(caller.request(method, "sip:bob@example.com", branch="z9hG4bK-a", call_id="c1", headers=headers))
+    stateless = method == "MESSAGE"
+    assert taken.answers == (short * 2 if stateless else short), "a repeat of what was challenged is asked again"
+    assert len({message.raw for message in caller.inbox if message.status != 100}) == 1 + stateless
+    world.close()

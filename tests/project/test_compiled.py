@@ -15,6 +15,7 @@ COMPILED = [
     "shm._slots",
     "shm._table",
     "siphon.engine._acks",
+    "siphon.engine._answers",
     "siphon.engine._arrivals",
     "siphon.engine._attempts",
     "siphon.engine._copies",
