@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -339,3 +342,27 @@ def test_the_uri_that_scripts_see_names_a_transport_that_is_not_udp():
     assert Upstream("sip:a", transport="tcp").uri == "sip:a;transport=tcp"
     assert Upstream("sip:a").uri == "sip:a"
     assert Group("g", (Upstream("sip:a", transport="tcp"),)).find("sip:a;transport=tcp")
+
+
+def test_a_process_that_is_killed_has_taken_its_turn_or_has_not_and_leaves_no_damage(table):
+    office = Office(table)
+    told, say = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        groups = office.worker()
+        while True:
+            groups.select("trunks")
+            groups.mark("trunks", A.given, groups.view("trunks").usable == [B])
+            os.write(say, b".")
+    os.close(say)
+    assert os.read(told, 1) == b"."
+    time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(told)
+    groups = office.worker()
+    groups.mark("trunks", A.given, True)
+    assert set(chosen(groups)) == {"a", "b"}
+    groups.add(Group("made", (C,)))
+    assert chosen(groups, "made", 1) == "c"
+    assert table.verify().sound
