@@ -87,4 +87,4 @@ def test_a_script_changes_what_is_relayed(tmp_path):
     )
     outcome = bench.route(sip("INVITE", "sip:b@h", "Content-Type: application/sdp", body=BODY))
     assert outcome.error is None
-    assert "RTP/AVP 0\\r\\n" in repr(outcome)
+    assert b"m=audio 4000 RTP/AVP 0\r\n" in outcome.message
