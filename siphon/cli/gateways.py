@@ -25,6 +25,7 @@ from siphon.services.store import StoreError
 from workers.net import boottime
 
 TABLE = "gateways"
+ACTIONS = ("up", "down", "drain")
 HEADER = ("GROUP", "DESTINATION", "ADDRESS", "STATE", "SINCE", "FAILURES", "LAST", "PRIORITY", "WEIGHT")
 
 

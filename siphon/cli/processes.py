@@ -171,6 +171,7 @@ class DefenceOfInstance(Defence):
     def begin(self) -> None:
         self.secret_seen = self.shared.secret_count
         super().begin()
+        follow(self.log, self.shared.slots, self.context.aio.loop)
 
     def tick(self, now: float) -> float | None:
         require_secret(self.shared, self.secret_seen)

@@ -161,6 +161,23 @@ def test_registrations_are_listed_shown_and_removed(site, web):
     assert " admin.write method=DELETE " in site.text()
 
 
+def test_gateways_are_listed_and_taken_down_and_up(site, web):
+    web.configure(
+        '[[gateway.groups]]\nname = "out"\nprobe = { enabled = false }\n'
+        'destinations = [{ uri = "sip:127.0.0.1:9", address = "127.0.0.1:9" }]\n'
+    )
+    web.start()
+    health = lambda: web.get("/admin/gateways")[1]["gateways"][0]["destinations"][0]["healthy"]  # noqa: E731
+    site.until(lambda: web.get("/admin/gateways")[1]["gateways"])
+    assert health() is True
+    assert web.get("/admin/gateways/out/sip:127.0.0.1:9/down", "POST")[0] == 200
+    assert health() is False
+    assert web.get("/admin/gateways/out/sip:127.0.0.1:9/up", "POST")[0] == 200
+    assert health() is True
+    assert web.get("/admin/gateways/none/sip:127.0.0.1:9/up", "POST")[0] == 404
+    assert web.get("/admin/gateways/out/sip:127.0.0.1:9/sideways", "POST")[0] == 400
+
+
 def test_calls_in_progress_are_listed(site, web):
     site.script.write_text(
         SCRIPT.replace(

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from siphon.cli import in_progress
+from siphon.cli import gateways, in_progress
 from siphon.cli.admin import registrations
 from siphon.cli.admin.access import Access
 from siphon.cli.admin.built_in import built_in
 from siphon.cli.bans import facts, lift
+from siphon.cli.exits import Exit, Refusal
 from siphon.cli.ready import readiness
 from siphon.cli.status import Status, read
 from siphon.config.log import Log
@@ -101,7 +103,20 @@ class Site:
         now = time.time()
         return JSONResponse({"bans": [facts(ban, now) for ban in self.bans.list()]})
 
+    async def list_gateways(self, request: Request) -> Response:
+        return JSONResponse({"gateways": gateways.to_json(gateways.read(self.place))})
+
     # -- writing
+
+    async def order_gateway(self, request: Request) -> Response:
+        group, destination, action = (request.path_params[name] for name in ("group", "dest", "action"))
+        if action not in gateways.ACTIONS:
+            raise ValueError(f"the last part is one of {', '.join(gateways.ACTIONS)}")
+        try:
+            await run_in_threadpool(gateways.order, self.place, group, destination, action)
+        except Refusal as error:
+            raise Refused(404 if error.status is Exit.NOT_DONE else 503, str(error)) from None
+        return JSONResponse({"group": group, "destination": destination, "done": action})
 
     async def remove_ban(self, request: Request) -> Response:
         unit = parse_unit(request.path_params["source"])
@@ -159,6 +174,8 @@ def admin_routes(site: Site, access: Access) -> list[Route]:
         reads("/admin/calls", site.list_calls),
         reads("/admin/bans", site.list_bans),
         writes("/admin/bans/{source:path}", site.remove_ban, "DELETE"),
+        reads("/admin/gateways", site.list_gateways),
+        writes("/admin/gateways/{group}/{dest:path}/{action}", site.order_gateway, "POST"),
         reads("/metrics", site.metrics),
         reads("/admin/metrics.json", site.metrics_json),
     ]
