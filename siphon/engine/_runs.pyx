@@ -108,13 +108,13 @@ cdef class PlainRuns:
 
     cdef int commit(self, Record r, version, bytes value, double deadline, list sends, double now) except -1:
         env = self.env
-        cdef PlainAttempts plain = env.plain
+        timing = env.timing
         if value is None:
             commit = Commit(r.key, version, None, 0, 0.0, 0.0, sends)
         elif PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
             return TAKEN_UP_AGAIN
         else:
-            commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, plain.linger, plain.long), sends)
+            commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, timing.linger, timing.long), sends)
         if self.check is not None:
             self.check(r, now, version, commit)
         stored = self.store.commit(commit)
