@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import aiohttp
+if TYPE_CHECKING:
+    import aiohttp
 
 TIMEOUT_SECS = 5.0
 TOGETHER = 8
@@ -31,6 +33,8 @@ class HttpSink:
     async def write(self, lines: Sequence[bytes]) -> tuple[list[int], str]:
         """Which of them have been taken, and why not the others; several are on their way at a time, so it may be any.
         After the first that was not nothing more is begun."""
+        import aiohttp  # only here: nobody else pays for loading it
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECS), headers=self._headers
@@ -46,6 +50,8 @@ class HttpSink:
 
     async def _post(self, session: aiohttp.ClientSession, text: bytes) -> str:
         """Empty, or why not."""
+        import aiohttp  # only here: nobody else pays for loading it
+
         try:
             async with session.post(self._url, data=text, allow_redirects=False) as answer:
                 status = answer.status
