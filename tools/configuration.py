@@ -27,8 +27,6 @@ from siphon.config.version import PRODUCT
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 UNSERVED = ("tcp", "tls", "ws", "wss", "sctp")
-SILENT = ("security.trusted_cidrs",)
-"""Without effect today, and no warning says so: nothing outside siphon/config reads them."""
 WRITTEN_SHORT = ("auth.users.NAME.password",)
 """Written as the value of the table itself, never as a key."""
 
@@ -83,7 +81,7 @@ def _rows(section: type[Section], prefix: str) -> Iterator[str]:
 
 
 def _without_effect(key: str, field: FieldInfo) -> bool:
-    if key in SILENT or key in WRITTEN_SHORT:
+    if key in WRITTEN_SHORT:
         return True
     return key in NOT_YET or is_ignored(field) or key.removeprefix("listen.") in UNSERVED
 
@@ -101,12 +99,12 @@ def _table(title: str, text: str, rows: list[str]) -> str:
 def later() -> str:
     """What is read and checked, but has no effect yet."""
     rows = []
-    for name in (*NOT_YET, *(name for name in SILENT if name not in NOT_YET)):
+    for name in NOT_YET:
         field = _field(name)
         section = _section(field)
         keys = ", ".join(f"`{key}`" for key in _keys(section)) if section else field.description or ""
-        rows.append(f"| `{name}` | {'yes' if name in NOT_YET else 'no'} | {keys} |")
-    return "| section or key | warning | keys |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        rows.append(f"| `{name}` | {keys} |")
+    return "| section or key | keys |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _keys(section: type[Section], prefix: str = "") -> Iterator[str]:

@@ -109,7 +109,7 @@ def runs(words: list[str]) -> None:
 
 
 def parse(command: click.Command, words: list[str]) -> None:
-    """Options and subcommands as click sees them; N is a number. That a file does not exist here is no matter."""
+    """Options and subcommands as click sees them; N is a number, a word in capitals stands for a value."""
     words = ["1" if word == "N" else word for word in words]
     try:
         context = command.make_context(command.name, list(words))
@@ -121,4 +121,5 @@ def parse(command: click.Command, words: list[str]) -> None:
     except click.exceptions.Exit:
         pass
     except click.BadParameter as error:
-        assert error.param is not None and "exist" in error.format_message(), error.format_message()
+        said = error.format_message()
+        assert error.param is not None and ("exist" in said or re.search(r"'[A-Z]+' is not", said)), said

@@ -4,8 +4,6 @@ import re
 import runpy
 from pathlib import Path
 
-import pytest
-
 from siphon.cli.exits import Exit
 from siphon.cli.siphonctl import command as siphonctl
 from siphon.cli.siphond import command as siphond
@@ -31,14 +29,6 @@ def test_every_setting_is_on_the_page():
         cuts = [place for place, character in enumerate(key) if character == "."]
         parts = [(key[:at].removesuffix("[]"), key[at + 1 :]) for at in cuts]
         assert f"`{key}`" in TEXT or any(f"`{a}`" in TEXT and f"`{b}`" in TEXT for a, b in parts), key
-
-
-@pytest.mark.parametrize("key", TOOL["SILENT"])
-def test_what_the_page_calls_silent_is_read_nowhere(key):
-    """Who makes one of these work takes it out of the list in tools/configuration.py."""
-    used = re.compile(rf"\.{re.escape(key)}\b")
-    files = [path for path in (ROOT / "siphon").rglob("*.py") if "config" not in path.relative_to(ROOT).parts]
-    assert [path.name for path in files if used.search(path.read_text())] == []
 
 
 def test_options_commands_and_exit_statuses_are_those_of_the_programs():
