@@ -27,7 +27,7 @@ from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
 from siphon.cli.processes import (
     AdminOfInstance,
-    CdrHelper,
+    CdrOfInstance,
     DefenceOfInstance,
     EventsHelper,
     Good,
@@ -352,10 +352,10 @@ class Instance:
         made.tells_changes = self.tells_changes
         return made
 
-    def make_cdr(self) -> CdrHelper:
+    def make_cdr(self) -> CdrOfInstance:
         """As make_application, for the helper that writes call detail records."""
         self.read_secret()
-        return CdrHelper(self.base.settings, self.shared, self.log)
+        return CdrOfInstance(self.base.settings, self.shared, self.log)
 
     def make_defence(self) -> DefenceOfInstance:
         """As make_application, for the helper that shares, fetches and hands on bans."""

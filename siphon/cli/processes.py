@@ -24,6 +24,7 @@ from siphon.engine.defence import NAME as DEFENCE
 from siphon.engine.defence import Defence, wants_defence
 from siphon.engine.journal import Journal
 from siphon.engine.mirror import MirrorHelper
+from siphon.engine.quiet_helper import QuietHelper
 from siphon.engine.shared import Shared
 from siphon.script.sources import Sources
 from workers.application import WorkerContext
@@ -130,8 +131,8 @@ class JournalHelper(Journal):
         self.log.configure(good.settings.log.level, good.settings.log.format)
 
 
-class AdminOfInstance(AdminHelper):
-    """The helper that serves HTTP, with what belongs to a process of this program."""
+class QuietOfInstance(QuietHelper):
+    """A helper without sockets, with what belongs to a process of this program: the log, reloads, the secret."""
 
     def begin(self) -> None:
         self.secret_seen = self.shared.secret_count
@@ -140,47 +141,31 @@ class AdminOfInstance(AdminHelper):
 
     def tick(self, now: float) -> float | None:
         require_secret(self.shared, self.secret_seen)
-        return None
+        return super().tick(now)
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
         self.log.configure(good.settings.log.level, good.settings.log.format)
-        self.tells_changes |= ON_CHANGE in reload.kinds_of(payload)
         self.configure(good.settings)
 
 
-class CdrHelper(CdrWriter):
-    """The helper that writes call detail records, with what belongs to a process of this program."""
+class AdminOfInstance(QuietOfInstance, AdminHelper):
+    """The helper that serves HTTP."""
 
-    def begin(self) -> None:
-        super().begin()
-        follow(self.log, self.shared.slots, self.context.aio.loop)
+    def reload(self, payload: bytes) -> None:
+        self.tells_changes |= ON_CHANGE in reload.kinds_of(payload)
+        super().reload(payload)
+
+
+class CdrOfInstance(QuietOfInstance, CdrWriter):
+    """The helper that writes call detail records."""
 
     def wall(self) -> float:
         return time.time()
 
-    def reload(self, payload: bytes) -> None:
-        good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
-        self.configure(good.settings)
 
-
-class DefenceOfInstance(Defence):
-    """The helper that shares, fetches and hands on bans, with what belongs to a process of this program."""
-
-    def begin(self) -> None:
-        self.secret_seen = self.shared.secret_count
-        super().begin()
-        follow(self.log, self.shared.slots, self.context.aio.loop)
-
-    def tick(self, now: float) -> float | None:
-        require_secret(self.shared, self.secret_seen)
-        return None
-
-    def reload(self, payload: bytes) -> None:
-        good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
-        self.configure(good.settings)
+class DefenceOfInstance(QuietOfInstance, Defence):
+    """The helper that shares, fetches and hands on bans."""
 
 
 def require_secret(shared: Shared, seen: int) -> None:

@@ -104,7 +104,7 @@ class CdrWriter(QuietHelper):
 
     # -- writing
 
-    def tick(self, now: float) -> float:
+    def tick(self, now: float) -> float | None:
         """Once a turn. A disk may be slow: what blocks counts as a handler, not as a loop that is stuck."""
         if now < self.next_look:
             return self.next_look

@@ -24,6 +24,7 @@ from siphon.config.log import INFO, WARN, Log
 from siphon.config.settings import Settings
 from siphon.engine.core import Core
 from siphon.engine.failover import retry_after
+from siphon.engine.one_sender import SHARE, OneSender
 from siphon.engine.own import NO_ROOM
 from siphon.engine.plan import Plan
 from siphon.engine.probes import Probes, options
@@ -31,7 +32,7 @@ from siphon.forwarding.next_hop import Hop
 from siphon.script.context import Services
 from siphon.services.balancing import Groups, Health, ProbePlan, Upstream, judge
 from siphon.services.dns import Address
-from siphon.services.lease import RENEW_SECS, Lease
+from siphon.services.lease import Lease
 from siphon.services.store import StoreError
 from siphon.sip.message import parse
 from siphon.state.record import Branch
@@ -42,12 +43,8 @@ APART_SECS = 0.02
 """Between the first probes of two destinations."""
 PORTION = 20
 """Probes sent in one turn."""
-SETTLED = 50
-"""Answers and silences taken up in one turn."""
 NAMES_SECS = 30.0
 """How often names are looked up in groups that are not probed."""
-SHARE = 8
-"""An eighth of `shared.max_transactions` may be on its way."""
 
 
 class Item(NamedTuple):
@@ -78,7 +75,7 @@ class Known(NamedTuple):
         return None if self.upstream.place is not None else self.upstream.hop
 
 
-class GatewayProber:
+class GatewayProber(OneSender[Item]):
     """Of one process; does nothing without a [gateway] section. `runs` False: a helper, which never sends."""
 
     def __init__(
@@ -92,18 +89,14 @@ class GatewayProber:
         log: Log,
         runs: bool = True,
     ) -> None:
-        self.next_at = inf
-        """When tick() has something to do."""
-        self.probes: Probes[Item] = Probes(core, wall, script_version, self._done, draining, self._unsent)
-        self._lease = lease
+        super().__init__(lease, draining)
+        self.probes = Probes(core, wall, script_version, self._done, draining, self._unsent)
         self._names = names
-        self._draining = draining
         self._clock = core.clock
         self._wall = wall
         self._log = log
         self._runs = runs
         self._groups: Groups | None = None
-        self._check_at = 0.0
         self._known: dict[Item, Known] = {}
         self._due: dict[Item, float] = {}
 
@@ -111,66 +104,38 @@ class GatewayProber:
         """Go on by these settings."""
         self._settings = settings
         self._groups = services.gateways if self._runs else None
-        if self._groups is None:
-            self._stop()
-            self.next_at = inf
+        self.wanted = self._groups is not None
+        if not self.wanted:
+            self.rest()
             return
         if self._lease.is_held:
-            self._tidy(self._groups)
+            self.begins()
         self.look()
 
-    def hint(self, key: bytes) -> None:
-        """A request of ours may have ended."""
-        self.probes.hint(key)
-        if self._groups is not None:
-            self.next_at = min(self.next_at, self.probes.next_at())
+    def go_on(self, now: float) -> float:
+        """See OneSender."""
+        self._ask_due(now)
+        return min(self._due.values(), default=inf)
 
-    def look(self) -> None:
-        """The sender may have died: see at once."""
-        if self._groups is not None:
-            self._check_at = self.next_at = 0.0
+    # -- to whom
 
-    def tick(self, now: float) -> None:
-        """Do what is due; `next_at` says when to call again."""
-        if self._groups is None:
-            return
-        if now >= self._check_at or self._draining():
-            self._check_at = now + RENEW_SECS
-            self._check(self._groups, now)
-        if self._lease.is_held:
-            self.probes.settle(now, SETTLED)
-            self._ask_due(now)
-            self.next_at = min(self._check_at, self.probes.next_at(), min(self._due.values(), default=inf))
-        else:
-            self.next_at = self._check_at
-
-    # -- who sends, and to whom
-
-    def _check(self, groups: Groups, now: float) -> None:
-        if self._draining():
-            self._stop()
-            return
-        held = self._lease.is_held
-        if not self._lease.hold(now):
-            if held:
-                self._stop()
-            return
-        if not held:
-            self._tidy(groups)
-        self._look_around(groups, now)
-
-    def _tidy(self, groups: Groups) -> None:
+    def begins(self) -> None:
+        """What the settings do not name any more goes."""
+        assert self._groups is not None
         try:
-            groups.tidy()
+            self._groups.tidy()
         except StoreError as error:
             self._log.often(WARN, "gateway", 1, error=str(error))
 
-    def _stop(self) -> None:
-        """Send no more and forget everything."""
-        self._lease.release()
+    def renewed(self, now: float) -> None:
+        """Scripts may have made groups meanwhile."""
+        assert self._groups is not None
+        self._look_around(self._groups, now)
+
+    def forget(self) -> None:
+        """See OneSender."""
         self._known.clear()
         self._due.clear()
-        self.probes.abandon()
 
     def _look_around(self, groups: Groups, now: float) -> None:
         self._known = {

@@ -20,19 +20,19 @@ SHARE at most; what finds no place is not asked in this pass. Nothing is sent wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import NamedTuple
 
 from siphon.config.later import Keepalive as KeepaliveSettings
 from siphon.config.log import INFO, WARN, Log
 from siphon.config.settings import Settings
 from siphon.engine.core import Core
+from siphon.engine.one_sender import SHARE, OneSender
 from siphon.engine.plan import plan_fork
 from siphon.engine.probes import Probes, options
 from siphon.script.contact import Contact
 from siphon.script.context import Services
 from siphon.script.outcome import Fork
-from siphon.services.lease import RENEW_SECS, Lease
+from siphon.services.lease import Lease
 from siphon.services.location import Binding
 from siphon.services.store import StoreError
 from siphon.state.record import Branch
@@ -42,12 +42,8 @@ PORTION = 20
 PORTION_SECS = 0.003
 KEYS = 500
 """Keys of the table collected in one turn."""
-SETTLED = 50
-"""Answers and silences taken up in one turn."""
 TIMER_F = 64
 """In T1."""
-SHARE = 8
-"""An eighth of `shared.max_transactions` may be on its way."""
 
 Stamp = tuple[str, str, int, float]
 
@@ -59,7 +55,7 @@ class Asked(NamedTuple):
     stamp: Stamp
 
 
-class Keepalive:
+class Keepalive(OneSender[Asked]):
     """The keepalive of one process; does nothing unless it is configured. `runs` False: a helper, which never sends."""
 
     def __init__(
@@ -72,78 +68,38 @@ class Keepalive:
         log: Log,
         runs: bool = True,
     ) -> None:
-        self.next_at = inf
-        """When tick() has something to do."""
-        self.probes: Probes[Asked] = Probes(core, wall, script_version, self._done, draining)
-        self._lease = lease
-        self._draining = draining
+        super().__init__(lease, draining)
+        self.probes = Probes(core, wall, script_version, self._done, draining)
         self._clock = core.clock
         self._wall = wall
         self._log = log
         self._runs = runs
-        self._wanted: KeepaliveSettings | None = None
-        self._check_at = 0.0
+        self._how: KeepaliveSettings | None = None
         self._pass: Pass | None = None
         self._failures: dict[Asked, tuple[int, float]] = {}
 
     def configure(self, settings: Settings, services: Services) -> None:
         """Go on by these settings; failures are kept."""
-        wanted = settings.nat.keepalive
+        how = settings.nat.keepalive
         self._settings, self._services = settings, services
-        self._wanted = wanted if self._runs and wanted is not None and wanted.enabled else None
-        if self._wanted is None:
-            self._stop()
-            self.next_at = inf
-        else:
+        self._how = how if self._runs and how is not None and how.enabled else None
+        self.wanted = self._how is not None
+        if self.wanted:
             self.look()
+        else:
+            self.rest()
 
-    def hint(self, key: bytes) -> None:
-        """A request of ours may have ended."""
-        self.probes.hint(key)
-        if self._wanted is not None:
-            self.next_at = min(self.next_at, self.probes.next_at())
-
-    def look(self) -> None:
-        """The sender may have died: see at once."""
-        if self._wanted is not None:
-            self._check_at = self.next_at = 0.0
-
-    def tick(self, now: float) -> None:
-        """Do what is due; `next_at` says when to call again."""
-        if self._wanted is None:
-            return
-        if now >= self._check_at or self._draining():
-            self._check_at = now + RENEW_SECS
-            self._check(now)
-        if not self._lease.is_held:
-            self.next_at = self._check_at
-            return
-        self.probes.settle(now, SETTLED)
-        due = self._go_on(self._wanted, now)
-        self.next_at = min(self._check_at, due, self.probes.next_at())
-
-    # -- who sends
-
-    def _check(self, now: float) -> None:
-        if self._draining():
-            self._stop()
-            return
-        held = self._lease.is_held
-        if not self._lease.hold(now) and held:
-            self._stop()
-
-    def _stop(self) -> None:
-        """Send no more and forget everything."""
-        self._lease.release()
+    def forget(self) -> None:
+        """See OneSender."""
         self._pass = None
         self._failures.clear()
-        self.probes.abandon()
 
     # -- passes
 
-    def _go_on(self, wanted: KeepaliveSettings, now: float) -> float:
+    def go_on(self, now: float) -> float:
         """Work off a portion of the pass: when the next one is due."""
-        going = self._pass
+        assert self._how is not None
+        wanted, going = self._how, self._pass
         if going is None or (going.is_over and now >= going.end):
             going = self._pass = self._next_pass(going, wanted, now)
         until = self._clock() + PORTION_SECS
@@ -196,13 +152,13 @@ class Keepalive:
     # -- results
 
     def _done(self, asked: Asked, answer: Branch | None) -> None:
-        if answer is not None or self._wanted is None:
+        if answer is not None or self._how is None:
             self._failures.pop(asked, None)
             return
         count = self._failures.get(asked, (0, 0.0))[0] + 1
         self._failures[asked] = count, self._clock()
         self._log.debug("keepalive.failed", aor=asked.aor, contact=asked.stamp[0], failures=count)
-        if count >= self._wanted.failure_threshold:
+        if count >= self._how.failure_threshold:
             self._remove(asked)
 
     def _remove(self, asked: Asked) -> None:
