@@ -211,14 +211,14 @@ class WorkerLoop(Turns):
             if not self.context.is_helper:
                 self.watch_slot(slot)
         self.guard("adopt", self.application.adopt, slot, dead, self.now)
-        self.next_tick = None
+        self.next_tick = 0.0  # what it has said before does not hold any more
 
     def release(self, slot: int) -> None:
         self.context.adopted.discard(slot)
         if not self.context.is_helper:
             self.forget_slot(slot)
         self.guard("release", self.application.release, slot)
-        self.next_tick = None
+        self.next_tick = 0.0
 
     def watch_slot(self, slot: int) -> None:
         for reader in self.readers_of(slot):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import MethodType, SimpleNamespace
+from typing import Any
 
 from worker_fakes import FakeSlot, FakeSlots
 
@@ -46,14 +47,12 @@ def test_the_next_live_worker_adopts_cyclically() -> None:
     assert adopters(BLOCKED, BEATING, EMPTY, IDLE) == {0: 1, 2: 3}
 
 
-def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
-    slots = {0: BLOCKED, 1: IDLE}
-    noted: list[str] = []
+def looking(slots: dict[int, FakeSlot], noted: list[str]) -> Any:
+    """What of a worker's loop looks after the slots: it is the one of slot 1."""
     application = SimpleNamespace(
         adopt=lambda slot, dead, now: noted.append(f"adopts {slot}"),
         release=lambda slot: noted.append(f"releases {slot}"),
     )
-    context = SimpleNamespace(slot=1, adopted=set(), is_helper=True)
     table = SimpleNamespace(
         read=lambda index: slots[index],
         all_live=lambda indexes, now, _: all(is_live(slots[index], now) for index in indexes),
@@ -61,7 +60,7 @@ def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
         beat=lambda *_: None,
     )
     loop = SimpleNamespace(
-        context=context,
+        context=SimpleNamespace(slot=1, adopted=set(), is_helper=True),
         slots=table,
         application=application,
         options=LoopOptions(Crew(2)),
@@ -73,12 +72,29 @@ def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
     )
     for name in ("look", "adopt", "release", "guard"):
         setattr(loop, name, MethodType(getattr(WorkerLoop, name), loop))
+    return loop
+
+
+def test_a_worker_that_blocks_again_after_one_beat_is_adopted_anew() -> None:
+    slots = {0: BLOCKED, 1: IDLE}
+    noted: list[str] = []
+    loop = looking(slots, noted)
     loop.look()
     loop.look()
     assert noted == ["adopts 0"]
     slots[0] = replace(BLOCKED, heartbeat=BLOCKED.heartbeat + 0.005)
     loop.look()
     assert noted == ["adopts 0", "releases 0", "adopts 0"]
+
+
+def test_who_adopts_or_releases_asks_its_application_at_once_and_does_not_sleep_over_what_is_due() -> None:
+    """Timers of scripts were up to a second late where a slot was released in the turn after they had been set."""
+    slots = {0: BLOCKED, 1: IDLE}
+    loop = looking(slots, [])
+    for state in (BLOCKED, IDLE):
+        slots[0], loop.next_tick = state, NOW + 0.4
+        loop.look()
+        assert loop.next_tick == 0.0
 
 
 def test_the_helper_adopts_when_no_worker_lives() -> None:
