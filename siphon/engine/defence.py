@@ -117,7 +117,7 @@ class Defence(QuietHelper):
         """With the nodes on this Redis."""
         if self.link is None:
             timeout = self.settings.shared.timeout_ms / 1000
-            self.link = Link(self.context.aio.loop, boottime, url, timeout, self.log.at)
+            self.link = Link(self.context.aio.loop, boottime, url, timeout, self.note_link)
             self.link.start()
         link = self.link
 
@@ -127,6 +127,11 @@ class Defence(QuietHelper):
         key = Names(prefix).key(0, b"bans")
         node = node_name(self.settings).decode()
         return Exchange(self.bans, node, key, ask, time.time)
+
+    def note_link(self, level: str, event: str, **fields: object) -> None:
+        """That Redis is away is told by the process that mirrors it, once an instance; `bans.not_shared` says what of
+        it matters here."""
+        self.log.debug(event, **fields)
 
     # -- apiban
 
