@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from siphon.config.values import check_host
 
@@ -87,16 +87,17 @@ def parse_redis_url(text: str) -> RedisUrl:
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError("holds a character that cannot stand in a URL")
     kind, tls = SCHEMES[scheme]
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError("is no URL: brackets of an IPv6 address do not match") from None
-    if parts.fragment:
+    # Not urlsplit(): a list of hosts is no host to it, and newer ones refuse it where one is an IPv6 address.
+    before, _, query = text.partition("://")[2].partition("?")
+    authority, slash, path = before.partition("/")
+    if "#" in text:
         raise ValueError("a # in a password is written as %23")
-    userinfo, at, places = parts.netloc.rpartition("@")
+    if authority.count("[") != authority.count("]"):
+        raise ValueError("is no URL: brackets of an IPv6 address do not match")
+    userinfo, at, places = authority.rpartition("@")
     user, colon, password = userinfo.partition(":")
-    service, db = _path(kind, parts.path)
-    given = _parameters(parts.query)
+    service, db = _path(kind, slash + path)
+    given = _parameters(query)
     return RedisUrl(
         kind=kind,
         hosts=_hosts(kind, places),
