@@ -58,9 +58,9 @@ def _members(kind: type, prefix: str) -> Iterator[str]:
         yield _property(prefix, name, member)
     for name, member in methods:
         function = getattr(member, "__func__", member)
-        if _doc(member) != NOT_OFFERED:
+        if _doc(function) != NOT_OFFERED:
             awaited = "await " if inspect.iscoroutinefunction(function) else ""
-            yield f"### `{awaited}{prefix}.{name}{_signature(function)}`\n\n{_doc(member)}\n"
+            yield f"### `{awaited}{prefix}.{name}{_signature(function)}`\n\n{_doc(function)}\n"
 
 
 def _property(prefix: str, name: str, member: Any) -> str:
@@ -109,6 +109,7 @@ def _text(annotation: Any) -> str:
 def _doc(member: Any) -> str:
     """The docstring as one text that Markdown leaves alone."""
     text = re.sub(r" \(API [\d.]+\)", "", inspect.getdoc(member) or "")
+    text = re.sub(r"\A\w+\.\w+\(.*\).*\n+", "", text)  # the signature that compiled functions begin theirs with
     return "\n".join(line.replace("<", "\\<") if "`" not in line else line for line in text.splitlines())
 
 
