@@ -133,8 +133,10 @@ def test_shared_25_a_worker_that_is_killed_right_after_the_commit_takes_nothing_
     victims = processes(registrar)[1:]
     for round_ in range(12):
         register_all(registrar, ordinary(40, 40 * round_))
-        os.kill(victims[round_ % len(victims)], signal.SIGKILL)
-        until(lambda: len(processes(registrar)) == 5, 10, "the restart")
+        victim = victims[round_ % len(victims)]
+        os.kill(victim, signal.SIGKILL)
+        # Until it is reaped it is still among them.
+        until(lambda victim=victim: len(now := processes(registrar)) == 5 and victim not in now, 10, "the restart")
         victims = processes(registrar)[1:]
     before = bindings_in(registrar)
     assert len(before) == 480
