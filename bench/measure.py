@@ -6,10 +6,11 @@ first measured phase warms up caches and pools and is not counted.
 
 from __future__ import annotations
 
+import random
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,8 +120,11 @@ class Bench:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody has; below those that the kernel gives away."""
-    for first in range(20000, 32000 - count, count):
+    """The first of so many ports in a row that nobody has; below those that the kernel gives away. They start
+    somewhere: another bench that asks now, before these are bound, is told others."""
+    firsts: Sequence[int] = range(20000, 32000 - count, count)
+    start = random.randrange(len(firsts))
+    for first in [*firsts[start:], *firsts[:start]]:
         held = []
         try:
             for port in range(first, first + count):

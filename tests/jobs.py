@@ -116,7 +116,9 @@ class Job:
 
 class Helper(Job):
     def __init__(self) -> None:
-        super().__init__(Path(os.environ[PLACE]))
+        # A pytest that a test starts is no helper of this run.
+        super().__init__(Path(os.environ.pop(PLACE)))
+        self.leader = int(os.environ.pop(LEADER))
         self.reports: list[Any] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -133,7 +135,7 @@ class Helper(Job):
 
     def stop_if_asked(self, session: pytest.Session) -> None:
         """--maxfail is the leader's to judge; a leader that was killed asks by being gone."""
-        if os.getppid() != int(os.environ[LEADER]):
+        if os.getppid() != self.leader:
             raise session.Interrupted("the leader is gone")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

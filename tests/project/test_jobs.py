@@ -109,6 +109,20 @@ def test_one_that_is_alone_has_nothing_beside_it(run):
     assert "40 passed" in output
 
 
+def test_a_pytest_that_a_test_starts_runs_its_own_tests_in_every_process(run):
+    inner = (
+        "import subprocess, sys\nfrom waits import met\n"
+        "def test_x():\n    met({0!r}, {1!r})\n"
+        "    line = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'inner.py']\n"
+        "    done = subprocess.run(line, capture_output=True, text=True)\n"
+        "    assert '1 passed' in done.stdout, done.stdout\n"
+    )
+    first, second = inner.format("first", "second"), inner.format("second", "first")
+    status, output = run(waits=WAITS, inner="def test_y(): pass\n", test_first=first, test_second=second)
+    assert status == 0, output
+    assert "2 passed" in output
+
+
 def test_a_helper_that_dies_fails_the_run(run):
     dies = (
         "import os, time\ndef test_dies():\n    if 'SIPHOND_TESTS_JOB' in os.environ: os._exit(0)\n    time.sleep(1)\n"
