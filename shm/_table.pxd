@@ -27,6 +27,7 @@ cdef class Table:
     cdef int map_file(self, int fd, size_t size, bint reading) except -1
     cdef int lay_out(self) except -1
     cdef int be_writer(self) except -1
+    cdef int require_slot(self) except -1
     cdef int check_slot(self, int slot) except -1
     cdef int leave_slot(self) except -1
     cdef int take_slot(self, int slot) except -1

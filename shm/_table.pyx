@@ -407,6 +407,12 @@ cdef class Table:
                 return 0
         raise SlotTaken("no slot is free")
 
+    cdef int require_slot(self) except -1:
+        """be_writer(), for whoever has a slot most likely."""
+        if self.region.slot < 0 or self.forks != shm_forks:
+            self.be_writer()
+        return 0
+
     @property
     def slot(self):
         """The slot through which this process writes; -1 before it has one."""
@@ -506,8 +512,7 @@ cdef class Table:
         cdef const unsigned char *k = key_of(key)
         if action is not None:
             function, argument = action
-        if self.region.slot < 0 or self.forks != shm_forks:
-            self.be_writer()
+        self.require_slot()
         facts.owner = owner
         facts.next_deadline = next_deadline
         facts.claim_deadline = claim_deadline
@@ -524,8 +529,7 @@ cdef class Table:
         cdef const unsigned char *k = key_of(key)
         if action is not None:
             function, argument = action
-        if self.region.slot < 0 or self.forks != shm_forks:
-            self.be_writer()
+        self.require_slot()
         return erase(&self.region, k, expected, 0.0, <action_t><void *>function, <void *>argument)
 
     # Sweeps over the headers, without locks: what a commit changes meanwhile may be seen as it was or as it is

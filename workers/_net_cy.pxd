@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""A reader of one UDP socket and what it reads, for compiled code."""
+"""A reader of one UDP socket, what it reads, and the outbox, for compiled code."""
 
 from cpython.buffer cimport Py_buffer
 from libc.stdint cimport uint32_t, uint64_t
@@ -27,3 +27,19 @@ cdef class Received:
     cdef readonly int socket
     cdef readonly str local
     cdef readonly double arrived
+
+
+cdef struct Box
+
+
+cdef class Outbox:
+    cdef Box *box
+    cdef int sockets
+    cdef int *families
+    cdef bint *wildcard
+
+    cdef int queue(self, bytes data, tuple to, int listener, str source) except -1
+    cdef bint has_failed(self) noexcept
+    cdef int fill_source(self, int i, int family, str source) except -1
+    cdef int grow(self) except -1
+    cdef void empty(self) noexcept

@@ -554,16 +554,13 @@ cdef class Outbox:
     be sent by the last flush, and of addresses that cannot be sent to at all, until the next put() or clear().
     """
 
-    cdef Box box
-    cdef int sockets
-    cdef int *families
-    cdef bint *wildcard
-
     def __cinit__(self, list sockets not None):
         cdef sockaddr_in6 name
         cdef socklen_t size
         cdef int i
-        memset(&self.box, 0, sizeof(Box))
+        self.box = <Box *>calloc(1, sizeof(Box))
+        if not self.box:
+            raise MemoryError
         self.sockets = len(sockets)
         self.box.fds = <int *>calloc(self.sockets + 1, sizeof(int))
         self.families = <int *>calloc(self.sockets + 1, sizeof(int))
@@ -580,6 +577,8 @@ cdef class Outbox:
         self.grow()
 
     def __dealloc__(self):
+        if not self.box:
+            return
         self.empty()
         free(self.box.headers)
         free(self.box.vectors)
@@ -589,6 +588,7 @@ cdef class Outbox:
         free(self.box.listeners)
         free(self.box.errors)
         free(self.box.fds)
+        free(self.box)
         free(self.families)
         free(self.wildcard)
 
@@ -597,6 +597,9 @@ cdef class Outbox:
 
         `source` is the local address to send from; it matters only where the listener is bound to the wildcard address.
         """
+        self.queue(data, to, listener, source)
+
+    cdef int queue(self, bytes data, tuple to, int listener, str source) except -1:
         if listener < 0 or listener >= self.sockets:
             raise IndexError(f"no listener {listener}")
         if self.box.flushed:
@@ -627,6 +630,15 @@ cdef class Outbox:
         self.box.listeners[i] = listener
         self.box.errors[i] = failure
         self.box.count = i + 1
+        return 0
+
+    cdef bint has_failed(self) noexcept:
+        """Whether `failures` has anything."""
+        cdef int i
+        for i in range(self.box.count):
+            if self.box.errors[i]:
+                return True
+        return False
 
     cdef int fill_source(self, int i, int family, str source) except -1:
         cdef msghdr *header = &self.box.headers[i].msg_hdr
@@ -688,7 +700,7 @@ cdef class Outbox:
 
     def flush(self):
         """Sends what is queued; returns the number of failures."""
-        flush_box(&self.box)
+        flush_box(self.box)
         return len(self.failures)
 
     def clear(self):
@@ -709,7 +721,7 @@ cdef class Outbox:
 
     @property
     def argument_address(self):
-        return <uintptr_t>&self.box
+        return <uintptr_t>self.box
 
     @property
     def sent(self):

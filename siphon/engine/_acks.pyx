@@ -14,6 +14,7 @@ from siphon.engine._arrivals cimport passes, transaction_of
 from siphon.engine._copies cimport Places, copy_of
 from siphon.sip._grammar_cy cimport AddressSpan, UriSpan, same_text, scan_address, utf8
 from siphon.sip._message_cy cimport SipMessage
+from siphon.state._shm_store cimport ShmStore, shared
 
 from siphon.engine.counters import Counter
 from siphon.forwarding.branch import COOKIE, TAG_LENGTH, transaction_of_tag
@@ -51,6 +52,7 @@ cdef bytes token_in(const unsigned char *p, int s, int e):
 cdef class PlainAcks:
     """The short way of one process, beside its Ingest and Core."""
 
+    cdef ShmStore shm
     cdef object ingest, core, env, store
     cdef public object check
     cdef Places places
@@ -60,6 +62,7 @@ cdef class PlainAcks:
     def __init__(self, ingest, check=None):
         core = ingest.core
         self.ingest, self.core, self.env, self.store = ingest, core, core.env, core.store
+        self.shm = shared(core.store)
         self.check = check
         self.places = Places(self.env)
         self.configure()
@@ -93,12 +96,15 @@ cdef class PlainAcks:
     cdef bint is_of_a_record(self, SipMessage m) except -1:
         """Whether a record may be there that it is for: one of its branch, or of its To tag."""
         cdef bytes key = transaction_of(m, self.env.id_key)
-        if key is None or self.store.head(key) is not None:
+        if key is None or self.has(key):
             return True
         if m.s.target.tag_end - m.s.target.tag_start != OUR_TAG:
             return False
         other = transaction_of_tag(m.to_tag, self.env.tag_key)
-        return other is not None and (other == key or self.store.head(other) is not None)
+        return other is not None and (other == key or self.has(other))
+
+    cdef bint has(self, bytes key) except -1:
+        return self.shm.has(key) if self.shm is not None else self.store.head(key) is not None
 
     cdef bint vouched(self, SipMessage m) except -1:
         """Whether it has a Route, and each is one that we signed for this Call-ID, or ours where nothing is signed."""

@@ -10,13 +10,14 @@ happened; nothing has. `check` compares each decision with the engine's, as in s
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from siphon.engine._runs cimport PlainRuns
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
+from siphon.state._shm_store cimport ShmStore, committed, shared
 
 from hashlib import blake2b
 
@@ -118,6 +119,7 @@ cdef bint passes(SipMessage m, env) except -1:
 cdef class PlainRequests:
     """The short way in of one process, beside its Ingest and Core. `check(arrival facts ..., commit)`: see above."""
 
+    cdef ShmStore shm
     cdef object ingest, core, env, store, settings, reporter, arm, clock
     cdef public object check
     cdef PlainRuns runs
@@ -129,6 +131,7 @@ cdef class PlainRequests:
     def __init__(self, ingest, PlainRuns runs not None, check=None):
         core = ingest.core
         self.ingest, self.core, self.env, self.store = ingest, core, core.env, core.store
+        self.shm = shared(core.store)
         self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
         self.runs = runs
         self.check = check
@@ -173,7 +176,8 @@ cdef class PlainRequests:
         cdef Record r = self.record(key, m, source, listener, local_ip, arrived, now)
         cdef Claim claim
         cdef bytes value
-        cdef double deadline
+        cdef double deadline, until
+        cdef int64_t version
         if r.invite and 0.0 < r.trying_at <= now:
             return False
         claim = Claim(CLAIM, 0, self.env.slot, self.env.generation, 0, now + CLAIMED)
@@ -183,11 +187,15 @@ cdef class PlainRequests:
         if PyBytes_GET_SIZE(value) > self.record_bytes:
             return False
         deadline = next_deadline(r)
-        commit = Commit(key, 0, value, self.env.owner, deadline, expiry(r, self.linger, self.long), [], True)
-        if self.check is not None:
-            self.check(m, source, listener, local_ip, arrived, r, now, commit)
-        version = self.store.commit(commit)
-        if type(version) is not int or version <= 0:
+        until = expiry(r, self.linger, self.long)
+        if self.shm is not None and self.check is None:
+            version = self.shm.put(key, 0, value, self.env.owner, deadline, until, (), True)
+        else:
+            commit = Commit(key, 0, value, self.env.owner, deadline, until, [], True)
+            if self.check is not None:
+                self.check(m, source, listener, local_ip, arrived, r, now, commit)
+            version = committed(self.store, commit)
+        if version <= 0:
             return False
         self.reporter.count(TRANSACTIONS)
         if deadline:

@@ -13,11 +13,12 @@ byte for byte.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
+from siphon.state._shm_store cimport ShmStore, committed, shared
 
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import callee_place, caller_place
@@ -87,6 +88,7 @@ cdef inline bint same_token(bytes one, bytes other):
 cdef class PlainResponses:
     """The short way of one process, beside its Core. `check(event facts ..., commit, opened)`: see above; else None."""
 
+    cdef ShmStore shm
     cdef object core, env, store, settings, reporter, arm, clock, cdr
     cdef public object check
     cdef dict senders
@@ -96,6 +98,7 @@ cdef class PlainResponses:
 
     def __init__(self, core, check=None):
         self.core, self.env, self.store = core, core.env, core.store
+        self.shm = shared(core.store)
         self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
         self.check = check
         self.configure()
@@ -116,7 +119,8 @@ cdef class PlainResponses:
         cdef Record r
         cdef Branch b
         cdef double now
-        cdef bytes data
+        cdef bytes data, value
+        cdef uint64_t version = 0
         if not 100 <= m.s.code < 300 or m.s.via_count < 2 or self.core.order.lines or self.core.running:
             return False
         if self.settings is not self.env.settings:
@@ -124,11 +128,17 @@ cdef class PlainResponses:
         if not self.names(m, ours):
             return False
         key = PyBytes_FromStringAndSize(<char *>ours, 16)
-        loaded = self.store.load(key)
-        if type(loaded) is not Loaded:
-            return False
+        if self.shm is not None:
+            value = self.shm.fetch(key, &version)
+            if value is None:
+                return False
+        else:
+            loaded = self.store.load(key)
+            if type(loaded) is not Loaded:
+                return False
+            version, value = loaded
         try:
-            r = read(key, loaded[1])
+            r = read(key, value)
         except ValueError:
             return False
         b = self.fits(m, r, <uint32_t>ours[16] << 24 | ours[17] << 16 | ours[18] << 8 | ours[19], ours[20] << 8 | ours[21])
@@ -136,7 +146,7 @@ cdef class PlainResponses:
             return False
         now = self.clock()
         data = self.decide(m, r, b, now)
-        return data is not None and self.commit(m, r, b, source, loaded, data, now)
+        return data is not None and self.commit(m, r, b, source, version, value, data, now)
 
     # --- whose it is
 
@@ -230,8 +240,11 @@ cdef class PlainResponses:
 
     # --- and its commit
 
-    cdef bint commit(self, SipMessage m, Record r, Branch b, str source, loaded, bytes data, double now) except -1:
+    cdef bint commit(
+        self, SipMessage m, Record r, Branch b, str source, uint64_t before, bytes loaded, bytes data, double now
+    ) except -1:
         cdef bytes value
+        cdef int64_t version
         cdef double deadline = next_deadline(r)
         env = self.env
         r.touched |= <uint64_t>1 << (<int>env.slot & 63)
@@ -239,9 +252,11 @@ cdef class PlainResponses:
         if PyBytes_GET_SIZE(value) > self.record_bytes:
             return False
         sends = [Send(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)] if data else []
-        made = Commit(r.key, loaded[0], value, env.owner, deadline, expiry(r, self.linger, self.long), sends)
+        made = None
+        if self.shm is None or self.check is not None:
+            made = Commit(r.key, before, value, env.owner, deadline, expiry(r, self.linger, self.long), sends)
         if self.check is not None:
-            self.check(m, source, loaded, now, made)
+            self.check(m, source, Loaded(before, loaded), now, made)
         if r.final_status and env.dialogs is not None:
             self.dialog(m, r, b, now)
         if self.cdr is not None and r.final_status:
@@ -249,8 +264,12 @@ cdef class PlainResponses:
                 self.cdr.final(r, now)
             elif m.to_tag:
                 self.cdr.answered(r, b, m.to_tag, now)
-        version = self.store.commit(made)
-        if type(version) is not int or version <= 0:
+        if made is None:
+            version = self.shm.put(
+                r.key, before, value, env.owner, deadline, expiry(r, self.linger, self.long), sends, False)
+        else:
+            version = committed(self.store, made)
+        if version <= 0:
             return False
         self.committed(r, b, source, version, deadline, now, len(sends))
         return True
@@ -265,7 +284,7 @@ cdef class PlainResponses:
             self.env.dialogs.forget(r.call_id, r.from_tag, r.to_tag)
         return 0
 
-    cdef int committed(self, Record r, Branch b, str source, version, double deadline, double now, int sent) except -1:
+    cdef int committed(self, Record r, Branch b, str source, int64_t version, double deadline, double now, int sent) except -1:
         cdef uint64_t touched = r.touched
         count = self.reporter.count
         if source and source != b.ip:

@@ -9,13 +9,14 @@ The same as core.run_claim and the event that it makes, for handlers that return
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from siphon.engine._answers cimport PlainAnswers
 from siphon.engine._attempts cimport Attempt, PlainAttempts
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
+from siphon.state._shm_store cimport ShmStore, committed, shared
 
 from siphon.engine.counters import Counter
 from siphon.engine.events import RequestOutcomeEvent
@@ -54,6 +55,7 @@ cdef class PlainRuns:
     def __init__(self, core, check=None, check_answer=None):
         self.answers = PlainAnswers(core.env, check_answer)
         self.core, self.env, self.store = core, core.env, core.store
+        self.shm = shared(core.store)
         self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
         self.check = check
 
@@ -108,19 +110,32 @@ cdef class PlainRuns:
 
     cdef int commit(self, Record r, version, bytes value, double deadline, list sends, double now) except -1:
         env = self.env
-        timing = env.timing
-        if value is None:
-            commit = Commit(r.key, version, None, 0, 0.0, 0.0, sends)
-        elif PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
+        cdef int64_t stored
+        if value is not None and PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
             return TAKEN_UP_AGAIN
+        if self.shm is not None and self.check is None:
+            stored = self.put(r, version, value, deadline, sends)
+        elif value is None:
+            stored = self.stored(Commit(r.key, version, None, 0, 0.0, 0.0, sends), r, version, now)
         else:
-            commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, timing.linger, timing.long), sends)
-        if self.check is not None:
-            self.check(r, now, version, commit)
-        stored = self.store.commit(commit)
-        if type(stored) is not int or stored <= 0:
+            commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, env.timing.linger, env.timing.long), sends)
+            stored = self.stored(commit, r, version, now)
+        if stored <= 0:
             return TAKEN_UP_AGAIN
         self.reporter.count(SENT, len(sends))
         if deadline:
             self.arm(deadline, r.key, stored)
         return COMMITTED
+
+    cdef int64_t put(self, Record r, version, bytes value, double deadline, list sends) except? -9:
+        """Straight into the table; no value: the record goes."""
+        if value is None:
+            return self.shm.erase(r.key, version, sends)
+        timing = self.env.timing
+        lives = expiry(r, timing.linger, timing.long)
+        return self.shm.put(r.key, version, value, self.env.owner, deadline, lives, sends, False)
+
+    cdef int64_t stored(self, commit, Record r, version, double now) except? -9:
+        if self.check is not None:
+            self.check(r, now, version, commit)
+        return committed(self.store, commit)
