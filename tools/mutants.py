@@ -191,7 +191,7 @@ MUTANTS = [
     Mutant("the short way forwards any ACK", ENGINE + "_acks.pyx", "if not self.is_ours(value, call_id):", "if False:"),
     Mutant("a short attempt keeps its claim", ENGINE + "_attempts.pyx", "r.claims = []", "pass"),
     Mutant("a short attempt forgets its 100", ENGINE + "_attempts.pyx", "r.last_response = answer =", "answer ="),
-    Mutant("a short run hides who committed", ENGINE + "_runs.pyx", "r.touched |= <uint64_t>1", "r.touched |= 0 * 1"),
+    Mutant("a short run commits no deadline", ENGINE + "_runs.pyx", "write(r), next_deadline(r)", "write(r), 0.0"),
     Mutant(
         "a short loop value leaves out Routes",
         ENGINE + "_hashes.pyx",

@@ -8,18 +8,17 @@ happened; nothing has. `check` compares each decision with the engine's, as in s
 # cython: boundscheck=False, wraparound=False
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from siphon.engine._runs cimport PlainRuns
+from siphon.sip._blake cimport Keyed
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
 from siphon.state._shm_store cimport ShmStore, committed, shared
-
-from hashlib import blake2b
 
 from siphon.engine.counters import Counter
 from siphon.engine.environment import CLAIM_SECS
@@ -41,7 +40,7 @@ if (invite_server.State.PROCEEDING, non_invite_server.State.TRYING, ClaimKind.RE
     raise ImportError("the first states of server transactions have changed")
 
 cdef object TRANSACTIONS = Counter.TRANSACTIONS
-cdef object keyed = None    # the hash under the key that was used last, without a text
+cdef Keyed keyed = None     # under the key that was used last
 cdef bytes keyed_with = None
 cdef double CLAIMED = CLAIM_SECS
 cdef double OTHERS_TRYING = NON_INVITE_TRYING_SECS
@@ -88,10 +87,8 @@ cdef bytes transaction_of(SipMessage m, bytes key):
     for i in range(branch):
         text[at + i] = <char>lower(m.p[m.s.via.branch_start + i])
     if key is not keyed_with:
-        keyed, keyed_with = blake2b(digest_size=16, key=key), key
-    state = keyed.copy()
-    state.update(PyBytes_FromStringAndSize(text, at + branch))
-    return state.digest()
+        keyed, keyed_with = Keyed(key, 16), key
+    return keyed.of(<const unsigned char *>text, at + branch)
 
 
 cdef bint passes(SipMessage m, env) except -1:

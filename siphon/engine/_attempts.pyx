@@ -248,8 +248,11 @@ cdef class PlainAttempts:
             self.cleaned[uri] = found
         return found
 
-    cdef Attempt send(self, Record r, SipMessage received, SipMessage m, Outcome outcome, Way way, int breadth, double now):
-        cdef bytes via = our_via(way.sent_by, r.key, r.salt, r.next_index, self.loops.value(received, self.env.loop_key))
+    cdef Attempt send(
+        self, Record r, SipMessage received, SipMessage m, Outcome outcome, Way way, int breadth, double now
+    ):
+        cdef bytes loop = self.loops.value(received, self.env.loop_key)
+        cdef bytes via = our_via(way.sent_by, r.key, r.salt, r.next_index, loop)
         cdef bytes recorded = b""
         cdef bytes data, answer
         cdef list splices

@@ -113,7 +113,8 @@ cdef int set_number(SipMessage m, bytes name, int number, list head, list edits)
     if i < 0:
         head.append(b"%b: %d\r\n" % (name, number))
     else:
-        edits.append((<int>m.table[i].value_start, <int>m.table[i].value_end, PyBytes_FromStringAndSize(text, snprintf(text, 16, b"%d", number))))
+        digits = PyBytes_FromStringAndSize(text, snprintf(text, 16, b"%d", number))
+        edits.append((<int>m.table[i].value_start, <int>m.table[i].value_end, digits))
     return 0
 
 

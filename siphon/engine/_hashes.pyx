@@ -11,9 +11,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcpy
 
+from siphon.sip._blake cimport Keyed
 from siphon.sip._message_cy cimport SipMessage
-
-from hashlib import blake2b
 
 from siphon.forwarding.branch import loop_value
 
@@ -93,22 +92,18 @@ cdef class Loops:
 
     cdef bytes value(self, SipMessage m, bytes key):
         cdef Text text
-        cdef bytes digest, found
-        cdef const unsigned char *p
+        cdef unsigned char digest[VALUE_BYTES]
+        cdef bytes found
         cdef char *out
         cdef int i
         if key is not self.key:
-            self.keyed = blake2b(digest_size=VALUE_BYTES, key=key)
-            self.key = key
+            self.keyed, self.key = Keyed(key, VALUE_BYTES), key
         if not gather(&text, m):
             return loop_value(m, key)
-        state = self.keyed.copy()
-        state.update(PyBytes_FromStringAndSize(text.at, text.size))
-        digest = state.digest()
+        self.keyed.into(<const unsigned char *>text.at, text.size, digest)
         found = PyBytes_FromStringAndSize(NULL, 2 * VALUE_BYTES)
-        p = <const unsigned char *>PyBytes_AS_STRING(digest)
         out = PyBytes_AS_STRING(found)
         for i in range(VALUE_BYTES):
-            out[2 * i] = HEX[p[i] >> 4]
-            out[2 * i + 1] = HEX[p[i] & 15]
+            out[2 * i] = HEX[digest[i] >> 4]
+            out[2 * i + 1] = HEX[digest[i] & 15]
         return found
