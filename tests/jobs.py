@@ -1,13 +1,15 @@
 """`--jobs N`: one run of pytest in N processes, with one result.
 
-Most of what the tests on real processes take is waiting, so that two of them side by side take half the time. The
-process that was started is the leader: it starts the helpers, which are the same command, and all take from one list
-what to run next, a unit - mostly a file - at a time. A helper leaves the reports of a unit in a file; the leader gives
-them to its own plugins as if it had run the unit itself, so that the terminal, the exit status, --maxfail and the
-conformance table see one run. A unit that a helper took and did not report fails the run.
+Most of what the tests on real processes take is waiting, so that more of them side by side than there are cores take
+less time. The process that was started is the leader: it starts the helpers, which are the same command, and all take
+from one list what to run next, a unit - mostly a file - at a time. A helper leaves the reports of a unit in a file; the
+leader gives them to its own plugins as if it had run the unit itself, so that the terminal, the exit status, --maxfail
+and the conformance table see one run. A unit that a helper took and did not report fails the run. The end of the run
+tells which units took longest.
 
 Nothing of two processes may collide: each has ports of its own (free_ports.py). A test that is marked `alone` measures
-time or makes load: while it runs, nothing else does.
+time or makes load: nothing else runs beside it. The leader runs all of them in the end, when the helpers have gone; if
+they ran between the others, all processes would have to wait for each other before each of them.
 
 Why not pytest-xdist: its processes have threads, and tests here fork.
 
@@ -15,13 +17,11 @@ The directory that they share:
 
     units.pickle    [(name, [node id, ...]), ...], written once by the leader
     N.taken         unit N is being run, or was
-    N.reports       its reports, when it was run by a helper
-    queue, running  locks, see `Turn`
+    N.reports       (seconds, its reports), when it was run by a helper
 """
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import os
 import pickle
@@ -29,14 +29,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 PLACE, NUMBER, LEADER = "SIPHOND_TESTS_PLACE", "SIPHOND_TESTS_JOB", "SIPHOND_TESTS_LEADER"
+LONGEST = 15
+"""So many units are named in the end."""
 END_SECS = 120
 """A helper that is asked to end ends within so long: what its test has started has to end first."""
 
@@ -45,6 +48,10 @@ Unit = tuple[str, list[str]]
 
 def is_helper() -> bool:
     return PLACE in os.environ
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 def units_of(items: Sequence[pytest.Item]) -> list[Unit]:
@@ -59,38 +66,11 @@ def units_of(items: Sequence[pytest.Item]) -> list[Unit]:
     return sorted(units.items(), key=lambda unit: (unit[0] != "side by side", "/processes/" not in unit[0]))
 
 
-class Turn:
-    """Any number of ordinary tests at once, or one that is alone. Who comes stands in the queue until it may run, so
-    that one that waits to be alone is not passed by others for ever."""
-
-    def __init__(self, place: Path) -> None:
-        self.queue: BinaryIO = (place / "queue").open("ab")
-        self.running: BinaryIO = (place / "running").open("ab")
-
-    @contextmanager
-    def taken(self, alone: bool) -> Iterator[None]:
-        fcntl.flock(self.queue, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(self.running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        finally:
-            fcntl.flock(self.queue, fcntl.LOCK_UN)
-        try:
-            yield
-        finally:
-            fcntl.flock(self.running, fcntl.LOCK_UN)
-
-
 class Job:
     """What leader and helper do: take units and run them."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.turn = Turn(place)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        with self.turn.taken(alone=item.get_closest_marker("alone") is not None):
-            return (yield)
 
     def take(self, units: Sequence[Unit]) -> Iterator[tuple[int, Unit]]:
         """Those that nobody else has taken, each when it is asked for."""
@@ -101,11 +81,14 @@ class Job:
                 continue
             yield number, unit
 
-    def run(self, session: pytest.Session, node_ids: Sequence[str], by_id: dict[str, pytest.Item]) -> None:
+    def run(self, session: pytest.Session, node_ids: Sequence[str], by_id: dict[str, pytest.Item]) -> float:
+        """How many seconds they took."""
+        began = time.monotonic()
         items = [by_id[node_id] for node_id in node_ids]
         for item, next_item in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
             self.stop_if_asked(session)
+        return time.monotonic() - began
 
     def stop_if_asked(self, session: pytest.Session) -> None:
         if session.shouldfail:
@@ -127,9 +110,9 @@ class Helper(Job):
         by_id = {item.nodeid: item for item in session.items}
         for number, (_, node_ids) in self.take(units):
             self.reports = []
-            self.run(session, node_ids, by_id)
+            seconds = self.run(session, node_ids, by_id)
             written = self.place / f"{number}.part"
-            written.write_bytes(pickle.dumps(self.reports))
+            written.write_bytes(pickle.dumps((seconds, self.reports)))
             written.rename(self.place / f"{number}.reports")
         return True
 
@@ -152,25 +135,38 @@ class Leader(Job):
         self.jobs = jobs
         self.reported: set[int] = set()
         """Numbers of units."""
+        self.took: dict[str, float] = {}
+        """Seconds of each unit, by its name."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.testsfailed or session.config.option.collectonly:
             return None  # pytest says what is wrong
-        units = units_of(session.items)
+        units = units_of([item for item in session.items if not is_alone(item)])
         by_id = {item.nodeid: item for item in session.items}
         (self.place / "units.pickle").write_bytes(pickle.dumps(units))
         with self.helpers(session.config) as helpers:
-            for number, (_, node_ids) in self.take(units):
-                self.run(session, node_ids, by_id)
+            for number, (name, node_ids) in self.take(units):
+                self.took[name] = self.run(session, node_ids, by_id)
                 self.reported.add(number)
-                self.hear(session)
+                self.hear(session, units)
             for helper in helpers:
                 while not ended(helper, 0.2):
-                    self.hear(session)
-            self.hear(session)
+                    self.hear(session, units)
+            self.hear(session, units)
         self.complain(session, units, helpers)
+        for name, node_ids in units_of([item for item in session.items if is_alone(item)]):
+            self.took[f"{name}, alone"] = self.run(session, node_ids, by_id)
         return True
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.took:
+            return
+        terminalreporter.section("longest units")
+        for name, seconds in sorted(self.took.items(), key=lambda unit: -unit[1])[:LONGEST]:
+            terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
+        alone = sum(seconds for name, seconds in self.took.items() if name.endswith(", alone"))
+        terminalreporter.write_line(f"{alone:7.1f} s  all tests that are alone")
 
     @contextmanager
     def helpers(self, config: pytest.Config) -> Iterator[list[subprocess.Popen[bytes]]]:
@@ -205,14 +201,15 @@ class Leader(Job):
                     helper.kill()
                     helper.wait()
 
-    def hear(self, session: pytest.Session) -> None:
+    def hear(self, session: pytest.Session, units: Sequence[Unit]) -> None:
         """Passes on what helpers have reported since."""
         for path in sorted(self.place.glob("*.reports")):
             if (number := int(path.stem)) in self.reported:
                 continue
             self.reported.add(number)
             hook = session.config.hook
-            for data in pickle.loads(path.read_bytes()):
+            self.took[units[number][0]], reports = pickle.loads(path.read_bytes())
+            for data in reports:
                 report = hook.pytest_report_from_serializable(config=session.config, data=data)
                 if report.when == "setup":
                     hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
