@@ -11,6 +11,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "processes")]
 
 import jobs  # noqa: E402
+import peers  # noqa: E402
 from conformance_run import ConformanceRun  # noqa: E402
 
 for name in ("SIPHON_LISTEN", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"):
@@ -29,3 +30,4 @@ def pytest_configure(config: pytest.Config) -> None:
     if not jobs.is_helper():
         config.pluginmanager.register(ConformanceRun(), "conformance-run")
     jobs.register(config)
+    peers.register(config)

@@ -1,17 +1,12 @@
 """The load generator by itself: callers and callees without a server between them."""
 
 import hashlib
-import shutil
 import socket
 import subprocess
 
 import driver_process
 import pytest
 from measure import free_ports
-
-pytestmark = pytest.mark.skipif(
-    shutil.which(driver_process.compiler()[0]) is None, reason="no C compiler: the load generator cannot be built"
-)
 
 
 def drive(**options):

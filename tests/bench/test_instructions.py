@@ -1,17 +1,17 @@
 """What a call, or what is answered here, costs in instructions has not risen since the baseline
 (bench/instructions.py)."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import peers
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is missing: apt-get install valgrind")
+@peers.needs("valgrind")
 @pytest.mark.parametrize("path", ["call", "register", "digest", "options"])
 def test_no_path_costs_more_than_a_tenth_above_the_baseline(path):
     line = [sys.executable, ROOT / "bench/instructions.py", path]

@@ -1,18 +1,17 @@
 """deploy/siphond.service: what systemd's own checkers say of it, and that it agrees with the other files."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+import peers
 
 from siphon.config.settings import MAX_WORKERS
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy/siphond.service"
 
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+needs_systemd = peers.needs("systemd-analyze")
 
 
 def settings() -> dict[str, list[str]]:

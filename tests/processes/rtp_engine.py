@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -12,13 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
+import peers
 from free_ports import free_port
 from proxy_process import until
 
 from siphon.services.media.bencode import decode, encode
 
-PACKAGE = "rtpengine-daemon"
 RTP_PORTS = 200
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n"
@@ -28,16 +25,8 @@ KIND = ("Content-Type: application/sdp",)
 
 
 def require() -> None:
-    """Skips a test where there is no RTPEngine; fails where ./dev must have installed it."""
-    if shutil.which("rtpengine"):
-        return
-    offered = (
-        shutil.which("apt-cache")
-        and not subprocess.run(["apt-cache", "show", PACKAGE], capture_output=True, check=False).returncode
-    )
-    if os.geteuid() == 0 and offered:
-        pytest.fail(f"{PACKAGE} is not installed; ./dev test does that")
-    pytest.skip("no RTPEngine on this machine")
+    """Skips a test where there is no RTPEngine."""
+    peers.require("rtpengine")
 
 
 class RtpEngine:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import peers
 import pytest
 from proxy_process import until
 from redis_servers import server
@@ -107,14 +107,15 @@ def test_bans_reach_the_other_node_of_a_redis_and_are_taken_back_there(redis, si
 
 
 def may_change_nftables():
-    """Root with nft, and a way to have a network namespace of our own."""
-    if os.geteuid() or shutil.which("nft") is None or shutil.which("unshare") is None or shutil.which("ip") is None:
+    """Root, and a network namespace of our own."""
+    if os.geteuid() or peers.missing("nft", "ip"):
         return False
     done = subprocess.run(["unshare", "-n", "nft", "list", "ruleset"], capture_output=True)
     return done.returncode == 0
 
 
-@pytest.mark.skipif(not may_change_nftables(), reason="needs root, nft and network namespaces")
+@peers.needs("nft", "ip")
+@pytest.mark.skipif(not may_change_nftables(), reason="needs the right to change nftables in a namespace")
 def test_the_kernel_drops_what_is_banned():
     """nftables_in_namespace.py, in a network namespace of its own: the machine's rules are nobody else's business."""
     inner = Path(__file__).with_name("nftables_in_namespace.py")

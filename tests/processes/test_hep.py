@@ -1,6 +1,5 @@
 """tracing.hep against a fake collector, by UDP, TCP and TLS, and its packets read by tshark."""
 
-import shutil
 import socket
 import ssl
 import struct
@@ -9,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 
+import peers
 import pytest
 from proxy_process import until
 from test_bans_process import ANSWER
@@ -215,7 +215,7 @@ def test_a_collector_with_a_certificate_of_another_name_gets_nothing(siphond, ag
     assert there.packets == []
 
 
-@pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
+@peers.needs("tshark")
 def test_tshark_reads_what_a_collector_makes_of_the_packets(siphond, agent, collector, tmp_path):
     """It knows no HEP itself: what a collector would show, messages between the addresses told, is given to it."""
     there = collector("udp")
