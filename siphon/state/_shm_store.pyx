@@ -89,36 +89,44 @@ cdef class ShmStore:
     cdef int64_t put(self, bytes key, uint64_t expected, bytes value, int64_t owner, double next_deadline,
                      double expiry, sends, bint new_work) except? -9:
         """commit() of a value: the version (> 0), or CONFLICT, FULL, BUSY, TOO_LONG, and nothing has happened."""
+        cdef const unsigned char *k = name(key)
         cdef Facts facts
         cdef int64_t got
-        cdef bint sending = self.queue(sends)
+        cdef bint sending
         facts.owner = owner
         facts.next_deadline = next_deadline
         facts.claim_deadline = 0.0
         facts.expiry = expiry
         self.table.require_slot()
+        sending = self.queue(sends)
         got = self.table.store_from(
-            name(key), expected, <const unsigned char *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), &facts,
+            k, expected, <const unsigned char *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), &facts,
             not new_work, self.send if sending else NULL, self.send_argument)
         self.sent(got, sends, sending)
         return got
 
     cdef int64_t erase(self, bytes key, uint64_t expected, sends) except? -9:
-        cdef bint sending = self.queue(sends)
+        cdef const unsigned char *k = name(key)
+        cdef bint sending
         cdef int64_t got
         self.table.require_slot()
-        got = self.table.erase_key(name(key), expected, self.send if sending else NULL, self.send_argument)
+        sending = self.queue(sends)
+        got = self.table.erase_key(k, expected, self.send if sending else NULL, self.send_argument)
         self.sent(got, sends, sending)
         return got
 
     cdef bint queue(self, sends) except -1:
-        """Whether there is anything to send."""
+        """Whether there is anything to send. What was queued when one raises is forgotten: the next commit would send it."""
         cdef bint any = False
         cdef tuple one
-        for send in sends:
-            one = <tuple>send
-            self.outbox.queue(one[0], one[1], one[2], one[3] if one[3] else None)
-            any = True
+        try:
+            for send in sends:
+                one = <tuple>send
+                self.outbox.queue(one[0], one[1], one[2], one[3] if one[3] else None)
+                any = True
+        except BaseException:
+            self.outbox.empty()
+            raise
         return any
 
     cdef int sent(self, int64_t got, sends, bint sending) except -1:
