@@ -7,6 +7,9 @@ leader gives them to its own plugins as if it had run the unit itself, so that t
 and the conformance table see one run. A unit that a helper took and did not report fails the run. The end of the run
 tells which units took longest.
 
+The list begins with what waits most and ends with what computes most. One process takes from its end, the others from
+its beginning, so that processors are busy while tests wait; they meet in the middle, where units are short.
+
 Nothing of two processes may collide: each has ports of its own (free_ports.py). A test that is marked `alone` measures
 time or makes load: nothing else runs beside it. The leader runs all of them in the end, when the helpers have gone; if
 they ran between the others, all processes would have to wait for each other before each of them.
@@ -38,6 +41,12 @@ from typing import Any
 import pytest
 
 PLACE, NUMBER, LEADER = "SIPHOND_TESTS_PLACE", "SIPHOND_TESTS_JOB", "SIPHOND_TESTS_LEADER"
+SCENARIOS = "side by side"
+"""Name of their unit."""
+WAITING = ("processes", "cli", "workers", "deploy", "state")
+"""Folders of tests/ that the list begins with."""
+COMPUTING = ("engine", "testing", "shm", "bench", "fuzzing", "project")
+"""Those that it ends with."""
 LONGEST = 15
 """So many units are named in the end."""
 END_SECS = 120
@@ -55,15 +64,25 @@ def is_alone(item: pytest.Item) -> bool:
 
 
 def units_of(items: Sequence[pytest.Item]) -> list[Unit]:
-    """What takes longest first. All scenarios of side_by_side.py are one unit: they run at the same time."""
+    """From what waits to what computes. All scenarios of side_by_side.py are one unit: they run at the same time."""
     of_file: dict[str, list[pytest.Item]] = {}
     for item in items:
         of_file.setdefault(item.nodeid.partition("::")[0], []).append(item)
     units: dict[str, list[str]] = {}
     for path, found in of_file.items():
         scenarios = any(inspect.iscoroutinefunction(getattr(item, "obj", None)) for item in found)
-        units.setdefault("side by side" if scenarios else path, []).extend(item.nodeid for item in found)
-    return sorted(units.items(), key=lambda unit: (unit[0] != "side by side", "/processes/" not in unit[0]))
+        units.setdefault(SCENARIOS if scenarios else path, []).extend(item.nodeid for item in found)
+    return sorted(units.items(), key=lambda unit: rank(unit[0]))
+
+
+def rank(name: str) -> int:
+    """Of a unit in the list."""
+    if name == SCENARIOS:
+        return -len(WAITING) - 1
+    folder = next((part for part in Path(name).parts if part in (*WAITING, *COMPUTING)), None)
+    if folder in WAITING:
+        return WAITING.index(folder) - len(WAITING)
+    return COMPUTING.index(folder) + 1 if folder else 0
 
 
 class Job:
@@ -72,9 +91,10 @@ class Job:
     def __init__(self, place: Path) -> None:
         self.place = place
 
-    def take(self, units: Sequence[Unit]) -> Iterator[tuple[int, Unit]]:
+    def take(self, units: Sequence[Unit], *, from_its_end: bool = False) -> Iterator[tuple[int, Unit]]:
         """Those that nobody else has taken, each when it is asked for."""
-        for number, unit in enumerate(units):
+        numbered = list(enumerate(units))
+        for number, unit in reversed(numbered) if from_its_end else numbered:
             try:
                 (self.place / f"{number}.taken").touch(exist_ok=False)
             except FileExistsError:
@@ -108,7 +128,8 @@ class Helper(Job):
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         units: list[Unit] = pickle.loads((self.place / "units.pickle").read_bytes())
         by_id = {item.nodeid: item for item in session.items}
-        for number, (_, node_ids) in self.take(units):
+        is_last = int(os.environ[NUMBER]) == session.config.option.jobs - 1
+        for number, (_, node_ids) in self.take(units, from_its_end=is_last):
             self.reports = []
             seconds = self.run(session, node_ids, by_id)
             written = self.place / f"{number}.part"

@@ -26,7 +26,6 @@ def test_shared_24_killed_stopped_and_starved_workers_fail_no_call_and_leave_not
     sleeper.carried((50, 10, 3), attempt)
 
 
-@pytest.mark.alone
 def test_memory_is_flat_in_a_minute_and_a_half_of_mixed_traffic(sleeper, tmp_path):
     def attempt(rate):
         arguments = ["--minutes", "1.5", "--rate", f"{rate:g}", "--t1", "0.1", "--samples", tmp_path / "soak.csv"]

@@ -125,9 +125,11 @@ def test_a_pytest_that_a_test_starts_runs_its_own_tests_in_every_process(run):
 
 def test_a_helper_that_dies_fails_the_run(run):
     dies = (
-        "import os, time\ndef test_dies():\n    if 'SIPHOND_TESTS_JOB' in os.environ: os._exit(0)\n    time.sleep(1)\n"
+        "import os, pathlib\nfrom waits import met\ndef test_dies():\n"
+        "    if 'SIPHOND_TESTS_JOB' not in os.environ: return met('first', 'second')\n"
+        "    pathlib.Path('second').touch()\n    os._exit(0)\n"
     )
-    status, output = run(test_1=dies, test_2=dies)
+    status, output = run(waits=WAITS, test_1=dies, test_2=dies)
     assert status == 1, output
     assert re.search(r"not reported: test_[12].py", output), output
 
