@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -244,6 +245,48 @@ def test_all_partitions_of_a_cluster_are_served_also_when_a_master_dies(redis_cl
         assert values == [b"%d" % n for n in range(PARTITIONS)]
 
     run(redis_cluster.url, test, timeout=1)
+
+
+def test_what_is_asked_of_a_cluster_before_its_map_is_known_waits_for_it(redis_cluster: Cluster) -> None:
+    """A REGISTER that comes to a process which has just been forked gets its 200."""
+
+    async def test(bench: Bench) -> None:
+        asked = [bench.set(number, b"%d" % number) for number in range(PARTITIONS)]
+        answers = await asyncio.gather(*asked)
+        assert [getattr(answer, "value", answer) for answer in answers] == [b"%d" % n for n in range(PARTITIONS)]
+        assert bench.events() == []
+
+    run(redis_cluster.url, test, timeout=10, up=False)
+
+
+def test_what_is_asked_of_a_cluster_that_is_away_is_refused_within_its_limit_or_at_once() -> None:
+    """The first address answers nobody: the first look for the map takes longer than a call may."""
+
+    async def test(bench: Bench) -> None:
+        first = await bench.get(0)
+        assert first == Refused("not connected yet")
+        await bench.until(lambda: bench.link._early is None)
+        second = bench.link.call(GET, 1, [NAMES.key(1, b"k")])
+        answers: list[object] = []
+        second.then(answers.append)
+        assert isinstance(answers[0], Refused)
+        assert bench.events() == ["redis.down"]
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run(f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}", test, up=False)
+
+
+def test_what_is_asked_early_is_refused_when_the_link_is_closed() -> None:
+    async def main() -> None:
+        bench = Bench(f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}", 20)
+        answers: list[object] = []
+        bench.link.call(GET, 1, [NAMES.key(1, b"k")]).then(answers.append)
+        await asyncio.sleep(0)
+        await bench.link.close()
+        assert answers == [Refused("not connected yet")]
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(main())
 
 
 def test_a_slot_that_moves_is_followed(redis_cluster: Cluster) -> None:

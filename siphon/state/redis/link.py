@@ -4,7 +4,8 @@
     link.start()
     link.call(SCRIPT, partition, keys, args) -> Wait of an Answer      await link.ask(...) -> Answer
 
-Made after fork, on the loop of its process. Nothing here waits: a store that is away answers Refused at once. In a
+Made after fork, on the loop of its process. Nothing here waits: a store that is away answers Refused at once, but for
+what is asked while the first attempt to reach it has not ended: that has its whole limit. In a
 Cluster each master has a lane; the map from partitions to masters is read again when a server redirects, when a lane
 goes down, and every REFRESH_SECS. A call that is redirected has not been done, so it is sent again, within its limit.
 """
@@ -52,6 +53,8 @@ class Link:
         self._refresh: asyncio.Task[None] | None = None
         self._soon = asyncio.Event()
         self._problem = "not connected yet"
+        self._early: list[Ask] | None = [] if url.kind == "cluster" else None
+        """What was asked before the map was looked for the first time; None from then on."""
         self.changed: Callable[[], None] = lambda: None
         """Called when a server's lane goes up or down, or the map has changed."""
 
@@ -68,6 +71,7 @@ class Link:
             self._refresh.cancel()
             with suppress(asyncio.CancelledError):
                 await self._refresh
+        self._first_look_ended()
         for lane in list(self._lanes.values()):
             await lane.close()
         self._lanes.clear()
@@ -94,10 +98,25 @@ class Link:
 
     def _put(self, item: Ask) -> None:
         lane = self.lane(item.partition)
-        if lane is None:
-            item.done(Refused(self._problem))
-        else:
+        if lane is not None:
             lane.put(item)
+        elif self._early is not None:
+            self._early.append(item)
+            self._loop.call_later(self.timeout, self._too_early, item)
+        else:
+            item.done(Refused(self._problem))
+
+    def _too_early(self, item: Ask) -> None:
+        """Its limit is over, and the map not found."""
+        if self._early is not None and item in self._early:
+            self._early.remove(item)
+            item.done(Refused(self._problem))
+
+    def _first_look_ended(self) -> None:
+        """The map is known, or the servers that should have told it are away."""
+        early, self._early = self._early, None
+        for item in early or ():
+            self._put(item)
 
     # -- what is known of the servers
 
@@ -185,6 +204,7 @@ class Link:
                 if not reported and not self._map:
                     self._report("error", "redis.down", server=self.url.masked, reason=self._problem)
                     reported = True
+            self._first_look_ended()
             await asyncio.sleep(AGAIN_SECS)
             with suppress(TimeoutError):
                 all_up = len(self._map) == PARTITIONS and self.is_up()
