@@ -1,8 +1,9 @@
-"""The compiled modules of siphon/sip once more, built by clang so that libFuzzer and AddressSanitizer see them.
+"""All compiled modules once more, built by clang so that libFuzzer and AddressSanitizer see them.
 
 `build()` makes build/fuzz-HASH/ from the same sources as the production build: the modules, and the program that runs
 a target on them (driver.c). The tree itself is not touched. `use(folder)` makes this process import those modules;
-everything in Python still comes from the tree.
+everything in Python still comes from the tree. `preloaded(folder)` is an environment in which every Python does so,
+with AddressSanitizer's library before all others: for tests, and for the processes that they start.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from types import ModuleType
 
 from fuzz.target import ROOT
 
-SOURCES = ROOT / "siphon/sip"
+PACKAGES = ("siphon", "shm", "workers")
 FLAGS = "-O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -Wno-everything -UNDEBUG"
 SANITIZERS = "-fsanitize=fuzzer-no-link,address"
 ENVIRONMENT = {
@@ -42,12 +43,19 @@ import sys
 from pathlib import Path
 from setuptools import Extension, setup
 from Cython.Build import cythonize
-names = sorted(str(p) for p in Path("siphon").rglob(sys.argv.pop(1)))
-modules = [Extension(n.removesuffix(".py").replace("/", "."), [n], libraries=["pthread"]) for n in names]
+patterns = sys.argv.pop(1).split(",")
+names = sorted(p for pattern in patterns for p in Path(".").rglob(pattern))
+modules = [Extension(".".join(n.with_suffix("").parts), [str(n)], libraries=["pthread"]) for n in names]
 setup(name="fuzz", ext_modules=cythonize(
     modules, compiler_directives={"language_level": 3, "embedsignature": True}, quiet=True))
 """
 """The directives are those of setup.py."""
+CUSTOM = """
+from pathlib import Path
+from fuzz import instrumented
+instrumented.use(Path(__file__).parent)
+"""
+"""With the folder on PYTHONPATH each Python process imports its modules, whoever started it."""
 
 
 def missing() -> str:
@@ -60,33 +68,42 @@ def missing() -> str:
     return "" if Path(runtime).exists() else "the sanitizers of clang (Debian: libclang-rt-dev)"
 
 
-def fingerprint(sources: Path, only: str) -> str:
+def sources(root: Path) -> list[Path]:
+    """Of the packages of this tree, what compiled modules are made from; relative to it."""
+    patterns = ("*.pyx", "*.pxd", "*_cy.py", "__init__.py")
+    found = [path for package in PACKAGES for pattern in patterns for path in (root / package).rglob(pattern)]
+    return sorted(path.relative_to(root) for path in found)
+
+
+def fingerprint(root: Path, only: str) -> str:
     """Of all that the build is made from."""
     digest = hashlib.sha256(f"{SETUP}{FLAGS}{SANITIZERS}{only}{sys.version}".encode())
-    for path in [*sorted(p for p in sources.iterdir() if p.suffix in (".py", ".pxd", ".h")), ROOT / "fuzz/driver.c"]:
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in [*sources(root), ROOT / "fuzz/driver.c"]:
+        digest.update(path.name.encode() + (root / path).read_bytes())
     return digest.hexdigest()[:16]
 
 
-def build(sources: Path = SOURCES, only: str = "*_cy.py") -> Path:
-    """The folder with `driver` and the modules whose names match `only`; made when something of it has changed."""
-    wanted = ROOT / "build" / f"fuzz-{fingerprint(sources, only)}"
+def build(root: Path = ROOT, only: str = "*_cy.py,*.pyx") -> Path:
+    """The folder with `driver` and the modules of that tree whose names match `only`, patterns with commas between;
+    made when something of it has changed."""
+    wanted = ROOT / "build" / f"fuzz-{fingerprint(root, only)}"
     if wanted.exists():
         return wanted
     wanted.parent.mkdir(exist_ok=True)
     with (wanted.parent / "fuzz.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # who wants the same meanwhile waits for it
         if not wanted.exists():
-            _build(wanted, sources, only)
+            _build(wanted, root, only)
     return wanted
 
 
-def _build(wanted: Path, sources: Path, only: str) -> None:
+def _build(wanted: Path, root: Path, only: str) -> None:
     with tempfile.TemporaryDirectory(dir=wanted.parent) as scratch:
         folder = Path(scratch) / "fuzz"
-        (folder / "siphon").mkdir(parents=True)
-        shutil.copy2(ROOT / "siphon/__init__.py", folder / "siphon")
-        shutil.copytree(sources, folder / "siphon/sip", ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__"))
+        for path in sources(root):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / path, folder / path)
+        (folder / "sitecustomize.py").write_text(CUSTOM)
         (folder / "setup.py").write_text(SETUP)
         _build_modules(folder, only)
         _build_driver(folder)
@@ -124,6 +141,17 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         loader = importlib.machinery.ExtensionFileLoader(fullname, str(found[0]))
         return importlib.util.spec_from_file_location(fullname, found[0], loader=loader)
+
+
+def preloaded(folder: Path) -> dict[str, str]:
+    """For a Python that is not driver.c. What dies by a signal in a test may do so; a fault ends with status 99."""
+    name = f"--print-file-name=libclang_rt.asan-{os.uname().machine}.so"
+    library = subprocess.run(["clang", name], capture_output=True, text=True, check=True).stdout.strip()
+    return ENVIRONMENT | {
+        "LD_PRELOAD": library,
+        "PYTHONPATH": f"{folder}:{ROOT}",
+        "ASAN_OPTIONS": f"{ENVIRONMENT['ASAN_OPTIONS']}:abort_on_error=0:exitcode=99:handle_segv=0",
+    }
 
 
 def use(folder: Path) -> None:

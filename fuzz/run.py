@@ -2,6 +2,7 @@
 
     ./dev fuzz [--runs N] [--seconds S] [--jobs J] [target ...]
     ./dev fuzz --repeat FILE target
+    ./dev fuzz --tests tests/shm tests/sip ...     these tests, arguments of pytest, with AddressSanitizer looking on
 
 A run ends after N inputs a target, or S seconds, or at the first input that breaks the target's invariant or makes
 AddressSanitizer speak; that input is kept in build/fuzz/ and named. What the inputs reached is kept there too, and the
@@ -143,7 +144,16 @@ def fuzz(names: Sequence[str], runs: int, seconds: int, jobs: int) -> int:
     return int(failed)
 
 
+def tests(arguments: Sequence[str]) -> int:
+    """pytest on the instrumented build, and what it starts; the exit status, 99 where AddressSanitizer spoke."""
+    line = [sys.executable, "-m", "pytest", *arguments]
+    surroundings = {**os.environ, **instrumented.preloaded(instrumented.build())}
+    return subprocess.run(line, env=surroundings, stdin=subprocess.DEVNULL, cwd=ROOT).returncode
+
+
 def main() -> int:
+    if sys.argv[1:2] == ["--tests"]:
+        return tests(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="./dev fuzz", description="Coverage-guided fuzzing of siphond's own code.")
     parser.add_argument("targets", nargs="*", metavar="target", help=f"of {', '.join(NAMES)}; all when none is named")
     parser.add_argument("--runs", type=int, default=100_000, help="inputs a target")

@@ -48,13 +48,14 @@ def test_the_coverage_is_that_of_the_compiled_code(modules: Path) -> None:
 
 def test_a_read_behind_the_buffer_is_found(tmp_path: Path) -> None:
     """In a copy of the sources eight bytes too many are read, but only behind a splice that ends in the first nine."""
-    sources = tmp_path / "sip"
-    shutil.copytree(instrumented.SOURCES, sources, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__"))
-    module = sources / "_splice_cy.py"
+    for path in instrumented.sources(run.ROOT):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(run.ROOT / path, tmp_path / path)
+    module = tmp_path / "siphon/sip/_splice_cy.py"
     text = module.read_text()
     assert text.count(COPIED) == 1
     module.write_text(text.replace(COPIED, PLANTED))
-    planted = instrumented.build(sources, "_splice_cy.py")
+    planted = instrumented.build(tmp_path, "_splice_cy.py")
     try:
         found = run.run(target("edits"), planted, 300_000, AT_MOST, 1)
         assert "AddressSanitizer: " in found.output and "_splice_cy" in found.output, found.output
@@ -62,3 +63,25 @@ def test_a_read_behind_the_buffer_is_found(tmp_path: Path) -> None:
         assert run.repeat(target("edits"), planted, Path(found.kept)) != 0
     finally:
         shutil.rmtree(planted)
+
+
+def test_every_compiled_module_is_instrumented_and_runs_in_tests(modules: Path, tmp_path: Path) -> None:
+    """Of a Python that a test starts, too; one that reads behind its memory ends with a fault that says where."""
+    names = [path for path in instrumented.sources(run.ROOT) if path.suffix == ".pyx" or path.stem.endswith("_cy")]
+    names = [path for path in names if path.suffix != ".pxd"]
+    assert all(list(modules.glob(f"{path.with_suffix('')}.*.so")) for path in names) and len(names) > 30
+    test = tmp_path / "test_where.py"
+    test.write_text(
+        "import ctypes, subprocess, sys\n"
+        "from siphon.sip import _message_cy\n"
+        "def test_where():\n"
+        f"    assert _message_cy.__file__.startswith({str(modules)!r})\n"
+        "    line = 'from workers import _net_cy; print(_net_cy.__file__)'\n"
+        f"    assert {str(modules)!r} in subprocess.check_output([sys.executable, '-c', line], text=True)\n"
+        "def test_fault():\n"
+        "    library = ctypes.CDLL(None)\n"
+        "    library.malloc.restype = ctypes.c_void_p\n"
+        "    library.memset(ctypes.c_void_p(library.malloc(8)), 0, 9)\n"
+    )
+    assert run.tests([f"{test}::test_where", "-q", "-p", "no:cacheprovider"]) == 0
+    assert run.tests([f"{test}::test_fault", "-q", "-p", "no:cacheprovider"]) == 99
