@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,24 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+WANTED = ("--enable-optimizations", "--with-lto")
+"""Options with which Debian and most images build Python, and with which pyenv does not unless told to."""
+
+
+def python_options(arguments: str | None) -> list[str]:
+    """Those of WANTED in the line with which a Python was configured (sysconfig's CONFIG_ARGS)."""
+    given = {word.strip("'").partition("=")[0] for word in (arguments or "").split()}
+    return [option for option in WANTED if option in given]
+
+
+def warning(options: list[str]) -> str:
+    """What to say of a Python built with no more than these of WANTED; "" when it has all."""
+    lacking = [option for option in WANTED if option not in options]
+    if not lacking:
+        return ""
+    return f"warning: this Python was built without {' and '.join(lacking)}: siphond is slower in it than in Debian's"
+
+
 def description() -> dict[str, Any]:
     return {
         "cpu": field("/proc/cpuinfo", "model name"),
@@ -41,6 +60,8 @@ def description() -> dict[str, Any]:
         "memory_mb": int(field("/proc/meminfo", "MemTotal").split()[0]) // 1024,
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "python_options": python_options(sysconfig.get_config_var("CONFIG_ARGS")),
+        "compiler": platform.python_compiler(),
         "siphond": commit(),
         "kamailio": kamailio_server.version(),
         "load_before": round(os.getloadavg()[0], 2),
@@ -50,8 +71,10 @@ def description() -> dict[str, Any]:
 
 def in_words(machine: dict[str, Any]) -> str:
     kind = "virtual machine" if machine["virtual"] else "machine"
+    options = machine["python_options"]
+    built = [*options, *(f"without {option}" for option in WANTED if option not in options)]
     return (
         f"{machine['cores']} cores of a {kind} ({machine['cpu']}), Linux {machine['kernel']}, "
-        f"Python {machine['python']}, load {machine['load_before']} before; "
+        f"Python {machine['python']} ({', '.join(built)}), load {machine['load_before']} before; "
         f"siphond {machine['siphond']}, Kamailio {machine['kamailio'] or 'not installed'}"
     )

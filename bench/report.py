@@ -84,9 +84,9 @@ def row(cells: Sequence[str]) -> str:
     return head + "".join(cell.rjust(width) for cell, width in zip(cells[1:], WIDTHS[1:], strict=True))
 
 
-def table(result: dict[str, Any]) -> str:
+def cells(result: dict[str, Any]) -> list[list[str]]:
     """One scenario. A line a side and paced rate; what does not depend on the rate stands in the side's first line."""
-    lines = [row(COLUMNS)]
+    lines = []
     for side, found in result["summary"].items():
         handlers = result["traces"].get(side, {}).get("handler_calls_per_call")
         rest = [
@@ -100,23 +100,23 @@ def table(result: dict[str, Any]) -> str:
             number(handlers, 1),
         ]
         for paced in found["paced"]:
-            lines.append(
-                row(
-                    [
-                        side,
-                        number(paced["rate"]),
-                        number(paced["cpu_us"]),
-                        number(paced["cpu_ratio"], 2),
-                        number(paced["p50_ms"], 2),
-                        number(paced["p99_ms"], 2),
-                        number(paced["failed"]),
-                        number(paced["repeats"]),
-                        *rest,
-                    ]
-                )
-            )
+            first = [
+                number(paced["rate"]),
+                number(paced["cpu_us"]),
+                number(paced["cpu_ratio"], 2),
+                number(paced["p50_ms"], 2),
+                number(paced["p99_ms"], 2),
+                number(paced["failed"]),
+                number(paced["repeats"]),
+            ]
+            lines.append([side, *first, *rest])
             side, rest = "", [""] * len(rest)
-    return "\n".join(lines)
+    return lines
+
+
+def table(result: dict[str, Any]) -> str:
+    """As it is printed."""
+    return "\n".join(row(line) for line in [COLUMNS, *cells(result)])
 
 
 def differences(traces: dict[str, Any]) -> dict[str, list[str]]:

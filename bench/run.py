@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import driver_process  # noqa: E402
 import kamailio_server  # noqa: E402
 import machine  # noqa: E402
+import page  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 from kamailio_server import DefaultKamailio  # noqa: E402
@@ -64,6 +65,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precision", type=float, help="of the highest rate, as a part of it")
     parser.add_argument("--json", type=Path, help="everything that was measured goes to this file")
     parser.add_argument("--plot", type=Path, help="a picture (.png, .svg); wants matplotlib")
+    parser.add_argument("--fill", type=Path, help="puts the figures as tables between the marks of this page")
     parser.add_argument("--from", dest="source", type=Path, help="print, or draw, an earlier --json; measures nothing")
     asked = parser.parse_args(arguments)
     for name, value in (QUICK if asked.quick else FULL).items():
@@ -140,12 +142,15 @@ def measured_results(asked: argparse.Namespace) -> dict[str, Any]:
     plan = plan_of(asked)
     found = machine.description()
     results: dict[str, Any] = {
+        "command": page.command_of(sys.argv[1:]),
         "machine": found,
         "machine_in_words": machine.in_words(found),
         "plan": asdict(plan) | {"rounds": asked.rounds},
         "scenarios": {},
     }
     print(results["machine_in_words"])
+    if slow := machine.warning(found["python_options"]):
+        print(slow)
     sides = sides_of(asked)
     driver_process.built()
     bed = results["test_bed"] = test_bed(named("call"), min(2, plan.seconds))
@@ -183,6 +188,8 @@ def main() -> int:
         print(f"\ntook {time.monotonic() - began:.0f} s")
     if asked.plot:
         plot.draw(results, asked.plot)
+    if asked.fill:
+        page.fill(asked.fill, results, asked.plot)
     return 0
 
 

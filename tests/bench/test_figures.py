@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import machine
+import page
 import pytest
 import report
 from measure import search
@@ -109,3 +111,49 @@ def test_traces_that_agree_are_said_to():
 def test_errors_that_a_server_logged_are_said():
     rounds = {"siphond": [one(1.0)], "kamailio": [one(1.0) | {"log": ["ERROR: no memory"]}]}
     assert report.complaints_in_words({"rounds": rounds}) == "kamailio complains: ERROR: no memory (1 lines)"
+
+
+def test_a_python_without_optimizations_is_warned_of_and_described():
+    debian = "'--build=x86_64-linux-gnu' '--enable-optimizations' '--with-lto' 'CFLAGS=-O2'"
+    assert machine.warning(machine.python_options(debian)) == ""
+    assert machine.python_options("'--prefix=/opt' '--enable-shared'") == []
+    assert "--with-lto" in machine.warning(["--enable-optimizations"])
+    found = machine.description()
+    words = machine.in_words(found | {"python_options": ["--enable-optimizations"]})
+    assert f"Python {found['python']} (--enable-optimizations, without --with-lto)" in words
+
+
+def results_of(rounds):
+    result = {
+        "scenario": {"what": "INVITE"},
+        "rounds": rounds,
+        "summary": report.summary(rounds),
+        "traces": {side: trace("> INVITE") for side in rounds},
+    }
+    result["differences"] = report.differences(result["traces"])
+    facts = {"machine_in_words": "a machine", "machine": {"when": "today"}, "plan": {"workers": 2, "rounds": 1}}
+    return facts | {"command": "./dev bench", "scenarios": {"call": result}}
+
+
+def test_a_page_is_filled_between_its_marks_and_can_be_filled_again(tmp_path):
+    file = tmp_path / "page.md"
+    file.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    results = results_of({"siphond": [one(61.0)], "kamailio": [one(122.0)]})
+    for _ in range(2):
+        page.fill(file, results, tmp_path / "figures.png")
+    text = file.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.count("| siphond | 100 | 61 | 0.50 | 0.10 | 0.90 | 0 | 3 |") == 1
+    assert "- kamailio: the 1 messages" in text and "(figures.png)" in text
+
+
+def test_a_page_without_marks_is_an_error(tmp_path):
+    file = tmp_path / "page.md"
+    file.write_text("nothing\n")
+    with pytest.raises(RuntimeError, match="no lines"):
+        page.fill(file, results_of({"siphond": [one(1.0)]}))
+
+
+def test_the_page_of_the_documentation_has_a_place_for_figures():
+    text = (page.Path(__file__).parents[2] / "docs/performance.md").read_text()
+    assert text.count(page.BEGIN) == text.count(page.END) == 1
