@@ -28,6 +28,7 @@ REQUIRED = {
     "server": {"state_dir": "state"},
 }
 
+_NAMED = re.compile(r"^`([\w.-]+)`[^\n]*:\n\n```[^\n]*\n(.*?)^```$", re.M | re.S)
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -53,6 +54,11 @@ def blocks() -> list[Block]:
             line = whole.count("\n", 0, match.start()) + 1
             found.append(Block(document, line, match[1].strip(), match[2]))
     return found
+
+
+def files_of(page: Path) -> dict[str, str]:
+    """What a page says to put into files: "`routing.py`, beside it:" above a block."""
+    return dict(_NAMED.findall(page.read_text()))
 
 
 BLOCKS = blocks()
@@ -81,6 +87,8 @@ def test_a_program_runs(block):
 
 @of("python test")
 def test_a_file_of_tests_passes(block, tmp_path):
+    for name, text in files_of(block.document).items():
+        (tmp_path / name).write_text(text)
     file = tmp_path / "test_block.py"
     file.write_text(block.text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]

@@ -23,12 +23,12 @@ def example(siphond):
             ('"127.0.0.1:5060"', f'"127.0.0.1:{proxy.port}"'),
             (f'"{name}.py"', f'"{proxy.script}"'),
             ("[shared]\n", f'[shared]\npath = "{proxy.shared}"\n'),
+            ("${STATE_DIRECTORY:-../var}", str(proxy.directory / "state")),
             *changes,
         ):
             assert text.count(old) == 1, old
             text = text.replace(old, new)
-        workers = f'\n[workers]\ncount = 2\n\n[server]\nstate_dir = "{proxy.directory / "state"}"\n'
-        proxy.configuration.write_text(text + workers)
+        proxy.configuration.write_text(text + "\n[workers]\ncount = 2\n")
         proxy.launch()
         until(lambda: " ready workers=" in proxy.log(), 30, "the start")
         return proxy
