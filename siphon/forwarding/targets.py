@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from siphon.forwarding.trim import clean_target
 from siphon.sip.message import SipMessage
 from siphon.sip.uri import Uri, same_uri
 
@@ -44,18 +45,19 @@ def groups(targets: Sequence[Target], strategy: str) -> list[list[Target]]:
 
 
 def dedupe(targets: Sequence[Target]) -> list[Target]:
-    """The targets without those that would reach the same place: equal URI (RFC 3261 §19.1.4), Path and flow. The
-    first one stays.
+    """The targets without those that would reach the same place: equal URI (RFC 3261 §19.1.4) as it will be called,
+    without `?headers` and `method`, equal Path and flow. The first one stays.
     """
     if len(targets) < 2:
         return list(targets)
-    kept: dict[tuple[tuple[bytes, ...], Hashable], list[tuple[bytes, Uri | None, Target]]] = {}
+    kept: dict[tuple[tuple[bytes, ...], Hashable], list[tuple[bytes, Uri | None]]] = {}
     order: list[Target] = []
     for target in targets:
         rivals = kept.setdefault((target.path, target.flow), [])
-        uri = _parsed(target.uri)
-        if not any(target.uri == text or (uri and other and same_uri(uri, other)) for text, other, _ in rivals):
-            rivals.append((target.uri, uri, target))
+        called = clean_target(target.uri)
+        uri = _parsed(called)
+        if not any(called == text or (uri and other and same_uri(uri, other)) for text, other in rivals):
+            rivals.append((called, uri))
             order.append(target)
     return order
 

@@ -192,6 +192,8 @@ def scan_name(
         line.hash = hash_name(p, start, i)
     line.value_start = skip_ws(p, colon + 1, end)
     line.value_end = skip_ws_back(p, line.value_start, end)
+    if line.value_start == end:  # empty: in its line, or a value written there would begin the next one
+        line.value_start = line.value_end = colon + 1
     return True
 
 

@@ -133,6 +133,21 @@ def test_parse_05_without_a_usable_via_nothing_is_answered(world: World) -> None
         assert answers(world, datagram(world, "INVITE", old, new)) == []
 
 
+@pytest.mark.parametrize("name", ["To", "From", "Call-ID", "CSeq"])
+@pytest.mark.parametrize("empty", [b"", b" ", b"\t\r\n "])
+def test_parse_05_prx_32_the_400_to_an_empty_header_keeps_every_line_apart(
+    world: World, name: str, empty: bytes
+) -> None:
+    """RFC 3261 §8.2.6.2: what cannot be copied is copied as it is; the tag goes into the To line, not behind it."""
+    good = datagram(world, "MESSAGE")
+    line = next(line for line in good.split(b"\r\n") if line.startswith(name.encode()))
+    assert answers(world, good.replace(line, name.encode() + b":" + empty, 1)) == [400]
+    head = world.sent[-1].data.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    names = [line.partition(b":")[0] for line in head[1:] if not line.startswith(b" ")]
+    assert names == [b"Via", b"From", b"To", b"Call-ID", b"CSeq", b"Content-Length"]
+    assert [b";tag=" in line for line in head if line.startswith(b"To:")] == [True]
+
+
 def compact(text: str) -> str:
     for name, letter in COMPACT.items():
         text = text.replace(f"\n{name}:", f"\n{letter} :")

@@ -86,6 +86,13 @@ def test_prx_13_max_breadth_is_set_or_added():
     assert copy(request(headers=["Max-Breadth: 70"])).all_lines("Max-Breadth") == [b"70"]
 
 
+@pytest.mark.parametrize("empty", ["Max-Breadth:", "Max-Breadth: ", "max-breadth :\t", "Max-Breadth:\r\n "])
+def test_prx_13_and_24_an_empty_max_breadth_is_filled_in_its_own_line(empty):
+    copied = copy(request(headers=[empty, "X-Next: kept"]), max_breadth=5)
+    assert copied.all_lines("Max-Breadth") == [b"5"]
+    assert copied.all_lines("X-Next") == [b"kept"]
+
+
 def test_a_new_route_set_replaces_the_old_one():
     message = request(headers=["Route: <sip:a;lr>, <sip:b;lr>", "X-Note: kept", "route: <sip:c;lr>"])
     copied = copy(message, route_set=[FOREIGN, PLAIN])

@@ -34,6 +34,12 @@ def test_prx_30_another_uri_path_or_flow_is_another_branch(other):
     assert dedupe([A, other]) == [A, other]
 
 
+@pytest.mark.parametrize("same", [b"?Subject=x", b";method=INVITE", b";Method=BYE?Route=%3Csip:evil%3E"])
+def test_prx_30_prx_23_what_no_request_uri_keeps_makes_no_second_branch(same):
+    assert dedupe([A, Target(A.uri + same)]) == [A]
+    assert dedupe([Target(A.uri + same), A, B]) == [Target(A.uri + same), B]
+
+
 def test_prx_30_targets_that_cannot_be_parsed_equal_only_themselves():
     bad = Target(b"nonsense")
     assert dedupe([bad, bad, Target(b"other nonsense"), A]) == [bad, Target(b"other nonsense"), A]

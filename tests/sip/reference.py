@@ -478,7 +478,10 @@ def scan_lines(
             fail(513, "Header Too Long")
         found = read_line(data, at, end, fail)
         if found:
-            spans.append((at, found.end("name"), found.start("value"), found.end("value"), end))
+            place = found.span("value")
+            if place[0] == end:  # empty: behind the colon, in its own line
+                place = (data.index(b":", at) + 1,) * 2
+            spans.append((at, found.end("name"), *place, end))
             reader.take(long_form(found["name"]), found["value"])
         at = end
 
