@@ -10,14 +10,16 @@ theirs.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from siphon.engine._arrivals cimport passes, transaction_of
+from siphon.engine._arrivals cimport holds, passes, transaction_of
 from siphon.engine._copies cimport Places, copy_of
+from siphon.forwarding._tokens cimport Tokens
 from siphon.sip._grammar_cy cimport AddressSpan, UriSpan, same_text, scan_address, utf8
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._shm_store cimport ShmStore, shared
 
 from siphon.engine.counters import Counter
 from siphon.forwarding.branch import COOKIE, TAG_LENGTH, transaction_of_tag
+from siphon.forwarding.signer import record_route_lead
 from siphon.sip.message import stamp_source
 from siphon.sip.splices import apply_splices
 from siphon.state.store import Send
@@ -56,7 +58,7 @@ cdef class PlainAcks:
     cdef object ingest, core, env, store
     cdef public object check
     cdef Places places
-    cdef dict ours          # host[:port] of a Route: (host, port) where that names us, else None
+    cdef dict ours          # (host, port) of a Route: what its token is made of where that names us, else None
     cdef bint force_rport
 
     def __init__(self, ingest, check=None):
@@ -110,7 +112,8 @@ cdef class PlainAcks:
         """Whether it has a Route, and each is one that we signed for this Call-ID, or ours where nothing is signed."""
         cdef list routes = m.values("Route")
         cdef bytes call_id
-        if not routes or (len(routes) > 1 and self.places.count > 1) or b"lr" in m.uri.lower():
+        if not routes or (len(routes) > 1 and self.places.count > 1) or holds(
+                m.p + m.s.uri_start, m.s.uri_end - m.s.uri_start, b"lr", 2):
             return False
         call_id = m.call_id
         for value in routes:
@@ -127,22 +130,23 @@ cdef class PlainAcks:
         cdef bytes token
         if not scan_address(p, 0, size, &a, &u, False) or not utf8(p, a.uri_start, a.uri_end) or u.kind != SIP:
             return False
-        place = self.names_us(value[u.host_start : u.host_end], u.port)
-        if place is None:
+        lead = self.names_us(value[u.host_start : u.host_end], u.port)
+        if lead is None:
             return False
-        if self.env.signer is None:
+        signer = self.env.signer
+        if signer is None:
             return True
         token = token_in(p, u.params, u.headers)
-        return bool(token) and self.env.signer.verify_record_route(token, call_id, place[0], place[1])
+        return bool(token) and (<Tokens?>signer).is_token(token, lead + call_id)
 
-    cdef tuple names_us(self, bytes host, int port):
-        """Host and port as the signer takes them; None: not ours."""
+    cdef bytes names_us(self, bytes host, int port):
+        """What the signer takes before the Call-ID; None: not ours."""
         key = (host, port)
         found = self.ours.get(key, self)
         if found is not self:
             return found
         text = host.decode("utf-8", "surrogateescape")
-        found = (text, port or 5060) if self.places.identity.names_us(text, port or None, 5060) else None
+        found = record_route_lead(text, port) if self.places.identity.names_us(text, port or None, 5060) else None
         if len(self.ours) < KEPT:
             self.ours[key] = found
         return found

@@ -62,13 +62,22 @@ cdef bint starts(const unsigned char *p, int size, const char *word, int length)
     return True
 
 
+cdef bint holds(const unsigned char *p, int size, const char *word, int length) noexcept nogil:
+    """Whether the text has this word of lower case somewhere, whatever its case."""
+    cdef int i
+    for i in range(size - length + 1):
+        if lower(p[i]) == <unsigned char>word[0] and starts(p + i, size - i, word, length):
+            return True
+    return False
+
+
 cdef bytes transaction_of(SipMessage m, bytes key):
     """As branch.transaction_id, of a Via with the cookie that came by UDP."""
     global keyed, keyed_with
     cdef char text[2048]
     cdef char port[16]
     cdef Py_ssize_t at = 0
-    cdef int ports = snprintf(port, 16, b"%d", m.s.via.port or 5060)
+    cdef int ports = snprintf(port, 16, b"%d", <int>(m.s.via.port or 5060))
     cdef const char *method = PyUnicode_AsUTF8AndSize("INVITE" if m.method == "ACK" else m.method, &at)
     cdef int host = m.s.via.host_end - m.s.via.host_start
     cdef int branch = m.s.via.branch_end - m.s.via.branch_start
@@ -105,7 +114,7 @@ cdef bint passes(SipMessage m, env) except -1:
         return False
     if not (starts(uri, size, b"sip:", 4) or starts(uri, size, b"sips:", 5) or starts(uri, size, b"tel:", 4)):
         return False
-    if m.s.max_forwards == 0 or b"maddr" in m.uri.lower():
+    if m.s.max_forwards == 0 or holds(uri, size, b"maddr", 5):
         return False
     if m.position("Proxy-Require", 0) >= 0:
         return False

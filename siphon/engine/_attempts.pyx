@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 
 from siphon.engine._copies cimport Places, copy_of
 from siphon.engine._hashes cimport Loops
+from siphon.forwarding._tokens cimport Tokens
 from siphon.script._outcome cimport Outcome
 from siphon.sip._build_cy cimport trying_for
 from siphon.sip._message_cy cimport SipMessage
@@ -284,14 +285,15 @@ cdef class PlainAttempts:
     cdef bytes record_route(self, bytes sent_by, bytes call_id):
         """As own_routes.record_route_value; what it says of the place is kept."""
         cdef bytes lead
-        if self.env.signer is None:
+        signer = self.env.signer
+        if signer is None:
             return record_route_value(sent_by.decode(), call_id, None)
         found = self.leads.get(sent_by)
         if found is None:
             host, port = split_host_port(sent_by.decode())
             self.leads[sent_by] = found = record_route_lead(host, port or 0)
         lead = found
-        return b"<sip:%b;lr;rrs=%b>" % (sent_by, self.env.signer.token(lead + call_id))
+        return b"<sip:%b;lr;rrs=%b>" % (sent_by, (<Tokens?>signer).token(lead + call_id))
 
     cdef int keep(self, Record r, Outcome outcome) except -1:
         """As outcomes._keep."""

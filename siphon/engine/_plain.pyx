@@ -16,6 +16,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from siphon.services.dialogs._plain cimport PlainDialogs
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
 from siphon.state._shm_store cimport ShmStore, committed, shared
@@ -91,7 +92,8 @@ cdef class PlainResponses:
     cdef ShmStore shm
     cdef object core, env, store, settings, reporter, arm, clock, cdr
     cdef public object check
-    cdef dict senders
+    cdef PlainDialogs dialogs
+    cdef dict senders, replies
     cdef double long, t4, timer_c, linger
     cdef bint fixes_contact
     cdef Py_ssize_t record_bytes
@@ -108,6 +110,8 @@ cdef class PlainResponses:
         settings, timing = self.env.settings, self.env.timing
         self.settings = settings
         self.cdr = self.env.cdr
+        self.dialogs = None if self.env.dialogs is None else self.env.dialogs.plain
+        self.replies = self.env.script.replies
         self.senders = {}
         self.long, self.t4, self.timer_c, self.linger = timing.long, timing.t4, timing.timer_c, timing.linger
         self.fixes_contact = settings.nat.fix_contact
@@ -142,11 +146,18 @@ cdef class PlainResponses:
         except ValueError:
             return False
         b = self.fits(m, r, <uint32_t>ours[16] << 24 | ours[17] << 16 | ours[18] << 8 | ours[19], ours[20] << 8 | ours[21])
-        if b is None or self.env.script.has_reply(r):
+        if b is None or self.has_reply(r):
             return False
         now = self.clock()
         data = self.decide(m, r, b, now)
         return data is not None and self.commit(m, r, b, source, version, value, data, now)
+
+    cdef bint has_reply(self, Record r) except -1:
+        """As facts.ScriptFacts.has_reply."""
+        if r.on_reply:
+            return True
+        known = self.replies.get(r.script_version)
+        return self.env.script.has_reply(r) if known is None else known is True
 
     # --- whose it is
 
@@ -276,12 +287,21 @@ cdef class PlainResponses:
 
     cdef int dialog(self, SipMessage m, Record r, Branch b, double now) except -1:
         """As dialogs.opened and closed."""
-        tag = m.to_tag
-        if r.invite and tag:
+        cdef bytes tag
+        cdef double wall
+        cdef PlainDialogs plain = self.dialogs
+        if r.invite:
+            tag = m.to_tag
+            if not tag:
+                return 0
             wall = r.wall + max(0.0, now - r.created)
-            self.env.dialogs.remember(r.call_id, r.from_tag, tag, caller_place(r), callee_place(b), wall)
+            if plain is None or not plain.remember(
+                    r.call_id, r.from_tag, tag, (r.source_ip, r.source_port, r.listener, r.local_ip),
+                    (b.ip, b.port, b.listener, b.local_ip), wall):
+                self.env.dialogs.remember(r.call_id, r.from_tag, tag, caller_place(r), callee_place(b), wall)
         elif r.to_tag and r.method == "BYE":
-            self.env.dialogs.forget(r.call_id, r.from_tag, r.to_tag)
+            if plain is None or not plain.forget(r.call_id, r.from_tag, r.to_tag):
+                self.env.dialogs.forget(r.call_id, r.from_tag, r.to_tag)
         return 0
 
     cdef int committed(self, Record r, Branch b, str source, int64_t version, double deadline, double now, int sent) except -1:

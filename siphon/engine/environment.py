@@ -31,6 +31,10 @@ CLAIM_SECS = 0.5
 class ScriptFacts(Protocol):
     """Which handlers a script version has; decides which claims are made."""
 
+    @property
+    def replies(self) -> dict[int | None, bool]:
+        """Whether a version has a global on_reply, as far as asked; emptied when scripts change."""
+
     def has_reply(self, record: Record) -> bool: ...
     def has_failure(self, record: Record) -> bool: ...
     def has_cancel(self, record: Record) -> bool: ...

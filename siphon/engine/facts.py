@@ -52,6 +52,7 @@ class ScriptFacts:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.replies = runtime.replies
 
     def has_reply(self, record: Record) -> bool:
         """A global on_reply, or one given to relay() or fork()."""

@@ -13,10 +13,13 @@ class RandomBits:
 
     def __init__(self) -> None:
         self._drawn = b""
+        self._taken = DRAWN
 
     def __call__(self, bits: int) -> int:
-        size = bits // 8
-        if len(self._drawn) < size:
+        start = self._taken
+        end = start + bits // 8
+        if end > DRAWN:
             self._drawn = os.urandom(DRAWN)
-        taken, self._drawn = self._drawn[:size], self._drawn[size:]
-        return int.from_bytes(taken)
+            start, end = 0, bits // 8
+        self._taken = end
+        return int.from_bytes(self._drawn[start:end])

@@ -6,6 +6,7 @@ asked once and kept; the token itself is checked for each request. Whatever is n
 
 # cython: boundscheck=False, wraparound=False
 
+from siphon.forwarding._tokens cimport Tokens
 from siphon.sip._message_cy cimport SipMessage
 
 from siphon.forwarding import routes as reference
@@ -96,7 +97,7 @@ def only_route(SipMessage m not None, identity, signer):
         known.identity, known.found = identity, {}
     given = m.span_bytes(token, token + TOKEN)
     facts = known.facts(m.span_bytes(start, token), given, m.span_bytes(token + TOKEN, end))
-    if facts is None or not signer.is_token(given, <bytes>facts[0] + m.value_of(m.s.i_call_id)):
+    if facts is None or not (<Tokens?>signer).is_token(given, <bytes>facts[0] + m.value_of(m.s.i_call_id)):
         return None
     return f"{<str>facts[1]}{(<bytes>given).decode()}{<str>facts[2]}"
 

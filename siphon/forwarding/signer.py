@@ -9,26 +9,24 @@ for a while, at most KEPT texts, and the keys are set up once.
 """
 
 from collections.abc import Sequence
-from hmac import HMAC, compare_digest, digest, new
+from hmac import digest
 
+from siphon.forwarding._tokens import Tokens
 from siphon.sip.hosts import canonical_host
 
-KEPT = 4096
-_TOKEN_BYTES = 10
 _PURPOSE = b"siphond routes"
 
 
-class RouteSigner:
+class RouteSigner(Tokens):
     """Makes and checks the tokens of our Record-Route and Path values."""
 
-    __slots__ = ("_keys", "_known")
+    __slots__ = ()
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         """`secrets`: those of auth.nonce_secret, the signing one first; at least one."""
-        self._keys = [new(digest(secret, _PURPOSE, "sha256"), digestmod="sha256") for secret in secrets]
-        self._known: dict[bytes, tuple[bytes, ...]] = {}
-        if not self._keys or not all(secrets):
+        if not secrets or not all(secrets):
             raise ValueError("a signer needs a secret")
+        super().__init__([digest(secret, _PURPOSE, "sha256") for secret in secrets])
 
     def sign_record_route(self, call_id: bytes, host: str, port: int) -> bytes:
         """20 hex digits for a Record-Route URI of the dialog-forming request with that Call-ID. `port` 0 is 5060."""
@@ -43,32 +41,6 @@ class RouteSigner:
 
     def verify_path(self, token: bytes, user: str | None, host: str, port: int) -> bool:
         return self.is_token(token, _path_text(user, host, port))
-
-    def token(self, text: bytes) -> bytes:
-        """The token of a text: record_route_lead() and a Call-ID."""
-        return self._tokens(text)[0]
-
-    def is_token(self, token: bytes, text: bytes) -> bool:
-        """Whether it is that of the text, under any key."""
-        given = token.lower()
-        matches = [compare_digest(made, given) for made in self._tokens(text)]
-        return True in matches
-
-    def _tokens(self, text: bytes) -> tuple[bytes, ...]:
-        """The token under each key, that of the signing one first."""
-        found = self._known.get(text)
-        if found is None:
-            found = tuple([_token(key, text) for key in self._keys])
-            if len(self._known) >= KEPT:
-                self._known.clear()
-            self._known[text] = found
-        return found
-
-
-def _token(keyed: HMAC, text: bytes) -> bytes:
-    mac = keyed.copy()
-    mac.update(text)
-    return mac.digest()[:_TOKEN_BYTES].hex().encode()
 
 
 def record_route_lead(host: str, port: int) -> bytes:

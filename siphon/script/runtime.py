@@ -54,6 +54,8 @@ class Runtime:
         self._bindings: dict[int, Binding] = {}
         self.plans: dict[tuple[str, int | None], Plan] = {}
         """What plan() has found, by method and version."""
+        self.replies: dict[int | None, bool] = {}
+        """What has_reply_handlers() has found, by version."""
         self._current = 0
         self.warnings: list[str] = []
         """What the author of the script that was loaded last should hear."""
@@ -98,6 +100,7 @@ class Runtime:
 
     def _bind(self) -> None:
         self.plans.clear()
+        self.replies.clear()
         self._bindings = {
             version: Binding(self.settings, self.services, self.log, script)
             for version, script in self._scripts.items()
@@ -147,8 +150,11 @@ class Runtime:
         return self.script(version).handlers(kind)
 
     def has_reply_handlers(self, version: int | None = None) -> bool:
-        """Whether there is a global on_reply handler."""
-        return bool(self.handlers("proxy.on_reply", version))
+        """Whether there is a global on_reply handler. Asked for each response."""
+        known = self.replies.get(version)
+        if known is None:
+            known = self.replies[version] = bool(self.handlers("proxy.on_reply", version))
+        return known
 
     def has_failure_handlers(self, version: int | None = None) -> bool:
         """Whether there is a global on_failure handler."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siphon.forwarding.signer import KEPT, RouteSigner
+from siphon.forwarding._tokens import KEPT
+from siphon.forwarding.signer import RouteSigner
 
 SIGNER = RouteSigner([b"new secret", b"old secret"])
 CALL_IDS = st.binary(min_size=1, max_size=60)
@@ -81,4 +82,4 @@ def test_the_texts_that_are_remembered_are_bounded():
     signer = RouteSigner([b"secret"])
     for number in range(2 * KEPT + 1):
         signer.sign_record_route(b"%d" % number, "192.0.2.1", 5060)
-    assert 0 < len(signer._known) <= KEPT
+    assert 0 < len(signer.known) <= KEPT

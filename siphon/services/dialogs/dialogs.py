@@ -16,6 +16,8 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from shm.table import Table
+from siphon.services.dialogs._plain import PlainDialogs
 from siphon.services.store import FULL, BadRecord, RecordTable, StoreError, oldest, pack, read, record_key, unpack
 
 _VERSION = 1
@@ -51,6 +53,8 @@ class Dialogs:
         self._evict = evict
         self._hash_key = hash_key
         self._max_age = max_age
+        self.plain = PlainDialogs(table, hash_key, max_age) if isinstance(table, Table) else None
+        """The same in C, for the short ways."""
 
     def remember(
         self, call_id: bytes, caller_tag: bytes, callee_tag: bytes, caller: Place, callee: Place, wall: float

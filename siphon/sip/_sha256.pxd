@@ -1,0 +1,9 @@
+# Declarations of _sha256.pyx.
+
+from libc.stdint cimport uint32_t
+
+cdef class KeyedSha256:
+    cdef uint32_t inner[8]      # the states once the key's blocks are through
+    cdef uint32_t outer[8]
+    cdef void into(self, const unsigned char *data, size_t length, unsigned char *out) noexcept nogil
+    cpdef bytes digits(self, bytes data, int count)

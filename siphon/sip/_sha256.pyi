@@ -1,0 +1,6 @@
+from typing import final
+
+@final
+class KeyedSha256:
+    def __init__(self, key: bytes) -> None: ...
+    def digits(self, data: bytes, count: int) -> bytes: ...
