@@ -5,7 +5,7 @@ less time. The process that was started is the leader: it starts the helpers, wh
 from one list what to run next, a unit - mostly a file - at a time. A helper leaves the reports of a unit in a file; the
 leader gives them to its own plugins as if it had run the unit itself, so that the terminal, the exit status, --maxfail
 and the conformance table see one run. A unit that a helper took and did not report fails the run. The end of the run
-tells which units took longest.
+tells which units took longest, and how much of it was computing, which tells more when the machine has other work.
 
 The list begins with what waits most and ends with what computes most. One process takes from its end, the others from
 its beginning, so that processors are busy while tests wait; they meet in the middle, where units are short.
@@ -20,7 +20,7 @@ The directory that they share:
 
     units.pickle    [(name, [node id, ...]), ...], written once by the leader
     N.taken         unit N is being run, or was
-    N.reports       (seconds, its reports), when it was run by a helper
+    N.reports       (Cost, its reports), when it was run by a helper
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -47,6 +47,7 @@ WAITING = ("processes", "cli", "workers", "deploy", "state")
 """Folders of tests/ that the list begins with."""
 COMPUTING = ("engine", "testing", "shm", "bench", "fuzzing", "project")
 """Those that it ends with."""
+ALONE = ", alone"
 LONGEST = 15
 """So many units are named in the end."""
 END_SECS = 120
@@ -85,6 +86,21 @@ def rank(name: str) -> int:
     return COMPUTING.index(folder) + 1 if folder else 0
 
 
+class Cost(NamedTuple):
+    """Seconds."""
+
+    passed: float
+    computed: float
+    """Of processors, by the process itself and those of its children that have ended."""
+
+    @classmethod
+    def now(cls) -> Cost:
+        return cls(time.monotonic(), sum(os.times()[:4]))
+
+    def since(self, start: Cost) -> Cost:
+        return Cost(self.passed - start.passed, self.computed - start.computed)
+
+
 class Job:
     """What leader and helper do: take units and run them."""
 
@@ -101,14 +117,13 @@ class Job:
                 continue
             yield number, unit
 
-    def run(self, session: pytest.Session, node_ids: Sequence[str], by_id: dict[str, pytest.Item]) -> float:
-        """How many seconds they took."""
-        began = time.monotonic()
+    def run(self, session: pytest.Session, node_ids: Sequence[str], by_id: dict[str, pytest.Item]) -> Cost:
+        began = Cost.now()
         items = [by_id[node_id] for node_id in node_ids]
         for item, next_item in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
             self.stop_if_asked(session)
-        return time.monotonic() - began
+        return Cost.now().since(began)
 
     def stop_if_asked(self, session: pytest.Session) -> None:
         if session.shouldfail:
@@ -131,9 +146,9 @@ class Helper(Job):
         is_last = int(os.environ[NUMBER]) == session.config.option.jobs - 1
         for number, (_, node_ids) in self.take(units, from_its_end=is_last):
             self.reports = []
-            seconds = self.run(session, node_ids, by_id)
+            cost = self.run(session, node_ids, by_id)
             written = self.place / f"{number}.part"
-            written.write_bytes(pickle.dumps((seconds, self.reports)))
+            written.write_bytes(pickle.dumps((cost, self.reports)))
             written.rename(self.place / f"{number}.reports")
         return True
 
@@ -156,8 +171,8 @@ class Leader(Job):
         self.jobs = jobs
         self.reported: set[int] = set()
         """Numbers of units."""
-        self.took: dict[str, float] = {}
-        """Seconds of each unit, by its name."""
+        self.costs: dict[str, Cost] = {}
+        """By the name of the unit."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -168,7 +183,7 @@ class Leader(Job):
         (self.place / "units.pickle").write_bytes(pickle.dumps(units))
         with self.helpers(session.config) as helpers:
             for number, (name, node_ids) in self.take(units):
-                self.took[name] = self.run(session, node_ids, by_id)
+                self.costs[name] = self.run(session, node_ids, by_id)
                 self.reported.add(number)
                 self.hear(session, units)
             for helper in helpers:
@@ -177,17 +192,18 @@ class Leader(Job):
             self.hear(session, units)
         self.complain(session, units, helpers)
         for name, node_ids in units_of([item for item in session.items if is_alone(item)]):
-            self.took[f"{name}, alone"] = self.run(session, node_ids, by_id)
+            self.costs[name + ALONE] = self.run(session, node_ids, by_id)
         return True
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.took:
+        if not self.costs:
             return
-        terminalreporter.section("longest units")
-        for name, seconds in sorted(self.took.items(), key=lambda unit: -unit[1])[:LONGEST]:
-            terminalreporter.write_line(f"{seconds:7.1f} s  {name}")
-        alone = sum(seconds for name, seconds in self.took.items() if name.endswith(", alone"))
-        terminalreporter.write_line(f"{alone:7.1f} s  all tests that are alone")
+        alone = [cost for name, cost in self.costs.items() if name.endswith(ALONE)]
+        rows = sorted(self.costs.items(), key=lambda row: -row[1].passed)[:LONGEST]
+        rows += [("all that are alone", total(alone)), ("all", total(self.costs.values()))]
+        terminalreporter.section("longest units: seconds, of which computing")
+        for name, cost in rows:
+            terminalreporter.write_line(f"{cost.passed:8.1f} {cost.computed:8.1f}  {name}")
 
     @contextmanager
     def helpers(self, config: pytest.Config) -> Iterator[list[subprocess.Popen[bytes]]]:
@@ -229,7 +245,7 @@ class Leader(Job):
                 continue
             self.reported.add(number)
             hook = session.config.hook
-            self.took[units[number][0]], reports = pickle.loads(path.read_bytes())
+            self.costs[units[number][0]], reports = pickle.loads(path.read_bytes())
             for data in reports:
                 report = hook.pytest_report_from_serializable(config=session.config, data=data)
                 if report.when == "setup":
@@ -253,6 +269,10 @@ class Leader(Job):
             reporter.write(f"\njob {number} ended with {helper.returncode}:\n{said[-5000:]}")
         session.shouldfail = f"not reported: {', '.join(missing)}" if missing else "a job went wrong"
         raise session.Failed(session.shouldfail)
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    return Cost(*(sum(column) for column in zip(Cost(0, 0), *costs, strict=True)))
 
 
 def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -110,7 +110,7 @@ class Phone(Agent):
             self.unread.append(message)
             self.more.set()
 
-    async def comes(self, what: str, *, within: float = 5.0, but: Sequence[str] = ("100 INVITE",)) -> Message:
+    async def comes(self, what: str, *, within: float = 15.0, but: Sequence[str] = ("100 INVITE",)) -> Message:
         """The next message, which must be `what`; those in `but` may come before it, and repeats of requests."""
         async with asyncio.timeout(within):
             while True:

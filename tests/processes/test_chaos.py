@@ -98,7 +98,7 @@ def test_shared_15_a_ringing_call_goes_on_when_all_workers_are_killed(proxy, age
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     answer = bob.respond(offered, 200, tag="b")
-    final = alice.expect("200 INVITE", within=2)
+    final = alice.expect("200 INVITE", within=30)
     assert final.tag("to") == "b"
     alice.within(alice.dialog(final), "ACK")
     bob.expect("ACK")

@@ -280,7 +280,7 @@ class Agent:
         self.seen.append(message)
         return message
 
-    def expect(self, what: str, *, within: float = 5.0, but: Sequence[str] = ("100 INVITE",)) -> Message:
+    def expect(self, what: str, *, within: float = 15.0, but: Sequence[str] = ("100 INVITE",)) -> Message:
         """The next message, which must be `what`; those that are listed in `but` may come before it, and repeats of
         requests: on a busy machine a test may be slower than T1."""
         deadline = time.monotonic() + within
@@ -346,7 +346,7 @@ class Agent:
                 return message
         raise AssertionError(f"no answer to {method} within {seconds} s")
 
-    def answer_to(self, cseq: str, within: float = 5.0) -> Message:
+    def answer_to(self, cseq: str, within: float = 15.0) -> Message:
         """The next final response with this CSeq; anything else that comes is passed over."""
         deadline = time.monotonic() + within
         while (left := deadline - time.monotonic()) > 0:
