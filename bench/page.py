@@ -1,4 +1,4 @@
-"""The figures of a run as tables of a page: everything between two marks of it is written anew.
+"""The figures of a run as tables of a page: everything between two marks is written anew.
 
     ./dev bench --from results.json --fill docs/performance.md
 
@@ -12,9 +12,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import growth
 import report
 
 BEGIN, END = "<!-- figures: ./dev bench --from results.json --fill -->", "<!-- end of figures -->"
+GROWTH_BEGIN, GROWTH_END = "<!-- growth: ./dev bench --from growth.json --fill -->", "<!-- end of growth -->"
 
 
 def line(cells: list[str]) -> str:
@@ -46,6 +48,9 @@ def figures(results: dict[str, Any], picture: str | None) -> str:
         ]
     for name, result in results["scenarios"].items():
         lines += scenario(name, result)
+    if "growth" in results:
+        for name, rows in growth.cells(results["growth"]).items():
+            lines += [f"Growth {name}:", "", *heading(growth.COLUMNS[name]), *map(line, rows), ""]
     if picture:
         lines += [f"![the figures as bars]({picture})", ""]
     return "\n".join(lines)
@@ -53,12 +58,13 @@ def figures(results: dict[str, Any], picture: str | None) -> str:
 
 def fill(page: Path, results: dict[str, Any], picture: Path | None = None) -> None:
     """Raises RuntimeError when the page has no place for figures."""
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = (GROWTH_BEGIN, GROWTH_END) if "growth" in results else (BEGIN, END)
+    before, begin, rest = page.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise RuntimeError(f"{page}: no lines {BEGIN} and {END}")
+        raise RuntimeError(f"{page}: no lines {first} and {last}")
     shown = os.path.relpath(picture, page.parent) if picture else None
-    page.write_text(f"{before}{BEGIN}\n\n{figures(results, shown)}\n{END}{after}")
+    page.write_text(f"{before}{first}\n\n{figures(results, shown)}\n{last}{after}")
 
 
 def command_of(arguments: list[str]) -> str:

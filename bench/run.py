@@ -14,9 +14,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import driver_process  # noqa: E402
+import growth  # noqa: E402
 import kamailio_server  # noqa: E402
 import machine  # noqa: E402
 import page  # noqa: E402
@@ -63,6 +65,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bindings", type=int, default=20000, help="users registered in the scenario lookups")
     parser.add_argument("--search-seconds", type=float, help="of each rate tried; 0: no search for the highest rate")
     parser.add_argument("--precision", type=float, help="of the highest rate, as a part of it")
+    add_growth(parser)
     parser.add_argument("--json", type=Path, help="everything that was measured goes to this file")
     parser.add_argument("--plot", type=Path, help="a picture (.png, .svg); wants matplotlib")
     parser.add_argument("--fill", type=Path, help="puts the figures as tables between the marks of this page")
@@ -78,6 +81,12 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     if asked.plot and not plot.available():
         parser.error("--plot wants matplotlib: pip install 'siphond[plot]'")
     return asked
+
+
+def add_growth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--growth", action="store_true", help="CPU a call by workers and by transactions, instead")
+    for kind, usual in (("workers", "1,2,4"), ("transactions", "100,1000,10000,100000")):
+        parser.add_argument(f"--growth-{kind}", type=growth.numbers, default=growth.numbers(usual), metavar=usual)
 
 
 def plan_of(asked: argparse.Namespace) -> Plan:
@@ -138,6 +147,18 @@ def show(name: str, result: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def grown(asked: argparse.Namespace, sides: list[str], plan: Plan) -> dict[str, Any]:
+    """Sides that nobody named: both servers, each with its own language."""
+    chosen = sides if asked.sides else [side for side in sides if side in ("siphond", "kamailio")]
+    call = scenario_of("call", asked)
+    found = {growth.WORKERS: growth.by_workers(call, chosen, plan, asked.growth_workers, asked.rounds)}
+    return found | {
+        growth.TRANSACTIONS: growth.by_transactions(call, plan, asked.growth_transactions, asked.rounds)
+        if "siphond" in chosen
+        else []
+    }
+
+
 def measured_results(asked: argparse.Namespace) -> dict[str, Any]:
     plan = plan_of(asked)
     found = machine.description()
@@ -160,6 +181,12 @@ def measured_results(asked: argparse.Namespace) -> dict[str, Any]:
         f"{plan.seconds / 2:g} s; {asked.rounds} rounds",
         flush=True,
     )
+    if asked.growth:
+        results["growth"] = grown(asked, sides, plan)
+        print(growth.table(results["growth"]))
+        if asked.json:
+            asked.json.write_text(json.dumps(results, indent=1) + "\n")
+        return results
     for name in asked.scenarios.split(","):
         chosen = [side for side in sides if asked.sides or name == "call" or side != DefaultKamailio.name]
         results["scenarios"][name] = compare(scenario_of(name, asked), chosen, plan, asked.rounds)
@@ -177,6 +204,8 @@ def main() -> int:
         print(results["machine_in_words"])
         for name, result in results["scenarios"].items():
             show(name, result)
+        if "growth" in results:
+            print(growth.table(results["growth"]))
     else:
         try:
             results = measured_results(asked)
@@ -186,7 +215,7 @@ def main() -> int:
         except KeyboardInterrupt:  # servers have been stopped, what was finished is in --json
             return 130
         print(f"\ntook {time.monotonic() - began:.0f} s")
-    if asked.plot:
+    if asked.plot and results["scenarios"]:
         plot.draw(results, asked.plot)
     if asked.fill:
         page.fill(asked.fill, results, asked.plot)
