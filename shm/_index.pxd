@@ -185,6 +185,18 @@ cdef inline void mark(Region *r, uint32_t n) noexcept nogil:
         store8(&r.mark_pages[n >> MARK_BITS], 1)    # after the byte: who clears it looks at the bytes then
 
 
+# Times: see _expiry.pyx
+
+cdef inline void note_time(Region *r, uint32_t n, const Facts *facts) noexcept nogil:
+    """Header n is to be looked at when its record expires. Caller holds its mutex, and has not switched yet. In a table with marks deadlines
+    are times of the same clock, and count as well."""
+    cdef double when = facts.expiry
+    if r.marks != NULL and facts.next_deadline > 0.0 and (when <= 0.0 or facts.next_deadline < when):
+        when = facts.next_deadline
+    if when > 0.0:
+        lower64(&r.earliest[n >> GROUP_BITS], bits_of(when))
+
+
 # Headers
 
 cdef inline int header_lock(Region *r, uint32_t n) noexcept nogil:

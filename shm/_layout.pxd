@@ -11,7 +11,8 @@ One file holds one table, whole and fixed from the start:
     Header     one a record: mutex, state word, link, key, and two Descriptors of which the state word selects one
     BlockState one a block: whose it is, and which block follows
     blocks     512 bytes of value each
-    marks      where asked for: a byte a header, a byte for every 4096 of them (see _marks.pxd)
+    marks      where asked for: a byte a header, a byte for every 4096 of them (see _marks.pyx)
+    earliest   a word for every 64 headers: when the first of them must be looked at (see _expiry.pyx)
 
 Headers and blocks are numbered from 1; 0 means none. Nothing holds an address, so every process may map the file elsewhere.
 Every word that others follow (state, link, bucket) carries a check of its own content and position, so random bytes are
@@ -55,7 +56,7 @@ cdef extern from * nogil:
 
 
 cdef enum:
-    LAYOUT_VERSION = 2          # 2: marks, birth, filled
+    LAYOUT_VERSION = 3          # 2: marks, birth, filled; 3: earliest
     PAGE = 4096
     BLOCK = 512
     KEY = 16
@@ -69,6 +70,9 @@ cdef enum:                      # a byte of the marks
     MARK_CHANGED = 1            # by whoever changes the record
     MARK_TAKEN = 2              # by the one who follows the changes
     MARK_BITS = 12              # headers a byte of mark_pages: 2^12
+
+cdef enum:
+    GROUP_BITS = 6              # headers a word of `earliest`: 2^6
 
 cdef enum:                      # kinds of BlockState.state
     BLOCK_FREE = 1
@@ -116,6 +120,7 @@ cdef struct Identity:
     uint64_t size
     uint64_t marks_at           # 0: no marks
     uint64_t birth              # drawn when the file was made; not compared
+    uint64_t earliest_at
 
 
 cdef struct Control:
@@ -225,6 +230,7 @@ cdef struct Region:             # process-local: where things are, who we are. W
     unsigned char *values       # block b lies at values + b * BLOCK
     unsigned char *marks        # marks[1]; NULL: the table has none
     unsigned char *mark_pages   # mark_pages[n >> MARK_BITS]
+    uint64_t *earliest          # earliest[n >> GROUP_BITS], the bits of a double; only ever lowered, but by who sweeps
     uint32_t records
     uint32_t blocks
     uint32_t slots

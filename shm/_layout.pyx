@@ -31,6 +31,7 @@ def structures():
             "size": <size_t>&(<Identity *>0).size,
             "marks_at": <size_t>&(<Identity *>0).marks_at,
             "birth": <size_t>&(<Identity *>0).birth,
+            "earliest_at": <size_t>&(<Identity *>0).earliest_at,
         }),
         "Control": (sizeof(Control), {
             "version": <size_t>&(<Control *>0).version,

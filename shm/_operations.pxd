@@ -218,6 +218,7 @@ cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const 
         describe(r, h, &h.a if state == LIVE_B else &h.b, n, version, length, value, facts)
         mark_fresh(r, n)
         mark(r, n)
+        note_time(r, n, facts)
         store32(&h.state, LIVE_A if state == LIVE_B else LIVE_B)
         act(action, argument)
         free_old(r, n)
@@ -318,6 +319,7 @@ cdef inline int64_t insert_fresh(Region *r, uint64_t tag, uint64_t high, const u
             stripe_unlock(r, bucket)
     if got == LOCKED:
         mark(r, n)
+        note_time(r, n, facts)
         store32(&h.state, LIVE_A)
         act(action, argument)
     else:

@@ -31,6 +31,20 @@ cdef extern from * nogil:
     #define SHM_AND(p, v) __atomic_and_fetch((p), (v), __ATOMIC_RELEASE)
     #define SHM_FENCE() __atomic_thread_fence(__ATOMIC_ACQ_REL)
 
+    /* Positive doubles are in the order of their bits. */
+    static inline unsigned long shm_bits(double d)
+    {
+        unsigned long w;
+        memcpy(&w, &d, 8);
+        return w;
+    }
+    static inline void shm_lower(unsigned long *p, unsigned long v)
+    {
+        unsigned long old = __atomic_load_n(p, __ATOMIC_RELAXED);
+        while (v < old && !__atomic_compare_exchange_n(p, &old, v, 1, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            ;
+    }
+
     #ifdef SHM_TEST_POINTS
     static int shm_point_at = -1, shm_point_left, shm_point_signal;
     #define shm_points_built 1
@@ -104,6 +118,8 @@ cdef extern from * nogil:
     uint64_t load64 "SHM_LOAD"(uint64_t *)
     void store32 "SHM_STORE"(uint32_t *, uint32_t)
     void store64 "SHM_STORE"(uint64_t *, uint64_t)
+    void lower64 "shm_lower"(uint64_t *, uint64_t)
+    uint64_t bits_of "shm_bits"(double)
     unsigned char load8 "SHM_LOAD"(unsigned char *)
     void store8 "SHM_STORE"(unsigned char *, unsigned char)
     uint32_t add32 "SHM_ADD"(uint32_t *, uint32_t)

@@ -168,6 +168,8 @@ cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks
     if marked:
         p.marks_at = p.size
         p.size = rounded(p.marks_at + rounded(p.records + 1, PAGE) + (p.records >> MARK_BITS) + 1, PAGE)
+    p.earliest_at = p.size
+    p.size = rounded(p.earliest_at + (<uint64_t>(p.records >> GROUP_BITS) + 1) * 8, PAGE)
     p.check = identity_check(p)
     return 0
 
@@ -317,6 +319,7 @@ cdef class Table:
         r.values = <unsigned char *>(r.base + p.blocks_at)
         r.marks = <unsigned char *>(r.base + p.marks_at) if p.marks_at else NULL
         r.mark_pages = r.marks + rounded(p.records + 1, PAGE) if p.marks_at else NULL
+        r.earliest = <uint64_t *>(r.base + p.earliest_at)
         r.records, r.blocks, r.slots = p.records, p.blocks, p.slots
         r.bucket_mask, r.stripe_mask = p.buckets - 1, p.stripes - 1
         r.wall_expiry = p.wall_expiry
@@ -735,6 +738,7 @@ cdef class Table:
             "states": (p.states_at + sizeof(BlockState), sizeof(BlockState), p.blocks),
             "blocks": (p.blocks_at + BLOCK, BLOCK, p.blocks),
             **({"marks": (p.marks_at + 1, 1, p.records)} if p.marks_at else {}),
+            "earliest": (p.earliest_at, 8, (p.records >> GROUP_BITS) + 1),
         }
 
 

@@ -37,6 +37,7 @@ from siphon.engine.random_bits import RandomBits
 from siphon.engine.reports import Reports
 from siphon.engine.sending import OwnRequests
 from siphon.engine.shared import Shared
+from siphon.engine.sweeping import Sweeping
 from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.caches import Caches
@@ -50,12 +51,6 @@ from siphon.state.store import Commit, Send, Store, Wait
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
 
-EXPIRE_EVERY = 1.0
-EXPIRE_LIMIT = 20_000
-SWEEP_EVERY = 30.0
-"""Seconds between two sweeps of the location table (API 11.3); bindings are invisible from their second on."""
-SWEEP_LIMIT = 1000
-"""Records of one sweep: about 30 ms; while there are more, one follows every EXPIRE_EVERY."""
 STALLED_SECS = 0.05
 LOOK_AGAIN_SECS = 0.1
 """A helper that served our records may commit one more before it sees that we are back: they are armed once more."""
@@ -82,9 +77,8 @@ class Engine(Building):
         """Of the script, as they were when it was proved; read from disk where absent."""
         self.local_ips = LocalIps(boottime)
         self.own_requests: OwnRequests | None = None
-        self.next_expiry = 0.0
         self.next_look = 0.0
-        self.next_sweep = 0.0
+        self.sweeping: Sweeping | None = None
         self.left: dict[tuple[bytes, int], float] = {}
         """Entries that were due here and are a sibling's again, and when; they are looked at once more."""
         self.receiving: Receiving | None = None
@@ -189,6 +183,8 @@ class Engine(Building):
         """What does something by itself, and the short way in."""
         self.script_timers = self.services.timers = self._timers(keys, self.chance.random)
         self.script_timers.load()
+        if self.context.is_helper:
+            self.sweeping = Sweeping(self.shared, lambda: self.services.location, self._tell_expired)
         self.keepalive = self._keepalive(keys)
         self.media = self._media(self.chance.random)
         self._configure_media(keys)
@@ -307,17 +303,12 @@ class Engine(Building):
             self.core.retry_parked()
         if self.failed:  # what an answer of DNS or a handler's end has sent
             self.report_failed_sends()
-        if self.context.is_helper and now >= self.next_expiry:
-            self.next_expiry = now + EXPIRE_EVERY
-            if now >= self.next_sweep:
-                gone = self.services.location.sweep(time.time(), SWEEP_LIMIT)
-                self._tell_expired(gone)
-                self.next_sweep = now + (SWEEP_EVERY if len(gone) < SWEEP_LIMIT else 0.0)
-            self.shared.expire(now, time.time(), EXPIRE_LIMIT)
+        if self.sweeping is not None and now >= self.sweeping.next_at:
+            self.sweeping.tick(now, time.time())
         if self.core.retry:
             return now + 0.001
-        if self.context.is_helper:
-            return min(self.next_expiry, far_at)
+        if self.sweeping is not None:
+            return min(self.sweeping.next_at, far_at)
         probes_at = min(self.keepalive.next_at, self.gateways.next_at)
         return min(self.next_look or math.inf, self.script_timers.next_at, probes_at, far_at)
 
@@ -377,6 +368,8 @@ class Engine(Building):
 
     def stopping(self) -> None:
         """Nothing to save: what matters is in shared memory."""
+        if self.sweeping is not None:
+            self.sweeping.stop()
         self.media.close()
         self.runtime.close()
         if self.hep is not None:
@@ -437,14 +430,12 @@ class Engine(Building):
                 self.core.look(key)
             self.own_requests.look(key)
 
-    def _tell_expired(self, gone: Sequence[tuple[str, Sequence[tuple[Event, Binding]]]]) -> None:
+    def _tell_expired(self, aor: str, events: Sequence[tuple[Event, Binding]], wall: float) -> None:
         """Registrations that nobody has refreshed are written down where others are."""
         if self.services.cdr is None or not self.settings.cdr.include_register:
             return
-        wall = time.time()
-        for aor, events in gone:
-            for event, binding in events:
-                self.services.cdr.put(registration(aor, event, binding, wall), {})
+        for event, binding in events:
+            self.services.cdr.put(registration(aor, event, binding, wall), {})
 
     def _lives(self, key: bytes) -> bool:
         return self.store.head(key) is not None

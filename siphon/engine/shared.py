@@ -103,10 +103,3 @@ class Shared:
         """Whether that generation still has the slot."""
         state = self.slots.read(slot)
         return bool(state.pid) and state.generation == generation
-
-    def expire(self, now: float, wall: float, limit: int) -> int:
-        """Remove at most `limit` outlived records of each table; how many went. Transactions, media calls, limits and
-        caches live by CLOCK_BOOTTIME."""
-        gone = sum(table.expire(now, limit) for table in (self.transactions, self.media, self.limits, self.caches))
-        others = (self.location, self.nonces, self.dialogs, self.cdrs, self.hints, self.bans)
-        return gone + sum(table.expire(wall, limit) for table in others)

@@ -4,12 +4,12 @@ import pytest
 
 from shm._layout import VERSION, structures
 
-LAYOUT_2 = {
+LAYOUT_3 = {
     "Identity": (
-        136,
+        144,
         "magic 0 layout 8 check 12 boot_id 16 records 32 blocks 36 slots 40 stripes 44 buckets 48 reserve_blocks 52 "
         "reserve_records 56 wall_expiry 60 notes_at 64 stripes_at 72 buckets_at 80 headers_at 88 states_at 96 "
-        "blocks_at 104 size 112 marks_at 120 birth 128",
+        "blocks_at 104 size 112 marks_at 120 birth 128 earliest_at 136",
     ),
     "Control": (
         256,
@@ -33,14 +33,14 @@ LAYOUT_2 = {
 
 
 def test_the_layout_version_is_the_one_written_down_here():
-    assert VERSION == 2
-    assert sorted(structures()) == sorted(LAYOUT_2)
+    assert VERSION == 3
+    assert sorted(structures()) == sorted(LAYOUT_3)
 
 
-@pytest.mark.parametrize("name", sorted(LAYOUT_2))
+@pytest.mark.parametrize("name", sorted(LAYOUT_3))
 def test_a_structure_has_its_size_and_offsets(name):
     size, fields = structures()[name]
-    wanted_size, wanted = LAYOUT_2[name]
+    wanted_size, wanted = LAYOUT_3[name]
     assert size == wanted_size
     assert " ".join(f"{field} {at}" for field, at in fields.items()) == wanted
 

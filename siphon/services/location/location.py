@@ -35,9 +35,9 @@ from siphon.services.location.changes import Changes, Event
 from siphon.services.location.confirm import confirmed, put_aside
 from siphon.services.location.facts import RegisterFacts
 from siphon.services.location.index import Index, Kind
-from siphon.services.location.records import Records
+from siphon.services.location.records import Records, readable
 from siphon.services.location.register import RegisterResult, change, prepare
-from siphon.services.store import BUSY, CONFLICT_TRIES, FULL, RecordTable, StoreError
+from siphon.services.store import BUSY, CONFLICT_TRIES, FULL, RecordTable, StoreError, read
 from siphon.state.store import Wait, when_all
 
 RETRY_AFTER = "5"
@@ -272,19 +272,30 @@ class Location:
     def sweep(self, wall: float, limit: int = 1000) -> list[tuple[str, Events]]:
         """Delete records whose last binding has expired, up to `limit` of a kind: (address of record, its last
         bindings). What was put aside and may still be confirmed stays, and so do events."""
-        gone: list[tuple[str, Events]] = []
-        for key, version, record in self._records.due(wall, limit):
-            if record is not None and any(b.is_live(wall) for b in record.bindings):
-                continue
-            aor, last = (record.aor, record.bindings) if record is not None else ("", ())
-            pending = tuple(p for p in record.pending if p.is_live(wall)) if record is not None else ()
-            left = AddressRecord(aor, pending=pending, changes=record.changes if record is not None else Changes())
-            left = self._with_events(record, left, ())
-            if self._records.store(key, version, left, wall, use_reserve=True) > 0 and last:
-                self._told(key, left)
-                gone.append((aor, tuple((Event.EXPIRED, b) for b in last)))
+        gone = (self.end(key, version, wall) for key, version, _ in self._records.due(wall, limit))
+        found = [ended for ended in gone if ended is not None]
         self._table.expire(wall, limit)
-        return gone
+        return found
+
+    def end(self, key: bytes, version: int, wall: float) -> tuple[str, Events] | None:
+        """What sweep() does with one record whose deadline has come; None where no binding was in it, or it is another
+        version now."""
+        found = read(self._table, key)
+        if found is None or found[0] != version:
+            return None
+        record = readable(found[1])
+        if record is None:
+            self._records.delete(key, version)
+            return None
+        if any(b.is_live(wall) for b in record.bindings):
+            return None
+        aor, last = record.aor, record.bindings
+        pending = tuple(p for p in record.pending if p.is_live(wall))
+        left = self._with_events(record, AddressRecord(aor, pending=pending, changes=record.changes), ())
+        if self._records.store(key, version, left, wall, use_reserve=True) <= 0 or not last:
+            return None
+        self._told(key, left)
+        return aor, tuple((Event.EXPIRED, b) for b in last)
 
     def changed_keys(self) -> list[bytes]:
         """Keys of all records in which events wait."""

@@ -1,0 +1,192 @@
+"""Bindings in a table of shared memory, in this process: what they take, what finding one costs, and their end.
+
+    .venv/bin/python bench/bindings.py [--bindings 1000000] [--few 1000]
+
+They are registered by the registrar's service, each an address of record of its own with one contact. `lookup` is timed
+with few bindings and with all of them, for addresses drawn at random, which the process has not decoded (with few of
+them also for those that it has). Then all expire at once and are swept as the timer helper does it; each turn is timed
+by this process's CPU. Needs 2.3 GB of /dev/shm for a million.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from shm.table import Table  # noqa: E402
+from siphon.cli.memory import need  # noqa: E402
+from siphon.config.settings import Registrar, Shared  # noqa: E402
+from siphon.engine.sweeping import Sweeping  # noqa: E402
+from siphon.services.location.binding import AddressRecord  # noqa: E402
+from siphon.services.location.facts import RegisterFacts  # noqa: E402
+from siphon.services.location.index import Kind  # noqa: E402
+from siphon.services.location.location import Location  # noqa: E402
+
+LOOKUPS = 20_000
+SECS = 3600
+OTHERS = ("transactions", "media", "limits", "caches", "nonces", "dialogs", "cdrs", "hints", "bans")
+
+
+class Ours:
+    """Every domain is ours."""
+
+    def is_local(self, host: str) -> bool:
+        return True
+
+    def names_us(self, host: str, port: int | None) -> bool:
+        return False
+
+
+class World:
+    """The tables of an instance that is as small as it can be, but for its bindings."""
+
+    def __init__(self, place: Path, bindings: int) -> None:
+        sizes: Any = {"path": place, "max_bindings": bindings}
+        settings: Any = SimpleNamespace(
+            registrar=Registrar.model_validate({}),
+            server=SimpleNamespace(instance_id="bench"),
+            shared=Shared(**sizes),
+            workers=SimpleNamespace(count=2),
+        )
+        self.settings: Any = settings
+        (size,) = (size for size in need(settings) if size.name == "location")
+        self.table = Table.create(
+            place / "location",
+            records=size.records,
+            blocks=size.blocks,
+            reserve_blocks=size.reserve_blocks,
+            wall_expiry=True,
+            marked=True,
+        )
+        self.others = {name: Table.create(place / name, records=64, blocks=64) for name in OTHERS}
+        self.location = self.service()
+        self.pattern: AddressRecord | None = None
+
+    def service(self) -> Location:
+        """As one more process has it, which has decoded nothing yet."""
+        return Location(self.table, Ours(), self.settings, b"k" * 32)
+
+    def register(self, number: int, wall: float) -> None:
+        aor = f"sip:u{number:07}@example.com"
+        ip, port = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 5060
+        facts = RegisterFacts(
+            aor=aor,
+            aor_user=f"u{number:07}",
+            aor_host="example.com",
+            aor_is_ours=True,
+            call_id=f"{number:08x}-4f2a-11ee@{ip}",
+            cseq=1,
+            transaction=number.to_bytes(16),
+            source=(ip, port),
+            local=("192.0.2.1", 5060),
+            contacts=(f"<sip:u{number:07}@{ip}:{port}>;expires={SECS}".encode(),),
+        )
+        assert self.location.save(facts, wall).status == 200
+
+    def copy(self, number: int, wall: float) -> None:
+        """As register(), with what it stores put together by hand: that takes a third of the time."""
+        records, name = self.location._records, f"u{number:07}"
+        ip = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        aor, uri, call_id = f"sip:{name}@example.com", f"sip:{name}@{ip}:5060", f"{number:08x}-4f2a-11ee@{ip}"
+        if self.pattern is None:
+            self.pattern = records.load(records.key("sip:u0000000@example.com"))[1]
+        assert self.pattern is not None
+        (first,) = self.pattern.bindings
+        binding = replace(first, uri=uri, call_id=call_id, source=(ip, 5060), transaction=number.to_bytes(16))
+        self.location._index.point(Kind.CONTACT, f"sip:{name}@{ip}", aor, wall, binding.expiry, is_new=True)
+        record = replace(self.pattern, aor=aor, bindings=(binding,))
+        assert records.store(records.key(aor), 0, record, wall, use_reserve=False) > 0
+
+    def sweeping(self, ended: Callable[..., None]) -> Sweeping:
+        shared: Any = SimpleNamespace(location=self.table, mirror=None, **self.others)
+        return Sweeping(shared, lambda: self.location, ended)
+
+
+def per_lookup(world: World, bindings: int) -> float:
+    """Microseconds of CPU of a look-up, the best of five rounds."""
+    draw = random.Random(1)
+    best = float("inf")
+    now = time.time()
+    for _ in range(5):
+        service = world.service()
+        service._records._decoded = Never()
+        names = [f"sip:u{draw.randrange(bindings):07}@example.com" for _ in range(LOOKUPS)]
+        began = time.process_time()
+        for name in names:
+            service.lookup(name, now)
+        best = min(best, time.process_time() - began)
+    return best / LOOKUPS * 1e6
+
+
+class Never(dict[Any, Any]):
+    """Keeps nothing decoded: what a process finds of a million bindings it has hardly ever seen before."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
+class Expiry:
+    """The turns that follow when everything is over: how many, the longest and all of them, seconds of CPU."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.sweeping = world.sweeping(self.note)
+        self.turns, self.ended = 0, 0
+        self.longest = self.total = 0.0
+
+    def note(self, *_: object) -> None:
+        self.ended += 1
+
+    def run(self, wall: float, left: int) -> None:
+        """Until so many records are left."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        while self.world.table.stats().records > left:
+            before = time.process_time()
+            self.sweeping.tick(now, wall)
+            took = time.process_time() - before
+            self.longest, self.total = max(self.longest, took), self.total + took
+            now = max(now, self.sweeping.next_at)
+            self.turns += 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Bindings: memory, look-ups, expiry.")
+    parser.add_argument("--bindings", type=int, default=1_000_000)
+    parser.add_argument("--few", type=int, default=1000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="siphond-bindings-", dir="/dev/shm") as place:
+        world = World(Path(place), asked.bindings)
+        wall = time.time()
+        for number in range(asked.few):
+            world.register(number, wall)
+        few = per_lookup(world, asked.few)
+        for number in range(asked.few, asked.bindings):
+            world.copy(number, wall)
+        stats = world.table.stats()
+        many = per_lookup(world, asked.bindings)
+        used, room = stats.records / asked.bindings, stats.records_max / asked.bindings
+        print(f"records        {used:8.2f} a binding, room for {room:.2f}")
+        print(f"memory         {stats.bytes / asked.bindings:8.0f} bytes for each of shared.max_bindings")
+        print(f"lookup         {few:8.2f} us among {asked.few}, {many:.2f} us among all: {many / few:.2f} times")
+        expiry = Expiry(world)
+        expiry.run(wall + SECS + 1, stats.records - asked.bindings)  # the bindings, then what has led to them
+        expiry.run(wall + 2 * SECS, 0)
+        assert expiry.ended == asked.bindings
+        print(f"expiry         {expiry.total / asked.bindings * 1e6:8.1f} us a binding in {expiry.turns} turns")
+        print(f"longest turn   {expiry.longest * 1e3:8.2f} ms of CPU")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
