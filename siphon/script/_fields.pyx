@@ -235,6 +235,15 @@ cdef class RequestFields(MessageFields):
         """The observed source port."""
         return self._context.source[1]
 
+    @property
+    def transport(self):
+        """`udp`, `tcp` ..., lower case."""
+        listener = self._context.listener
+        if listener is None:
+            return "udp"
+        name = listener.transport
+        return "udp" if name == "UDP" else str(name).lower()
+
 
 def is_sane(SipMessage m not None):
     """Whether the headers that every request needs are there and agree (proxy.sanity_check), of an unedited message."""

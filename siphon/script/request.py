@@ -97,12 +97,6 @@ class Request(Answering):
     # -- where it came from
 
     @property
-    def transport(self) -> str:
-        """`udp`, `tcp` ..., lower case."""
-        listener = self._context.listener
-        return "udp" if listener is None else str(listener.transport).lower()
-
-    @property
     def flow(self) -> Flow | None:
         """Where the request came in."""
         context = self._context
