@@ -2,9 +2,10 @@
 
 The world is a network, process and mount namespace: nothing listens there, /dev/shm is empty, `/etc/siphon/siphon.cfg`
 is the configuration that the page speaks of, and the current directory looks like a checkout with the files that the
-page names above its blocks ("`siphon.cfg`:"). What serves until Ctrl-C goes into the background until the next that
-serves, or the end. All lines stand in one script for sh, so a line may use what those before it have made. The script
-ends at the first that fails; its output has each line before what the line printed.
+page names above its blocks ("`siphon.cfg`:"). What serves until Ctrl-C goes into the background, until the next that
+serves or the end; `siphonctl ready` says when the next line may be typed. All lines stand in one script for sh, so a
+line may use what those before it have made. The script ends at the first that fails; its output has each line before
+what the line printed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
-SIPCLI = ROOT / "deploy/ha-demo/sipcli.py"
-SECONDS = 100
+SECONDS = 300
 
 DEFAULT_SCRIPT = ROOT / "scripts/proxy_default.py"
 
-_WORLD = f"""
+_WORLD = """
 set -eu
 mount -t tmpfs -o size=1g,mode=1777 none /dev/shm
 cp -a /etc/. "$PLACE/etc/"
@@ -33,22 +33,24 @@ mount --bind "$PLACE/etc" /etc
 ip link set lo up
 cd "$PLACE/checkout"
 server=
-over() {{
-    [ -z "$server" ] || {{ kill -INT "$server"; wait "$server" || :; server=; }}
-}}
-serves() {{
+over() {
+    [ -z "$server" ] || { kill -INT "$server"; wait "$server" || :; server=; }
+}
+serves() {
     over
     "$@" >>"$PLACE/server.log" 2>&1 &
     server=$!
-    for _ in $(seq 60); do
-        code=$({shlex.quote(sys.executable)} {shlex.quote(str(SIPCLI))} options 127.0.0.1 5060 --patience 1) || :
-        kill -0 "$server" || {{ cat "$PLACE/server.log"; exit 1; }}
-        [ "$code" = 503 ] || [ -z "$code" ] || break  # an instance that is not ready says 503
+    file=/etc/siphon/siphon.cfg
+    [ "$1" != ./dev ] || file=etc/siphon.cfg
+    while [ $# -gt 0 ]; do
+        [ "$1" != -c ] || file=$2
+        shift
+    done
+    until siphonctl -c "$file" ready; do
+        kill -0 "$server" || { cat "$PLACE/server.log"; exit 1; }
         sleep 0.2
     done
-    [ -n "$code" ] || exit 1
-    echo "it answers $code"
-}}
+}
 """
 
 
