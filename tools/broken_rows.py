@@ -21,10 +21,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from broken import MUTANTS
+from broken import MUTANTS as DRAWN
+from broken_more import MORE
 from conformance import Test, listed, shown, tests
 from mutation import Copy, Mutant
 
+MUTANTS = {**DRAWN, **MORE}
 SLOW = ("workers", "cli", "processes")
 """Folders of tests/ that start processes; those of the last one take longest."""
 _FAILED = re.compile(r"^FAILED (tests/\S+?::.*?)(?: - .*)?$", re.MULTILINE)
@@ -50,7 +52,7 @@ def main() -> int:
     if options.list:
         print(*(f"{name:<14} {mutant.what}" for name, mutant in MUTANTS.items()), sep="\n")
         return 0
-    drawn = sorted(MUTANTS) if options.seed is None else draw(options.seed, options.rows)
+    drawn = sorted(DRAWN) if options.seed is None else draw(options.seed, options.rows)
     chosen = options.ids or drawn
     by_id = shown(listed(), tests())
     with Copy() as copy:

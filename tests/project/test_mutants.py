@@ -27,8 +27,12 @@ def test_the_test_that_a_mutant_names_is_there(tools):
 
 def test_what_breaks_a_row_is_still_there(tools):
     from broken import MUTANTS
+    from broken_more import MORE
+    from conformance import listed, shown, tests
 
-    assert [name for name, mutant in MUTANTS.items() if not mutant.fits] == []
+    assert [name for name, mutant in {**MUTANTS, **MORE}.items() if not mutant.fits] == []
+    by_id = shown(listed(), tests())
+    assert [name for name in MORE if name in MUTANTS or not by_id.get(name)] == []
 
 
 def test_a_row_that_is_broken_has_tests_and_its_place_on_the_page(tools):
