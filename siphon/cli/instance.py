@@ -23,6 +23,7 @@ from siphon.cli.agreed import common_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
+from siphon.cli.level import apply as apply_level
 from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
 from siphon.cli.processes import (
@@ -454,11 +455,13 @@ class Instance:
         return lambda: name in self.helpers
 
     def note(self, level: str, event: str, **fields: object) -> None:
-        """The log as the process model wants it."""
+        """The log as the process model wants it. The supervisor has no loop that looks for the level: it does here."""
+        apply_level(self.log, self.shared.slots)
         self.log.at(level, event, **fields)
 
     def validate(self) -> bytes:
         """Runs in a scratch process: what all processes are to switch to. The text of an exception goes to the log."""
+        apply_level(self.log, self.shared.slots)
         try:
             fresh = with_workers(load(self.path), self.workers)
         except ConfigurationError as error:

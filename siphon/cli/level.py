@@ -1,12 +1,14 @@
 """`siphonctl log-level`: another level than `log.level` says, for all processes and without a reload.
 
 It is three bits beside the flags of the slot table. Each process looks at them once a second from its asyncio loop, so
-that the path of a message knows nothing of it. It ends with `siphonctl log-level reset` and with a stop.
+that the path of a message knows nothing of it; the supervisor looks before each line. It ends with `siphonctl log-level
+reset` and with a stop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from shm.slots import Slots
 from siphon.config.log import LEVELS, Log
@@ -30,12 +32,21 @@ def level_of(slots: Slots) -> str | None:
     return NAMES[number - 1] if 1 <= number <= len(NAMES) else None
 
 
-def follow(log: Log, slots: Slots, loop: asyncio.AbstractEventLoop) -> None:
-    """Let this process's log follow it from now on."""
+def apply(log: Log, slots: Slots) -> None:
+    """Log at the level that was set, or at that of the configuration."""
+    name = level_of(slots)
+    log.override(None if name is None else LEVELS[name])
+
+
+def follow(
+    log: Log, slots: Slots, loop: asyncio.AbstractEventLoop, also: Callable[[Slots], None] | None = None
+) -> None:
+    """Let this process's log follow it from now on; `also` looks as often."""
 
     def look() -> None:
-        name = level_of(slots)
-        log.override(None if name is None else LEVELS[name])
+        apply(log, slots)
+        if also is not None:
+            also(slots)
         loop.call_later(LOOK_SECS, look)
 
     look()

@@ -1,5 +1,5 @@
 """Commands of siphonctl that show what is going on, and two that change it: registrations, calls, transactions,
-counters, the level of the log."""
+traces, counters, the level of the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from shm.slots import Slots
-from siphon.cli import in_progress, level, registered, show, status
+from siphon.cli import in_progress, level, registered, show, status, trace
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import SLOTS_FILE
 
@@ -95,6 +95,19 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
         """The records of transactions, the youngest first."""
         end(lambda: in_progress.list_transactions(instance(config), limit, as_json))
 
+    @group.command("trace", context_settings=settings)
+    @click.argument("wanted", metavar="AOR|CALL-ID")
+    @click.option("--seconds", type=click.FloatRange(min=0), help="How long; else until Ctrl-C.")
+    @as_json
+    @click.pass_obj
+    def trace_(config: str | None, wanted: str, seconds: float | None, as_json: bool) -> None:
+        """The messages of one address of record or one call, as they come and go.
+
+        All workers send copies, from one second on at the latest. What does not fit into the terminal is dropped and
+        counted. Exit status: 0, 1 too many traces, 3 no instance, 2 wrong command line or configuration.
+        """
+        end(lambda: trace.trace(instance(config), wanted, seconds, as_json))
+
     @group.command("counters", context_settings=settings)
     @as_json
     @click.pass_obj
@@ -120,7 +133,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
     def log_level(config: str | None, name: str | None) -> None:
         """Log at another level than `log.level`, within a second and until the next stop; `reset` ends it.
 
-        Workers and helpers follow; the supervisor does not. Without LEVEL: what was set.
+        All processes follow. Without LEVEL: what was set.
         """
 
         def run() -> int:

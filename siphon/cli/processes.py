@@ -26,6 +26,7 @@ from siphon.engine.journal import Journal
 from siphon.engine.mirror import MirrorHelper
 from siphon.engine.quiet_helper import QuietHelper
 from siphon.engine.shared import Shared
+from siphon.engine.traces import Traces
 from siphon.script.sources import Sources
 from workers.application import WorkerContext
 
@@ -57,8 +58,14 @@ class Worker(Engine):
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
         super().started(context)
-        follow(self.log, self.shared.slots, context.aio.loop)
+        place, contacts = self.settings.shared.path, self.contacts
+        traces = Traces(place, self.log.process, self.taps, context.aio.loop, contacts, self.log)
+        follow(self.log, self.shared.slots, context.aio.loop, traces.look)
         self.watch()
+
+    def contacts(self, aor: str) -> list[str]:
+        """Where an address of record is reached now."""
+        return [binding.uri for binding in self.services.location.lookup(aor, time.time())]
 
     def watch(self) -> None:
         """The helper looks whether the script has changed."""

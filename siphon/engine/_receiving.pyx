@@ -24,9 +24,10 @@ cdef object RESPONSES = Counter.RESPONSES
 
 @cython.final
 cdef class Receiving:
-    """The way in of one process, beside its Engine. `stalled_secs`: what takes longer than this is a stall."""
+    """The way in of one process, beside its Engine. `tap`: see Taps. `stalled_secs`: what takes longer than this is a stall."""
 
     cdef object engine, ingest, core, runtime, timers, keepalive, failed, count
+    cdef public object tap
     cdef object arrivals, acks, plain, limits, limits_of_responses
     cdef list wildcard
     cdef double stalled_secs
@@ -38,6 +39,7 @@ cdef class Receiving:
         self.count = engine.reports.count
         self.arrivals, self.acks, self.plain = ingest.arrivals, ingest.short_acks, ingest.plain
         self.stalled_secs = stalled_secs
+        self.tap = ingest.tap
         self.configure()
 
     def configure(self):
@@ -66,6 +68,8 @@ cdef class Receiving:
         guard = self.ingest.guard
         if guard is not None and guard.armed and guard.drops(data, source[0]):
             return 0
+        if self.tap is not None:
+            self.tap.received(data, source, listener, local, arrived)
         try:
             m = parse(data, self.limits_of_responses if response else self.limits)
         except (NotSip, BadResponse, PeerError) as error:

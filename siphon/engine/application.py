@@ -38,6 +38,7 @@ from siphon.engine.reports import Reports
 from siphon.engine.sending import OwnRequests
 from siphon.engine.shared import Shared
 from siphon.engine.sweeping import Sweeping
+from siphon.engine.taps import Taps
 from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
 from siphon.services.caches import Caches
@@ -47,6 +48,7 @@ from siphon.services.limits import LiveTransactions
 from siphon.services.location.binding import Binding
 from siphon.services.location.changes import Event
 from siphon.sip.message import SipMessage
+from siphon.state.shm_store import ShmStore
 from siphon.state.store import Commit, Send, Store, Wait
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
@@ -82,6 +84,8 @@ class Engine(Building):
         self.left: dict[tuple[bytes, int], float] = {}
         """Entries that were due here and are a sibling's again, and when; they are looked at once more."""
         self.receiving: Receiving | None = None
+        self.tap: Taps | None = None
+        """Who wants copies of messages."""
         self.told = 0.0
         """When tick() last said that it wants to be called."""
         self.stalled = False
@@ -108,7 +112,7 @@ class Engine(Building):
             context.aio.loop, boottime, self.settings.auth, self._fetcher, self._report_no_secret
         )
         self._load_script(keys)
-        self.hep = self._hep()
+        self.taps = Taps(self.identity, self.local_ip, self._tapped)
         self._assemble(keys, random_bits)
         self.shared.recover(context.slot)
         self._take_up(boottime())
@@ -138,7 +142,7 @@ class Engine(Building):
     def _assemble(self, keys: Keys, random_bits: RandomBits) -> None:
         """Store, core and what leads messages to it."""
         context = self.context
-        shm = self._shm_store()
+        shm = self.shm = ShmStore(self.shared.transactions, context.outbox)
         self.store: Store = shm if self.far is None else self.far.store
         self.failed = shm.failed
         if self.far is None:  # of most entries: each commit arms, and a call commits often
@@ -192,8 +196,11 @@ class Engine(Building):
         assert self.own_requests is not None
         self.own_requests.others = self._hint
         self._keep_events()
-        if self.far is None and self.hep is None:
+        if self.far is None:
             self.receiving = Receiving(self, STALLED_SECS)
+        self.hep = self._hep()
+        if self.hep is not None:
+            self.taps.add(self.hep)
 
     @property
     def receive(self) -> Callable[[list[Received], float], bool | None]:
@@ -204,7 +211,7 @@ class Engine(Building):
         if self.far is not None and self.far.holds(batch):
             return
         self.guard.look()
-        take = self.ingest.datagram if self.hep is None else self._take_and_copy
+        take = self.ingest.datagram
         for received in batch:
             local = received.local if self.identity.listeners[received.listener].wildcard else ""
             take(received.data, received.source, received.listener, local, received.arrived or now)
@@ -212,12 +219,11 @@ class Engine(Building):
                 self.report_failed_sends()
         self._note_stall(now)
 
-    def _take_and_copy(self, data: bytes, source: tuple[str, int], listener: int, local: str, arrived: float) -> None:
-        """As Ingest.datagram, with a copy for the collector of what is not banned."""
-        assert self.hep is not None
-        if not self.guard.armed or not self.guard.bans.holds(source[0]):
-            self.hep.received(data, source, listener, local, arrived)
-        self.ingest.datagram(data, source, listener, local, arrived)
+    def _tapped(self, taps: Taps | None) -> None:
+        """Somebody wants copies of what comes and goes, or nobody does any more."""
+        self.tap = self.ingest.tap = self.shm.tap = taps
+        if self.receiving is not None:
+            self.receiving.tap = taps
 
     def _note_stall(self, began: float) -> None:
         if boottime() - began > STALLED_SECS and not self.context.is_helper:
@@ -321,8 +327,7 @@ class Engine(Building):
         with, and the runtime keeps the last two."""
         self.settings, self.script_version = settings, version
         self.identity = identity_of(settings)
-        if self.hep is not None:
-            self.hep.configure(self.identity)
+        self.taps.configure(self.identity)
         self.secrets.configure(settings.auth)
         self.caches.configure(settings.cache, settings.shared.timeout_ms / 1000)
         keys = self._rekey()
@@ -398,9 +403,9 @@ class Engine(Building):
             outbox.put(send.data, send.to, send.listener, send.source or None)
         outbox.flush()
         self.failed.extend(commit.sends[index] for index, _errno in outbox.failures)
-        if self.hep is not None:
+        if self.tap is not None:
             for send in commit.sends:
-                self.hep.sent(send)
+                self.tap.sent(send)
 
     def _answered_elsewhere(self, message: SipMessage, then: Callable[[bytes | None], None]) -> None:
         """The INVITE that another node answered under these tags."""
@@ -465,5 +470,5 @@ class Engine(Building):
         outbox = self.context.outbox
         outbox.put(datagram.data, datagram.to, datagram.listener, datagram.source or None)
         outbox.flush()
-        if self.hep is not None:
-            self.hep.sent(datagram)
+        if self.tap is not None:
+            self.tap.sent(datagram)

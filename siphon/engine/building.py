@@ -22,7 +22,7 @@ from siphon.engine.far import Far
 from siphon.engine.gateways import GatewayProber
 from siphon.engine.guard import Guard
 from siphon.engine.handlers import ScriptHandlers
-from siphon.engine.hep import CopyingStore, HepCopies
+from siphon.engine.hep import HepCopies
 from siphon.engine.keepalive import Keepalive
 from siphon.engine.keys import Keys
 from siphon.engine.local_ips import LocalIps
@@ -50,7 +50,6 @@ from siphon.services.media.calls import Calls
 from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.sip.identity import Identity
-from siphon.state.shm_store import ShmStore
 from workers.application import WorkerContext
 from workers.net import boottime
 
@@ -112,15 +111,7 @@ class Building:
         settings = self.settings.tracing.hep
         if settings is None:
             return None
-        return HepCopies(settings, self.identity, self.local_ip, self.context.aio.loop, self.reports.count, self.log)
-
-    def _shm_store(self) -> ShmStore:
-        transactions, outbox = self.shared.transactions, self.context.outbox
-        if self.hep is None:
-            return ShmStore(transactions, outbox)
-        store = CopyingStore(transactions, outbox)
-        store.copies = self.hep
-        return store
+        return HepCopies(settings, self.context.aio.loop, self.reports.count, self.log)
 
     def _guard(self, keys: Keys) -> Guard:
         bans = Bans(self.shared.bans, keys.table, time.time, self.shared.evict_bans)

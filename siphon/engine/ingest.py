@@ -27,6 +27,7 @@ from siphon.engine.guard import Guard
 from siphon.engine.rates import PerSecond
 from siphon.engine.reliable import PrackEvent
 from siphon.engine.requests import Arrival, reply_place
+from siphon.engine.taps import Taps
 from siphon.forwarding.branch import non_invite_ids, parse_branch, to_tag, transaction_id, transaction_of_tag
 from siphon.forwarding.routes import strip_own_maddr
 from siphon.script.outcome import Outcome
@@ -142,6 +143,8 @@ class Ingest:
     sources: LiveTransactions | None = None
     """Counts what lives of each source, for limits.per_source."""
     guard: Guard | None = None
+    tap: Taps | None = None
+    """Who wants copies of what comes."""
     """Says what is dropped unread."""
     elsewhere: Callable[[SipMessage, Callable[[bytes | None], None]], None] | None = None
     """Asks other nodes which INVITE they have answered in the dialog of a message."""
@@ -158,6 +161,8 @@ class Ingest:
         guard = self.guard
         if guard is not None and guard.armed and guard.drops(data, source[0]):
             return
+        if self.tap is not None:
+            self.tap.received(data, source, listener, local_ip, arrived)
         count = self.core.reporter.count
         try:
             message = parse(data, self.limits_of_responses if data[:4] == b"SIP/" else self.limits)

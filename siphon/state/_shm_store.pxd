@@ -13,6 +13,7 @@ cdef class ShmStore:
     cdef action_t send
     cdef void *send_argument
     cdef public list failed
+    cdef public object tap
 
     cdef bytes fetch(self, bytes key, uint64_t *version)
     cdef bint has(self, bytes key) except -1

@@ -1,9 +1,12 @@
+from typing import Any
+
 from shm.table import Table
 from siphon.state.store import Commit, Loaded, Send, Wait
 from workers.net import Outbox
 
 class ShmStore:
     failed: list[Send]
+    tap: Any
     @property
     def at_once(self) -> bool: ...
     def __init__(self, table: Table, outbox: Outbox) -> None: ...

@@ -21,7 +21,8 @@ from siphon.state.store import Busy, Loaded
 
 cdef class ShmStore:
     """One process's view of the shared table. `failed`: datagrams of committed steps that the kernel would not send;
-    whoever reads them empties the list."""
+    whoever reads them empties the list. `tap.sent(send)` hears of each that has left, once its commit stands and outside of
+    the locks; None: nobody wants to know."""
 
     at_once = True
 
@@ -31,6 +32,7 @@ cdef class ShmStore:
         self.send = <action_t><void *><uintptr_t>outbox.function_address
         self.send_argument = <void *><uintptr_t>outbox.argument_address
         self.failed = []
+        self.tap = None
 
     def load(self, bytes key not None):
         """See Store.load."""
@@ -136,6 +138,9 @@ cdef class ShmStore:
             self.outbox.empty()
         elif self.outbox.has_failed():
             self.failed.extend([sends[index] for index, _ in self.outbox.failures])
+        if got > 0 and self.tap is not None:
+            for send in sends:
+                self.tap.sent(send)
         return 0
 
 

@@ -143,11 +143,14 @@ def test_the_level_of_the_log_is_set_and_reset_without_a_reload(looked):
     site.until(is_quiet)
     assert site.siphonctl("log-level", "loud").returncode == 2
     site.siphonctl("log-level", "error")
+    before = site.text().count(" main - ")
+    assert site.siphonctl("reload").returncode == 0
     assert site.stop(site.running[-1]) == 0
+    assert site.text().count(" main - ") == before, "the supervisor follows"
     site.start()
     assert site.siphonctl("log-level").stdout == "log.level of the configuration\n"
 
 
 def test_without_an_instance_each_is_3(site):
-    for words in (["registrations"], ["calls"], ["transactions"], ["counters"], ["log-level", "debug"]):
+    for words in (["registrations"], ["calls"], ["transactions"], ["counters"], ["log-level", "debug"], ["trace", "x"]):
         assert site.siphonctl(*words).returncode == 3
