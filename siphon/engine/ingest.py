@@ -143,9 +143,9 @@ class Ingest:
     sources: LiveTransactions | None = None
     """Counts what lives of each source, for limits.per_source."""
     guard: Guard | None = None
+    """Says what is dropped unread."""
     tap: Taps | None = None
     """Who wants copies of what comes."""
-    """Says what is dropped unread."""
     elsewhere: Callable[[SipMessage, Callable[[bytes | None], None]], None] | None = None
     """Asks other nodes which INVITE they have answered in the dialog of a message."""
     plain: PlainResponses | None = None
