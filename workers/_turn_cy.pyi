@@ -3,6 +3,8 @@ from collections.abc import Callable
 from workers.application import Application, WorkerContext
 from workers.net import Reader
 
+def wait_quietly(epoll: int, interval: float, until: float, stirs: tuple[Callable[[], object], ...]) -> float: ...
+
 class Turns:
     now: float
     beaten: float

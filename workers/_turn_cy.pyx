@@ -29,6 +29,13 @@ cdef extern from * nogil:
         return got < 0 ? -errno : got;
     }
 
+    static inline double siphond_monotonic(void)
+    {
+        struct timespec moment;
+        clock_gettime(CLOCK_MONOTONIC, &moment);
+        return (double)moment.tv_sec + (double)moment.tv_nsec * 1e-9;
+    }
+
     static inline double siphond_boottime(void)
     {
         struct timespec moment;
@@ -45,15 +52,40 @@ cdef extern from * nogil:
     double INFINITY
     int siphond_epoll(int, epoll_event *, int, int)
     double boottime "siphond_boottime"()
+    double monotonic "siphond_monotonic"()
 
 cdef enum:
     EVENTS = 64
     PAST = 4096             # entries of the timer rings that are past and go in one turn
     PAST_AHEAD = 64
+    GLANCE_MS = 50
 
 cdef double IDLE = 1.0
 cdef double ADOPTER = 0.05
 cdef double BEAT = 0.005
+
+
+def wait_quietly(int epoll, double interval, double until, tuple stirs):
+    """Wait until `epoll` has an event, one of the calls `stirs` gives something true - they are asked every `interval` seconds - or
+    time.monotonic() is `until`. The longest time in which nobody looked."""
+    cdef epoll_event event
+    cdef double before = monotonic(), now, longest = 0.0
+    cdef int count, milliseconds = <int>ceil(interval * 1000.0)
+    while True:
+        with nogil:
+            count = siphond_epoll(epoll, &event, 1, milliseconds)
+        if count == -EINTR:
+            PyErr_CheckSignals()
+        elif count < 0:
+            raise OSError(-count, os.strerror(-count))
+        now = monotonic()
+        longest = max(longest, now - before)
+        before = now
+        if count != 0 or now >= until:
+            return longest
+        for stir in stirs:
+            if stir():
+                return longest
 
 
 cdef class Turns:
@@ -66,7 +98,7 @@ cdef class Turns:
     cdef public unsigned long long datagrams
     cdef public dict readers
     cdef readonly object context, application
-    cdef object slots, asyncio, receive, keep_stale, tick, beat
+    cdef object slots, asyncio, receive, keep_stale, tick, beat, glance
     cdef TimerRings timers
     cdef int waiting, control, slot, limit
     cdef double stale_after
@@ -80,6 +112,7 @@ cdef class Turns:
         self.asyncio = context.aio.loop
         self.receive = application.receive
         self.tick = application.tick
+        self.glance = getattr(application, "glance", None)
         self.beat = context.slots.beat
         self.waiting = epoll
         self.control = control
@@ -98,8 +131,11 @@ cdef class Turns:
         cdef Reader reader
         self.stirs = False
         self.beat(self.slot, self.now, False)
-        with nogil:
-            count = siphond_epoll(self.waiting, events, EVENTS, milliseconds)
+        if self.glance is None:
+            with nogil:
+                count = siphond_epoll(self.waiting, events, EVENTS, milliseconds)
+        else:
+            count = self.wait_and_glance(events, milliseconds)
         if count == -EINTR:
             PyErr_CheckSignals()
         elif count < 0:
@@ -131,6 +167,20 @@ cdef class Turns:
             self.look()
         if self.now >= self.next_count:
             self.write_counters()
+
+    cdef int wait_and_glance(self, epoll_event *events, int milliseconds) except? -1:
+        """As siphond_epoll(), but it is over too as soon as a glance finds a reason for a tick."""
+        cdef int count, part
+        while True:
+            part = min(milliseconds, GLANCE_MS)
+            with nogil:
+                count = siphond_epoll(self.waiting, events, EVENTS, part)
+            milliseconds -= part
+            if count != 0 or milliseconds <= 0:
+                return count
+            if self.glance():
+                self.next_tick = 0.0
+                return 0
 
     cdef int give_tick(self) except -1:
         self.next_tick = None

@@ -9,6 +9,7 @@ or busy by its own word again.
 import select
 import socket
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from workers.application import SlotState
 
@@ -25,10 +26,8 @@ class DeafWatch:
             for sock in own:
                 self.poll.register(sock, select.POLLIN)
                 self.slot_of[sock.fileno()] = slot
+        self.anything_waits = partial(self.poll.poll, 0)
         self.since: dict[int, tuple[float, float]] = {}
-
-    def anything_waits(self) -> bool:
-        return bool(self.poll.poll(0))
 
     def find(self, states: Mapping[int, SlotState], tick: float) -> list[int]:
         """Slots of idle processes whose sockets have been readable for DEAF_SECS on one and the same heartbeat."""

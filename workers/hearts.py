@@ -30,6 +30,8 @@ class Hearts:
         self.log = log
         first = children.crew.first
         self.deaf = DeafWatch({slot: [group[slot - first] for group in listeners] for slot in children.workers})
+        self.stirs = (slots.any_busy, self.deaf.anything_waits)
+        """Asked often while nobody works: whether that is over."""
         self.woken: dict[int, int] = {}
 
     def look(self, now: float) -> dict[int, SlotState]:
@@ -48,9 +50,6 @@ class Hearts:
         """The supervisor itself has slept: nobody is judged by what it did not see."""
         for child in self.children:
             child.watch.reset()
-
-    def anything_stirs(self) -> bool:
-        return self.slots.any_busy() or self.deaf.anything_waits()
 
     def judge(self, states: Mapping[int, SlotState], now: float) -> None:
         for child in self.children:

@@ -20,6 +20,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from workers._turn_cy import wait_quietly
 from workers.application import Application, Flag, SlotState, SlotTable
 from workers.children import Children
 from workers.ending import Ending, State
@@ -35,7 +36,7 @@ __all__ = ["Extra", "Options", "Supervisor", "log_to_stderr"]
 TICK = 0.025
 QUIET_TICK = 2 * TICK
 """Not above BEAT_LIMIT: a worker that is found busy after it cannot have been silent for longer than allowed."""
-QUIET_SECS = 0.25
+QUIET_SECS = 1.0
 PAUSE_SECS = 0.5
 OWN_FLAGS = Flag.DRAINING | Flag.STARTING
 """Those that are raised and lowered here; the others are the application's."""
@@ -54,7 +55,7 @@ class Supervisor:
         self.slots = slots
         self.options = options
         self.log = options.log
-        self.selector = selectors.DefaultSelector()
+        self.selector = selectors.EpollSelector()
         self.children = Children(listeners, slots, make_application, options, self.selector, self.close_own)
         self.hearts = Hearts(self.children, slots, listeners, options.log)
         self.reload = Reload(self.children, options, self.close_after_fork)
@@ -63,7 +64,7 @@ class Supervisor:
         self.upgrade_wanted = self.reload_wanted = False
         self.predecessor = options.predecessor
         self.next_watchdog = 0.0
-        self.last_tick = 0.0
+        self.last_tick = self.last_look = 0.0
         self.quiet = False
 
     def run(self) -> int:
@@ -103,23 +104,25 @@ class Supervisor:
             self.slots.raise_flags(Flag.STARTING)
 
     def turn(self) -> None:
-        events = self.selector.select(QUIET_TICK if self.quiet else TICK)
-        for key, _ in events:
+        if self.quiet:
+            self.wait_quietly()
+        for key, _ in self.selector.select(0 if self.quiet else TICK):
             key.data()
-        now = time.monotonic()
-        if events or not self.stays_quiet(now):
-            self.tick(now)
+        self.tick(time.monotonic())
 
-    def stays_quiet(self, now: float) -> bool:
-        """The short look while nobody works: is that still so? Now and then the long one is due all the same."""
-        if not self.quiet or now - self.last_tick > QUIET_SECS:
-            return False
-        return not self.hearts.anything_stirs()
+    def wait_quietly(self) -> None:
+        """While nobody works, in compiled code: is that still so? Now and then the long look is due all the same."""
+        until = self.last_tick + QUIET_SECS
+        if self.options.notifier.watchdog_secs:
+            until = min(until, self.next_watchdog)
+        pause = wait_quietly(self.selector.fileno(), QUIET_TICK, until, self.hearts.stirs)
+        if pause <= PAUSE_SECS:
+            self.last_look = time.monotonic()
 
     def tick(self, now: float) -> None:
-        if now - self.last_tick > PAUSE_SECS:
+        if now - self.last_look > PAUSE_SECS:
             self.hearts.forget_pause()
-        self.last_tick = now
+        self.last_tick = self.last_look = now
         self.children.respawn(now)
         states = self.hearts.look(now)
         self.reload.follow(now, may_go_on=self.ending.state is State.RUNNING)
@@ -132,7 +135,8 @@ class Supervisor:
     def is_quiet(self, states: Mapping[int, SlotState]) -> bool:
         waited_for = self.ending.state is not State.RUNNING or self.reload.runs or self.upgrade.runs
         all_there = all(child.pid and child.ready and not child.condemned_at for child in self.children)
-        return all_there and not waited_for and not any(state.busy for state in states.values())
+        busy = any(state.busy for state in states.values())
+        return all_there and not waited_for and self.predecessor is None and not busy
 
     def obey(self, number: int) -> None:
         """One signal."""

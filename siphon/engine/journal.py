@@ -1,7 +1,8 @@
 """The helper process that keeps the journal of the location table: an Application that reads no socket and no script.
 
-It looks for changes by itself, so no worker tells it anything, and one that is killed owes it nothing. What it has not
-written when it ends is marked in the table: the next one, or the supervisor at the end, writes it.
+It looks for changes by itself (`glance`, asked from the loop's compiled wait), so no worker tells it anything, and one
+that is killed owes it nothing. What it has not written when it ends is marked in the table: the next one, or the
+supervisor at the end, writes it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from shm.marks import Marks
 from siphon.config.log import Log
 from siphon.config.settings import Settings
 from siphon.engine.shared import Shared
-from siphon.services.journal.keeper import Facts, Keeper
+from siphon.services.journal.keeper import CHECK_SECS, Facts, Keeper
 from siphon.services.location.index import OWNER as HINTS
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable, boottime
@@ -61,10 +62,12 @@ class Journal:
         self.context = context
         self.shared.attach(context.slot)
         table = self.shared.location
+        marks = marks_of(self.shared)
+        self.glance = marks.any
         self.keeper = Keeper(
             path_of(self.settings),
             self.settings.server.instance_id,
-            marks_of(self.shared),
+            marks,
             table.birth,
             table.stats().records_max,
             ThreadPoolExecutor(2, "journal"),
@@ -84,7 +87,7 @@ class Journal:
         if now >= self.next_tell:
             self.next_tell = now + TELL_SECS
             self.tell(self.keeper.facts())
-        return until
+        return now + CHECK_SECS if self.keeper.rests else until
 
     def reload(self, payload: bytes) -> None:
         """Where it lies cannot change without a restart."""

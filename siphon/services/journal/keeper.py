@@ -158,6 +158,13 @@ class Keeper:
         reading = self._draft is not None and self._publishing is None
         return min(self._next_look, self._next_step) if reading else self._next_look
 
+    @property
+    def rests(self) -> bool:
+        """Nothing is to be done before something changes, but to look at the file once in CHECK_SECS."""
+        copy = self._usable()
+        idle = self._draft is None and self._syncing is None and self._failing_since is None and not self._wants_new
+        return idle and copy is not None and copy.file.synced == copy.file.end and not copy.is_wasteful
+
     def facts(self) -> Facts:
         copy = self._copy
         known = self._new if copy is None or not copy.is_known else copy
