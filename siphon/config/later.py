@@ -30,7 +30,6 @@ NOT_YET = (
     "tls",
     "registrar.liveness",
     "nat.crlf_keepalive",
-    "admin.ui",
 )
 
 # Sections of the original product that are not offered: they warn and are skipped.
@@ -309,9 +308,9 @@ class AdminAuth(Section):
 
 
 class AdminUi(Section):
-    """Pages for people."""
+    """A page for people."""
 
-    enabled: Switch = Field(False, description="serve them")
+    enabled: Switch = Field(False, description="serve /admin/ui")
 
 
 class Admin(Section):

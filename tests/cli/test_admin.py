@@ -337,3 +337,16 @@ def test_what_is_no_http_harms_nobody(site, web):
     assert web.get("/admin/stats", "POST")[0] == 405
     assert web.answers() and web.pid() == pid
     assert site.stop(site.running[-1]) == 0
+
+
+def test_the_page_for_people_is_served_where_it_is_enabled_and_to_whom_it_is_allowed(site, web):
+    web.configure('auth = { token = "s3cret", protect_reads = true }\nui = { enabled = true }\n')
+    web.start()
+    register(site)
+    assert web.get("/admin/ui")[0] == 401
+    status, text = web.get("/admin/ui", Authorization="Basic YW55OnMzY3JldA==")
+    assert status == 200
+    assert "sip:alice@example.com" in text and "worker 1" in text
+    web.configure()
+    assert site.siphonctl("reload").returncode == 0
+    site.until(lambda: web.get("/admin/ui")[0] == 404)

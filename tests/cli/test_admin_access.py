@@ -29,6 +29,11 @@ KEY = {"authorization": "Bearer s3cret", "host": "proxy.example.com"}
         (Access("s3cret", False, True), {}, False, None),
         (Access("s3cret", True, True), {}, False, 401),
         (Access("s3cret", True, True), KEY, False, None),
+        (Access("s3cret", True, True), {"authorization": "Basic YW55OnMzY3JldA=="}, False, None),
+        (Access("s3cret", True, True), {"authorization": "Basic YW55OnMzY3Jl"}, False, 401),
+        (Access("s3cret", True, True), {"authorization": "Basic s3cret"}, False, 401),
+        (Access("s3cret", True, True), {"authorization": "Basic !"}, False, 401),
+        (Access("s3cret", True, True), {"authorization": "Basic YW55OnMzY3JldA=="}, True, 401),
     ],
 )
 def test_who_may(access, headers, writes, status):

@@ -17,11 +17,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from siphon.cli import gateways, in_progress
-from siphon.cli.admin import registrations
+from siphon.cli.admin import page, registrations
 from siphon.cli.admin.access import Access
 from siphon.cli.admin.built_in import built_in
 from siphon.cli.bans import facts, lift
@@ -106,6 +106,17 @@ class Site:
     async def list_gateways(self, request: Request) -> Response:
         return JSONResponse({"gateways": gateways.to_json(gateways.read(self.place))})
 
+    async def page(self, request: Request) -> Response:
+        now = time.time()
+        made = page.page(
+            self.status(),
+            in_progress.calls(self.place),
+            registrations.page(self.location(), page.MOST, 0)[0],
+            gateways.to_json(gateways.read(self.place)),
+            [facts(ban, now) for ban in self.bans.list()],
+        )
+        return HTMLResponse(made, headers=page.HEADERS)
+
     # -- writing
 
     async def order_gateway(self, request: Request) -> Response:
@@ -154,8 +165,14 @@ class Refused(Exception):
         self.why = why
 
 
+def page_route(site: Site, access: Access) -> Route:
+    """The page for people. A browser can ask for the token by Basic authentication, and by nothing else."""
+    guard = guarded(site, access, site.page, writes=False, challenge='Basic realm="siphond", charset="UTF-8"')
+    return Route("/admin/ui", guard, methods=["GET"])
+
+
 def admin_routes(site: Site, access: Access) -> list[Route]:
-    """Everything under /admin, and the metrics."""
+    """Everything else under /admin, and the metrics."""
 
     def reads(path: str, answer: Answer, open_to_all: bool = False) -> Route:
         guard = answered(site, answer) if open_to_all else guarded(site, access, answer, writes=False)
@@ -194,7 +211,7 @@ def application(routes: list[Route], origins: list[str]) -> Starlette:
     return Starlette(routes=routes, middleware=[cors] if origins else [])
 
 
-def guarded(site: Site, access: Access, answer: Answer, writes: bool) -> Answer:
+def guarded(site: Site, access: Access, answer: Answer, writes: bool, challenge: str = "Bearer") -> Answer:
     """`answer` for whom it is allowed; what is written is logged."""
     inner = answered(site, answer)
 
@@ -202,7 +219,7 @@ def guarded(site: Site, access: Access, answer: Answer, writes: bool) -> Answer:
         against = access.refusal(request.headers, writes)
         if against is not None:
             status, why = against
-            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+            headers = {"WWW-Authenticate": challenge} if status == 401 else None
             response: Response = JSONResponse({"error": why}, status, headers)
         else:
             response = await inner(request)

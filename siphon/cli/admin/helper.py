@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from siphon.cli.admin.access import Access, origins_of
-from siphon.cli.admin.app import Site, admin_routes, application, metrics_routes
+from siphon.cli.admin.app import Site, admin_routes, application, metrics_routes, page_route
 from siphon.cli.admin.listener import Listener
 from siphon.config.settings import Settings
 from siphon.config.values import split_address
@@ -101,5 +101,7 @@ class AdminHelper(QuietHelper):
             cors = origins_of(admin.cors)
             access = Access(admin.auth.token, admin.auth.protect_reads, ip.is_loopback, cors)
             routes.setdefault(admin.listen, []).extend(admin_routes(site, access))
+            if admin.ui.enabled:
+                routes[admin.listen].append(page_route(site, access))
             origins[admin.listen] = [*origins.get(admin.listen, []), *cors]
         return {address: application(found, origins[address]) for address, found in routes.items()}
