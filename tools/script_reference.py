@@ -9,10 +9,12 @@ has them and their docstrings.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +66,31 @@ def _members(kind: type, prefix: str) -> Iterator[str]:
 
 
 def _property(prefix: str, name: str, member: Any) -> str:
-    getter = getattr(member, "fget", None)
-    kind = _text(inspect.signature(getter).return_annotation) if getter is not None else ""
+    if isinstance(member, property):
+        kind = _text(inspect.signature(member.fget).return_annotation) if member.fget is not None else ""
+        assignable = member.fset is not None
+    else:
+        kind, assignable = _declared(member, name)
     title = f"`{prefix}.{name}`" + (f": {kind}" if kind else "")
-    assignable = "May be assigned. " if getattr(member, "fset", None) is not None else ""
-    return f"### {title}\n\n{assignable}{_doc(member) if getter is not None else ''}\n"
+    return f"### {title}\n\n{'May be assigned. ' if assignable else ''}{_doc(member)}\n"
+
+
+def _declared(member: Any, name: str) -> tuple[str, bool]:
+    """Kind of a property of a compiled class, and whether it may be assigned, from the stub beside its module."""
+    owner = getattr(member, "__objclass__", None)
+    stub = _stub_of(owner.__module__) if owner is not None else None
+    if owner is None or stub is None:
+        return "", False
+    (found,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == owner.__name__)
+    forms = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    kinds = [ast.unparse(node.returns) for node in forms[:1] if node.returns is not None]
+    return "".join(kinds), len(forms) > 1
+
+
+@cache
+def _stub_of(module: str) -> ast.Module | None:
+    path = Path(sys.modules[module].__file__ or "").parent / f"{module.rpartition('.')[2]}.pyi"
+    return ast.parse(path.read_text()) if path.is_file() else None
 
 
 def _signature(function: Any) -> str:
