@@ -55,7 +55,8 @@ class Relay:
             due = [entry for entry in self._later if entry[0] <= now]
             self._later = [entry for entry in self._later if entry[0] > now]
             for _, to, data in due:
-                self._send(to, data)
+                if to in self._peers:  # else one of the two has gone meanwhile
+                    self._send(to, data)
 
     def _accept(self) -> None:
         client, _ = self._listening.accept()

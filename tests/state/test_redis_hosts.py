@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from redis_servers import Cluster, Replicated, cluster, redis_replicated, replicated
+from redis_servers import Cluster, Replicated, Server, cluster, redis_replicated, redis_server, replicated
+from tcp_relay import Relay
 from test_redis_link import Bench, run
 
+from siphon.state.redis.connect import MOST_TIMES, Patience, Unusable
+from siphon.state.redis.lane import CONNECT_SECS
 from siphon.state.redis.names import PARTITIONS, slot
 from siphon.state.redis.script import Value
 
-__all__ = ["redis_replicated"]
+__all__ = ["redis_replicated", "redis_server"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """A handshake that fails, or ends with its server, in asyncio."""
@@ -95,3 +98,29 @@ def test_sentinels_that_all_hang_change_nothing_for_a_link_that_is_up(redis_repl
     finally:
         for sentinel in redis_replicated.sentinels:
             sentinel.thaw()
+
+
+def test_an_attempt_that_took_too_long_is_given_more_time_and_one_that_went_well_ends_that() -> None:
+    patience = Patience()
+    for error in (Unusable("refused"), ConnectionError()):
+        patience.ended(error)
+    assert patience.times == 1
+    for error in (TimeoutError(), Unusable("a Sentinel: no answer in time", late=True), TimeoutError(), TimeoutError()):
+        patience.ended(error)
+    assert patience.times == MOST_TIMES
+    patience.ended(None)
+    assert patience.times == 1
+
+
+def test_a_server_that_takes_longer_than_an_attempt_has_at_first_is_reached(redis_server: Server) -> None:
+    """As over TLS on a busy machine, where every attempt was cut off."""
+
+    async def test(bench: Bench) -> None:
+        began = time.monotonic()
+        await bench.until(bench.link.is_up, 30)
+        assert time.monotonic() - began > CONNECT_SECS + limit
+
+    limit = 0.5
+    with Relay(redis_server.port) as relay:
+        relay.delay = 0.11
+        run(f"redis://127.0.0.1:{relay.port}", test, timeout=limit, up=False)

@@ -20,11 +20,32 @@ from siphon.state.redis.names import PARTITIONS, slot
 Place = tuple[str, int]
 
 ONE_SECS = 0.5
-"""How long one Sentinel, or one node of a Cluster, is asked before the next is."""
+"""How long one Sentinel, or one node of a Cluster, is asked before the next is, at first."""
+MOST_TIMES = 3
 
 
 class Unusable(Exception):
-    """This server cannot be used now; the text says why."""
+    """This server cannot be used now; the text says why. `late`: one that was asked took too long."""
+
+    def __init__(self, why: str, late: bool = False) -> None:
+        super().__init__(why)
+        self.late = late
+
+
+class Patience:
+    """How many times its usual limit an attempt has: one more after each that took too long, MOST_TIMES at most. A TLS
+    handshake on a machine that is busy takes its time, and would be cut off for ever; a server that hangs shall not be
+    waited for long."""
+
+    def __init__(self) -> None:
+        self.times = 1
+
+    def ended(self, error: BaseException | None) -> None:
+        """An attempt; None: it went well."""
+        if error is None:
+            self.times = 1
+        elif isinstance(error, TimeoutError) or (isinstance(error, Unusable) and error.late):
+            self.times = min(self.times + 1, MOST_TIMES)
 
 
 class Server(NamedTuple):
@@ -121,37 +142,39 @@ def _facts(data: bytes) -> dict[str, str]:
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-async def master_by_sentinels(url: RedisUrl) -> Place:
-    """The master's place, from the first Sentinel that knows it."""
-    why = "no Sentinel answered"
+async def master_by_sentinels(url: RedisUrl, times: int = 1) -> Place:
+    """The master's place, from the first Sentinel that knows it. `times`: see Patience."""
+    why, late = "no Sentinel answered", False
     for place in url.hosts:
         connection = connection_to(url, place, sentinel=True)
         try:
-            async with asyncio.timeout(ONE_SECS):
+            async with asyncio.timeout(ONE_SECS * times):
                 await opened(connection)
                 found = await ask(connection, "SENTINEL", "get-master-addr-by-name", url.service)
         except (Unusable, RedisError, OSError) as error:
             why = f"Sentinel {place[0]}:{place[1]}: {reason(error)}"
+            late = late or isinstance(error, TimeoutError)
             continue
         finally:
             await closed(connection)
         if found:
             return found[0].decode(), int(found[1])
         why = f"the Sentinels know no master named {url.service}"
-    raise Unusable(why)
+    raise Unusable(why, late)
 
 
-async def partitions_of_cluster(url: RedisUrl, places: list[Place]) -> dict[int, Place]:
-    """Which master has which partition, from the first node that knows."""
-    why = "no node of the Cluster answered"
+async def partitions_of_cluster(url: RedisUrl, places: list[Place], times: int = 1) -> dict[int, Place]:
+    """Which master has which partition, from the first node that knows. `times`: see Patience."""
+    why, late = "no node of the Cluster answered", False
     for place in places:
         connection = connection_to(url, place)
         try:
-            async with asyncio.timeout(ONE_SECS):
+            async with asyncio.timeout(ONE_SECS * times):
                 await opened(connection)
                 found = await ask(connection, "CLUSTER", "SLOTS")
         except (Unusable, RedisError, OSError) as error:
             why = f"{place[0]}:{place[1]}: {reason(error)}"
+            late = late or isinstance(error, TimeoutError)
             continue
         finally:
             await closed(connection)
@@ -159,7 +182,7 @@ async def partitions_of_cluster(url: RedisUrl, places: list[Place]) -> dict[int,
         if known:
             return known
         why = f"{place[0]}:{place[1]}: it serves no slots"
-    raise Unusable(why)
+    raise Unusable(why, late)
 
 
 def _masters(ranges: list[Any], asked: Place) -> dict[int, Place]:

@@ -24,7 +24,18 @@ from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, Re
 
 from siphon.config.redis_url import RedisUrl
 from siphon.state.redis.clock import StoreClock
-from siphon.state.redis.connect import Place, Server, Unusable, ask, closed, connection_to, examine, opened, reason
+from siphon.state.redis.connect import (
+    Patience,
+    Place,
+    Server,
+    Unusable,
+    ask,
+    closed,
+    connection_to,
+    examine,
+    opened,
+    reason,
+)
 from siphon.state.redis.script import Answer, Lost, Refused, Script, Value
 
 BACK_OFF_FIRST, BACK_OFF_MOST = 0.05, 2.0
@@ -91,7 +102,7 @@ class Lane:
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         url: RedisUrl,
-        find: Callable[[], Awaitable[Place]],
+        find: Callable[[int], Awaitable[Place]],
         limit: float,
         report: Report,
     ) -> None:
@@ -100,6 +111,7 @@ class Lane:
         self._now = clock
         self._url = url
         self._find = find
+        self._patience = Patience()
         self._limit = limit
         self._report = report
         self.clock = StoreClock()
@@ -154,9 +166,11 @@ class Lane:
         while True:
             connection = None
             try:
-                async with asyncio.timeout(CONNECT_SECS + self._limit):
+                async with asyncio.timeout(CONNECT_SECS * self._patience.times + self._limit):
                     connection = await self._open()
+                self._patience.ended(None)
             except (Unusable, RedisError, OSError, ValueError, TimeoutError) as error:
+                self._patience.ended(error)
                 self._is_down(reason(error))
                 await asyncio.sleep(back_off * random.uniform(0.7, 1.0))  # noqa: S311
                 back_off = min(max(back_off * 2, BACK_OFF_FIRST), BACK_OFF_MOST)
@@ -176,7 +190,7 @@ class Lane:
                 back_off = min(max(back_off * 2, BACK_OFF_FIRST), BACK_OFF_MOST)
 
     async def _open(self) -> Any:
-        self.place = await self._find()
+        self.place = await self._find(self._patience.times)
         connection = await opened(connection_to(self._url, self.place))
         try:
             server = await examine(connection)

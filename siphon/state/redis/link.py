@@ -19,7 +19,7 @@ from contextlib import suppress
 from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
 
 from siphon.config.redis_url import RedisUrl
-from siphon.state.redis.connect import Place, Unusable, master_by_sentinels, partitions_of_cluster, reason
+from siphon.state.redis.connect import Patience, Place, Unusable, master_by_sentinels, partitions_of_cluster, reason
 from siphon.state.redis.lane import Ask, Lane, Report
 from siphon.state.redis.names import PARTITIONS
 from siphon.state.redis.script import Answer, Refused, Script
@@ -175,12 +175,12 @@ class Link:
             lane.start()
         return lane
 
-    def _finder(self, place: Place | None) -> Callable[[], Awaitable[Place]]:
-        async def known() -> Place:
+    def _finder(self, place: Place | None) -> Callable[[int], Awaitable[Place]]:
+        async def known(times: int) -> Place:
             return place if place is not None else self.url.hosts[0]
 
-        async def sentinels() -> Place:
-            return await master_by_sentinels(self.url)
+        async def sentinels(times: int) -> Place:
+            return await master_by_sentinels(self.url, times)
 
         return sentinels if self.url.kind == "sentinel" else known
 
@@ -192,15 +192,17 @@ class Link:
     # -- a Cluster's map
 
     async def _keep_map(self) -> None:
-        reported = False
+        reported, patience = False, Patience()
         while True:
             self._soon.clear()
             try:
                 places = list(dict.fromkeys([*(p for p in self._lanes if p is not None), *self.url.hosts]))
-                self._take(await partitions_of_cluster(self.url, places))
+                self._take(await partitions_of_cluster(self.url, places, patience.times))
+                patience.ended(None)
                 reported = False
             except (Unusable, RedisError, OSError) as error:
                 self._problem = reason(error)
+                patience.ended(error)
                 if not reported and not self._map:
                     self._report("error", "redis.down", server=self.url.masked, reason=self._problem)
                     reported = True
