@@ -1,9 +1,9 @@
 """`siphonctl calls` and `siphonctl transactions`: what is going on, from the records themselves.
 
-A record is a transaction: it tells of a call while it is set up and for half a minute after. What is known of calls
-that go on longer are those that will be written as call detail records (`cdr.auto_emit`); of the others dialogs keep no
-Call-ID. Reading takes no lock: what changes meanwhile may be missing. With transactions in Redis there is nothing to
-read here.
+A record is a transaction: it tells of a call while it is set up and for half a minute after. Of calls that go on longer
+there are dialogs, which tell where both sides are, and those that will be written as call detail records
+(`cdr.auto_emit`), which tell who they are. Reading takes no lock: what changes meanwhile may be missing. With
+transactions in Redis there are dialogs only, those that this node has answered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from siphon.cli.bans import printable
 from siphon.cli.exits import Exit
 from siphon.cli.memory import SLOTS, TRANSACTIONS
 from siphon.services.call_records.records import stored_sessions
+from siphon.services.dialogs import Known, listed
 from siphon.services.store import StoreError, read
 from siphon.state.codec import BadRecord, decode
 from siphon.state.record import Record
@@ -86,28 +87,51 @@ def transactions(place: Path) -> list[dict[str, Any]]:
 
 def calls(place: Path) -> list[dict[str, Any]]:
     """Calls in setup, those that ended a moment ago, and those that go on; the youngest first."""
-    now, wall = boottime(), time.time()
-    found: dict[str, dict[str, Any]] = {}
-    for fields in stored_sessions(Table.view(place / "cdrs")):
-        began = float(fields.get("timestamp_answer") or wall)
-        found[str(fields.get("call_id"))] = {
-            "call_id": fields.get("call_id"),
-            "from": fields.get("from_uri"),
-            "to": fields.get("ruri"),
-            "age_secs": round(max(0.0, wall - began), 1),
-            "state": "up",
-        }
+    found = {str(fields.get("call_id")): session(fields) for fields in stored_sessions(Table.view(place / "cdrs"))}
+    up = {text(dialog.call_id): dialog for dialog in listed(Table.view(place / "dialogs"))}
     for _, record in records(place):
         name = text(record.call_id)
         if record.invite and not record.to_tag and not record.own and name not in found:
-            found[name] = {
-                "call_id": name,
-                "from": f"{record.source_ip}:{record.source_port}",
-                "to": uri_of(record),
-                "age_secs": round(max(0.0, now - record.created), 1),
-                "state": f"{state(record)} {record.final_status}" if record.final_status >= 300 else state(record),
-            }
+            found[name] = attempt(record, goes_on=name in up)
+    for name, dialog in up.items():
+        if name not in found:
+            found[name] = ongoing(name, dialog)
     return sorted(found.values(), key=lambda entry: float(entry["age_secs"]))
+
+
+def session(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A call that will be written down when it ends."""
+    wall = time.time()
+    return {
+        "call_id": fields.get("call_id"),
+        "from": fields.get("from_uri"),
+        "to": fields.get("ruri"),
+        "age_secs": round(max(0.0, wall - float(fields.get("timestamp_answer") or wall)), 1),
+        "state": "up",
+    }
+
+
+def attempt(record: Record, goes_on: bool) -> dict[str, Any]:
+    """An INVITE that is being set up, or ended a moment ago."""
+    how = "up" if goes_on and state(record) == "answered" else state(record)
+    return {
+        "call_id": text(record.call_id),
+        "from": f"{record.source_ip}:{record.source_port}",
+        "to": uri_of(record),
+        "age_secs": round(max(0.0, boottime() - record.created), 1),
+        "state": f"{how} {record.final_status}" if record.final_status >= 300 else how,
+    }
+
+
+def ongoing(name: str, dialog: Known) -> dict[str, Any]:
+    """A call that goes on, of which nothing else is known here."""
+    return {
+        "call_id": name,
+        "from": f"{dialog.caller.ip}:{dialog.caller.port}",
+        "to": f"{dialog.callee.ip}:{dialog.callee.port}",
+        "age_secs": round(max(0.0, time.time() - dialog.since), 1),
+        "state": "up",
+    }
 
 
 def uri_of(record: Record) -> str | None:

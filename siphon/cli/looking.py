@@ -64,7 +64,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
     @as_json
     @click.pass_context
     def calls(context: click.Context, limit: int, as_json: bool) -> None:
-        """Calls in setup or just ended; those that go on where `cdr.auto_emit` is on.
+        """Calls in setup, just ended, and going on.
 
         Takes no lock. Exit status: 0, 1 nothing is known of it, 3 no instance, 2 wrong command line or configuration.
         """

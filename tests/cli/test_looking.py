@@ -2,8 +2,13 @@
 
 import json
 import socket
+import time
 
 import pytest
+
+from shm.table import Table
+from siphon.cli.in_progress import calls
+from siphon.services.dialogs import Dialogs, Place
 
 SCRIPT = """
 from siphon import log, proxy, registrar
@@ -88,6 +93,33 @@ def test_registrations_are_listed_shown_and_removed_and_on_change_hears_of_it(lo
     assert [entry["aor"] for entry in found(site, "registrations")] == ["sip:bob@example.com"]
     register(site, "alice")
     assert len(found(site, "registrations")) == 2
+
+
+def test_a_call_that_goes_on_is_listed_until_its_bye(looked, silent):
+    site = looked
+    site.start()
+    call_id, _ = send(site, "INVITE")
+    silent.settimeout(10)
+    invite = silent.recv(4096).decode()
+    lines = [line for line in invite.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")]
+    answer = "\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
+    answer = answer.replace("@example.com>\r\nCall-ID", "@example.com>;tag=callee\r\nCall-ID")
+    assert "tag=callee" in answer, invite
+    silent.sendto(answer.encode(), ("127.0.0.1", site.port))
+    site.until(lambda: found(site, "calls")[0]["state"] == "up")
+    assert found(site, "calls", "show", call_id)["call"]["call_id"] == call_id
+
+
+def test_a_call_of_which_only_the_dialog_is_left_is_listed_with_both_addresses(tmp_path):
+    for name in ("cdrs", "dialogs", "transactions"):
+        Table.create(tmp_path / name, records=16, blocks=32, wall_expiry=name != "transactions").close()
+    table = Table.attach(tmp_path / "dialogs")
+    table.slot = 0
+    sides = Place("192.0.2.1", 5060, 0, ""), Place("192.0.2.2", 5070, 0, "")
+    Dialogs(table, b"k" * 32, 3600).remember(b"a long call", b"one", b"two", *sides, time.time() - 60)
+    (call,) = calls(tmp_path)
+    assert 59 < call.pop("age_secs") < 70
+    assert call == {"call_id": "a long call", "from": "192.0.2.1:5060", "to": "192.0.2.2:5070", "state": "up"}
 
 
 def test_calls_and_transactions_are_listed_and_one_call_is_shown(looked):

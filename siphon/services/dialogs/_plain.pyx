@@ -43,7 +43,8 @@ cdef bint comes_first(bytes one, bytes other):
 
 
 cdef inline char *put_bytes(char *p, bytes value) noexcept:
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
+    """At most the 255 bytes of which the length takes one."""
+    cdef Py_ssize_t size = min(PyBytes_GET_SIZE(value), <Py_ssize_t>255)
     p[0] = <char>0xc4
     p[1] = <char>size
     memcpy(p + 2, PyBytes_AS_STRING(value), size)
@@ -124,9 +125,9 @@ cdef class PlainDialogs:
         cdef int64_t got
         if key is None or not fits(caller) or not fits(callee):
             return False
-        p[0] = <char>0x9a                   # a list of ten, of version 1
+        p[0] = <char>0x9b                   # a list of eleven, of version 1
         p[1] = 1
-        p = put_place(put_place(put_bytes(p + 2, caller_tag), caller), callee)
+        p = put_bytes(put_place(put_place(put_bytes(p + 2, caller_tag), caller), callee), call_id)
         facts.owner = 0
         facts.next_deadline = wall
         facts.claim_deadline = 0.0

@@ -13,7 +13,7 @@ Beside them lie INVITEs that a script has answered under a To tag that does not 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from shm.table import Table
@@ -21,10 +21,12 @@ from siphon.services.dialogs._plain import PlainDialogs
 from siphon.services.store import FULL, BadRecord, RecordTable, StoreError, oldest, pack, read, record_key, unpack
 
 _VERSION = 1
-_FIELDS = 10
+_FIELDS = 11
 _ANSWER_FIELDS = 2
 OWNER = 0
 EVICT = 64
+KEPT = 255
+"""Bytes of a Call-ID that are kept, for those who list calls; the key is of all of it."""
 
 
 class Place(NamedTuple):
@@ -34,6 +36,25 @@ class Place(NamedTuple):
     port: int
     listener: int
     local_ip: str
+
+
+class Known(NamedTuple):
+    """A dialog that goes on: `since` is wall time."""
+
+    call_id: bytes
+    caller: Place
+    callee: Place
+    since: float
+
+
+def listed(table: Table) -> Iterator[Known]:
+    """The dialogs in a table, without a lock: what changes meanwhile may be missing."""
+    for key, _, since in table.owned(OWNER):
+        with contextlib.suppress(BadRecord, StoreError):
+            found = read(table, key)
+            if found is not None:
+                fields = unpack(found[1], _VERSION, _FIELDS)
+                yield Known(fields[10], Place(*fields[2:6]), Place(*fields[6:10]), since)
 
 
 class Dialogs:
@@ -61,7 +82,7 @@ class Dialogs:
     ) -> None:
         """Note a dialog; repeating it changes nothing."""
         key = self._key(call_id, caller_tag, callee_tag)
-        self._store(key, 0, pack([_VERSION, caller_tag, *caller, *callee]), wall, self._max_age)
+        self._store(key, 0, pack([_VERSION, caller_tag, *caller, *callee, call_id[:KEPT]]), wall, self._max_age)
 
     def remember_answer(
         self, call_id: bytes, from_tag: bytes, to_tag: bytes, transaction: bytes, wall: float, secs: float
