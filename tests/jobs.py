@@ -20,7 +20,7 @@ The directory that they share:
 
     units.pickle    [(name, [node id, ...]), ...], written once by the leader
     N.taken         unit N is being run, or was
-    N.reports       (Cost, its reports), when it was run by a helper
+    N.reports       (*Cost, its reports), when it was run by a helper
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Helper(Job):
             self.reports = []
             cost = self.run(session, node_ids, by_id)
             written = self.place / f"{number}.part"
-            written.write_bytes(pickle.dumps((cost, self.reports)))
+            written.write_bytes(pickle.dumps((*cost, self.reports)))
             written.rename(self.place / f"{number}.reports")
         return True
 
@@ -245,7 +245,8 @@ class Leader(Job):
                 continue
             self.reported.add(number)
             hook = session.config.hook
-            self.costs[units[number][0]], reports = pickle.loads(path.read_bytes())
+            passed, computed, reports = pickle.loads(path.read_bytes())
+            self.costs[units[number][0]] = Cost(passed, computed)
             for data in reports:
                 report = hook.pytest_report_from_serializable(config=session.config, data=data)
                 if report.when == "setup":
