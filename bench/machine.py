@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -38,8 +39,15 @@ WANTED = ("--enable-optimizations", "--with-lto")
 """Options with which Debian and most images build Python, and with which pyenv does not unless told to."""
 
 
-def python_options(arguments: str | None) -> list[str]:
-    """Those of WANTED in the line with which a Python was configured (sysconfig's CONFIG_ARGS)."""
+DISTRIBUTION = "of the distribution"
+
+
+def python_options(arguments: str | None, prefix: str = sys.base_prefix) -> list[str]:
+    """Those of WANTED in the line with which a Python was configured (sysconfig's CONFIG_ARGS). Debian builds its
+    program with both and keeps the line of another build, that of the shared library; so the place tells, and all that
+    is known is DISTRIBUTION."""
+    if prefix == "/usr":
+        return [DISTRIBUTION]
     given = {word.strip("'").partition("=")[0] for word in (arguments or "").split()}
     return [option for option in WANTED if option in given]
 
@@ -47,7 +55,7 @@ def python_options(arguments: str | None) -> list[str]:
 def warning(options: list[str]) -> str:
     """What to say of a Python built with no more than these of WANTED; "" when it has all."""
     lacking = [option for option in WANTED if option not in options]
-    if not lacking:
+    if not lacking or DISTRIBUTION in options:
         return ""
     return f"warning: this Python was built without {' and '.join(lacking)}: siphond is slower in it than in Debian's"
 
@@ -73,6 +81,8 @@ def in_words(machine: dict[str, Any]) -> str:
     kind = "virtual machine" if machine["virtual"] else "machine"
     options = machine["python_options"]
     built = [*options, *(f"without {option}" for option in WANTED if option not in options)]
+    if DISTRIBUTION in options:
+        built = options
     return (
         f"{machine['cores']} cores of a {kind} ({machine['cpu']}), Linux {machine['kernel']}, "
         f"Python {machine['python']} ({', '.join(built)}), load {machine['load_before']} before; "

@@ -115,12 +115,17 @@ def test_errors_that_a_server_logged_are_said():
 
 def test_a_python_without_optimizations_is_warned_of_and_described():
     debian = "'--build=x86_64-linux-gnu' '--enable-optimizations' '--with-lto' 'CFLAGS=-O2'"
-    assert machine.warning(machine.python_options(debian)) == ""
-    assert machine.python_options("'--prefix=/opt' '--enable-shared'") == []
+    assert machine.warning(machine.python_options(debian, "/opt")) == ""
+    assert machine.python_options("'--prefix=/opt' '--enable-shared'", "/opt") == []
+    distribution = machine.python_options("'--enable-shared' '--prefix=/usr'", "/usr")
+    assert machine.warning(distribution) == ""
     assert "--with-lto" in machine.warning(["--enable-optimizations"])
     found = machine.description()
     words = machine.in_words(found | {"python_options": ["--enable-optimizations"]})
     assert f"Python {found['python']} (--enable-optimizations, without --with-lto)" in words
+    assert f"Python {found['python']} (of the distribution)," in machine.in_words(
+        found | {"python_options": distribution}
+    )
 
 
 def results_of(rounds):
