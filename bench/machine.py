@@ -43,9 +43,9 @@ DISTRIBUTION = "of the distribution"
 
 
 def python_options(arguments: str | None, prefix: str = sys.base_prefix) -> list[str]:
-    """Those of WANTED in the line with which a Python was configured (sysconfig's CONFIG_ARGS). Debian builds its
-    program with both and keeps the line of another build, that of the shared library; so the place tells, and all that
-    is known is DISTRIBUTION."""
+    """Those of WANTED in the line with which a Python was configured (sysconfig's CONFIG_ARGS). What a distribution
+    keeps there need not be of the program that it ships (Debian's names --enable-shared, and the program has no
+    libpython), so for one in /usr all that is said is DISTRIBUTION."""
     if prefix == "/usr":
         return [DISTRIBUTION]
     given = {word.strip("'").partition("=")[0] for word in (arguments or "").split()}
