@@ -71,6 +71,7 @@ class Far:
             self._link, self._names, boottime, lambda error: log.exception("exception out of the engine", error)
         )
         self._remote = remote
+        self.notes = Notes(self._link, self._names)
         self.look: Callable[[bytes], None] = lambda key: None
         """Looks whether a record has claims of this process that nobody runs."""
         self.member = Membership(remote, shared.node_token, self._slots, boottime, self._joined, self._reminded)
@@ -93,8 +94,8 @@ class Far:
             clock=boottime,
             later=self._loop.call_later,
             random_bits=random_bits,
+            before=self.notes.under_way,
         )
-        self.notes = Notes(self._link, self._names)
         self.takeover = TakeOver(remote, self.member, self.store.taken)
         self.member.suspended = True
         self._starting_until = math.inf

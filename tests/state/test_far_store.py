@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import pytest
 
 from siphon.state.codec import decode, encode
 from siphon.state.memory import MemoryTable
 from siphon.state.record import Record
+from siphon.state.redis.link import Link
 from siphon.state.redis.local import Local
+from siphon.state.redis.names import Names
 from siphon.state.redis.nodes import SLOTS, Membership
+from siphon.state.redis.notes import Notes
 from siphon.state.redis.remote import Found, Lost, Node, Nodes, Refused, Write
+from siphon.state.redis.script import Lost as LostCall
+from siphon.state.redis.script import Refused as RefusedCall
+from siphon.state.redis.script import Script, Value
 from siphon.state.redis.store import PATIENCE_SECS, FarStore
 from siphon.state.store import CONFLICT, FULL, Away, Busy, Commit, Loaded, Send, Wait
 from siphon.testing.clock import VirtualClock
@@ -74,7 +80,7 @@ class Remote:
 class Process:
     """A store of one process of node 5; `slot` has generation 1."""
 
-    def __init__(self, world: World, slot: int) -> None:
+    def __init__(self, world: World, slot: int, before: Callable[[bytes], Wait | None] = lambda key: None) -> None:
         self.remote = Remote()
         self.sent: list[Send] = []
         self.armed: list[tuple[float, bytes, int]] = []
@@ -93,6 +99,7 @@ class Process:
             clock=world.clock,
             later=world.later,
             random_bits=lambda bits: 3,
+            before=before,
         )
 
     def commit(self, expected: int, value: bytes | None, **facts: Any) -> Answer:
@@ -162,6 +169,46 @@ def test_datagrams_leave_when_the_answer_is_there_and_before_anybody_else_sees_t
     two.remote.next("load")[1].resolve(Found(write.version, write.value, 5, write.deadline))
     assert isinstance(loaded.value, Loaded) and decode(KEY, loaded.value.value).trying_at == 60.25
     assert two.store.head(KEY) == (write.version, 2)
+
+
+class NoteLink:
+    """Keeps the calls of Notes until the test answers."""
+
+    def __init__(self) -> None:
+        self.calls: list[Wait] = []
+
+    def call(self, script: Script, partition: int, keys: Iterable[bytes], args: Iterable[object] = ()) -> Wait:
+        self.calls.append(Wait())
+        return self.calls[-1]
+
+
+@pytest.mark.parametrize("outcome", [Value(1, 0.0), LostCall("hung"), RefusedCall("down")])
+def test_shared_31_a_commit_leaves_after_what_other_nodes_must_know_for_its_answers(
+    world: World, outcome: object
+) -> None:
+    link = NoteLink()
+    notes = Notes(cast(Link, link), Names())
+    one, two = Process(world, 2, notes.under_way), Process(world, 3)
+    notes.put(b"tags of the dialog", KEY, 64.0)
+    answer = one.commit(0, record())
+    loaded = one.load()
+    assert one.remote.asked == [] and isinstance(two.store.load(KEY), Busy)
+    link.calls[0].resolve(outcome)
+    write, wait = one.remote.next("write")
+    wait.resolve(True)
+    assert answer.value == write.version and one.sent == [SEND] and not loaded.values
+    assert one.remote.next("load") and notes.under_way(KEY) is None
+
+
+def test_a_put_that_is_made_again_is_waited_for_by_its_last_answer() -> None:
+    link = NoteLink()
+    notes = Notes(cast(Link, link), Names())
+    for _ in range(2):
+        notes.put(b"tags of the dialog", KEY, 64.0)
+    link.calls[0].resolve(Value(1, 0.0))
+    assert notes.under_way(KEY) is link.calls[1] and notes.under_way(b"another") is None
+    link.calls[1].resolve(Value(1, 0.0))
+    assert notes.under_way(KEY) is None
 
 
 def test_a_load_that_comes_back_while_another_commits_is_shown_to_nobody(world: World) -> None:

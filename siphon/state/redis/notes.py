@@ -47,11 +47,24 @@ class Notes:
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
         self._names = names
+        self._puts: dict[bytes, Wait] = {}
 
     def put(self, key: bytes, value: bytes, secs: float) -> None:
-        """Nobody waits for it: what is lost costs a fallback."""
+        """What is lost costs a fallback, so nobody asks what became of it; but see `under_way`."""
         number = partition(key)
-        self._link.call(_PUT, number, (self._names.key(number, b"a", key),), (value, max(1, round(secs * 1000))))
+        put = self._link.call(_PUT, number, (self._names.key(number, b"a", key),), (value, max(1, round(secs * 1000))))
+        self._puts[value] = put
+        put.then(lambda _: self._ended(value, put))
+
+    def under_way(self, value: bytes) -> Wait | None:
+        """The put of a value that has not been answered. The datagrams that make a peer ask another node for it are
+        not to leave before: a call may overtake the one before it, by another server of a Cluster, or on one server
+        that did not know the script yet."""
+        return self._puts.get(value)
+
+    def _ended(self, value: bytes, put: Wait) -> None:
+        if self._puts.get(value) is put:
+            del self._puts[value]
 
     def get(self, key: bytes, then: Callable[[bytes | None], None]) -> None:
         """`then` gets the value; None where there is none, or the store does not say."""

@@ -59,7 +59,8 @@ class FarStore:
     """One process's view of the records of all nodes.
 
     `send` sends the datagrams of one commit, `arm` arms a deadline of this process, `later(secs, call)` calls once,
-    `random_bits(n)` draws, `hold_secs` is the limit of one call over there.
+    `random_bits(n)` draws, `hold_secs` is the limit of one call over there. `before(key)` is what must have been
+    answered before a commit of that record may be sent there, None for nothing.
     """
 
     at_once = False
@@ -78,6 +79,7 @@ class FarStore:
         clock: Callable[[], float],
         later: Callable[[float, Callable[[], None]], object],
         random_bits: Callable[[int], int],
+        before: Callable[[bytes], Wait | None] = lambda key: None,
     ) -> None:
         self._remote = remote
         self._local = local
@@ -90,6 +92,7 @@ class FarStore:
         self._clock = clock
         self._later = later
         self._random_bits = random_bits
+        self._before = before
         self._sequence = 0
         self._flights: dict[bytes, _Flight] = {}
         self._loading: Counter[bytes] = Counter()
@@ -153,7 +156,11 @@ class FarStore:
             return FULL if held == LOCAL_FULL else Busy()
         flight = _Flight(commit, self._write_of(commit, now), held, now, now)
         self._flights[commit.key] = flight
-        self._ask(flight)
+        before = self._before(commit.key)
+        if before is None:
+            self._ask(flight)
+        else:
+            before.then(lambda _: self._ask(flight))
         return flight.wait
 
     def head(self, key: bytes) -> tuple[int, int] | None | Wait:
