@@ -12,7 +12,7 @@ from siphon.engine.requests import Arrival, check
 from siphon.forwarding.branch import COOKIE
 from siphon.forwarding.copy import forward_copy, outgoing_routes, via_value
 from siphon.forwarding.next_hop import Hop, LocalFailure, next_hop
-from siphon.forwarding.routes import RouteFacts, loose_route
+from siphon.forwarding.routes import RouteFacts, loose_route, own_routes, set_routes
 from siphon.sip.draft import Draft
 from siphon.sip.message import SipMessage, parse
 from siphon.sip.splices import apply_splices
@@ -34,11 +34,15 @@ def route_ack(arrival: Arrival, env: Environment) -> RoutedAck | None:
     message = arrival.message
     if check(message, env) is not None:
         return None
-    route = loose_route(RouteFacts.of(message), env.identity, env.signer)
-    if not route.accepted and peer(env, message.call_id, message.from_tag or b"", message.to_tag or b"") is None:
-        return None
+    facts = RouteFacts.of(message)
+    route = loose_route(facts, env.identity, env.signer)
     draft = Draft(message)
-    route.apply(draft)
+    if route.accepted:
+        route.apply(draft)
+    elif peer(env, message.call_id, message.from_tag or b"", message.to_tag or b"") is None:
+        return None
+    elif unsigned := own_routes(facts.routes, env.identity):  # they vouch for nothing, and would lead back here
+        set_routes(draft, facts.routes[unsigned:])
     return RoutedAck(parse(draft.to_bytes()) if draft.changed else message, route.consumed, arrival)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
 
@@ -32,6 +34,18 @@ def test_the_ack_of_a_known_dialog_is_forwarded_without_a_route(make_world: Make
     _, caller, callee = answered(make_world)
     caller.send(in_dialog(caller, "ACK", 1))
     assert callee.requests == ["INVITE", "ACK"]
+
+
+@pytest.mark.parametrize("further", ["", "Route: <sip:127.0.0.2:5091;lr>\n"])
+def test_an_ack_that_a_known_dialog_leads_carries_no_route_of_ours(make_world: Make, further: str) -> None:
+    """Unsigned, so it vouches for nothing; left in the copy it would bring the ACK back here from the next proxy."""
+    world, caller, callee = answered(make_world)
+    after = world.agent("127.0.0.2", 5091)
+    own = "Route: <sip:127.0.0.1:5060;lr>\nRoute: <sip:127.0.0.1;lr>\n"
+    text = caller.request("ACK", "sip:127.0.0.2:5090", call_id="c1", to_tag="t1", headers=own + further)
+    caller.send(text)
+    got = (after if further else callee).last
+    assert got.method == "ACK" and got.values("Route") == ([b"<sip:127.0.0.2:5091;lr>"] if further else [])
 
 
 def test_a_request_of_a_known_dialog_may_be_relayed_without_a_route(make_world: Make) -> None:
