@@ -24,7 +24,7 @@ WAIT_SECS = 30.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those from which a Cluster's bus would have no room."""
+    """Ports that nobody listens on."""
     return [free_port() for _ in range(count)]
 
 
@@ -69,7 +69,7 @@ class Server:
     def client(self) -> client.Redis:
         """A client that is closed with the server."""
         if self._client is None:
-            self._client = client.Redis(port=self.port, socket_timeout=2, **self._options)  # type: ignore[arg-type]
+            self._client = client.Redis(port=self.port, socket_timeout=20, **self._options)  # type: ignore[arg-type]
         return self._client
 
     @property
@@ -239,8 +239,10 @@ def cluster(timeout_ms: int = 1500, tls: bool = False) -> Iterator[Cluster]:
         lines = ["cluster-enabled yes", f"cluster-node-timeout {timeout_ms}", "cluster-config-file nodes.conf"]
         lines += ["repl-diskless-sync-delay 0"]
         lines += ["tls-cluster yes"] if tls else []
+        ports, buses = free_ports(6), free_ports(6)  # what is 10000 above a port is somebody else's to choose
         servers = [
-            Server(place / str(n), port, [*lines, *lines_of(secured, port)]) for n, port in enumerate(free_ports(6))
+            Server(place / str(n), port, [*lines, f"cluster-port {bus}", *lines_of(secured, port)])
+            for n, (port, bus) in enumerate(zip(ports, buses, strict=True))
         ]
         for each in servers:
             stack.callback(each.kill)

@@ -116,7 +116,7 @@ class Site:
         """The first line of the answer to an OPTIONS, or all of it."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
             phone.bind(("127.0.0.1", 0))
-            phone.settimeout(5)
+            phone.settimeout(20)
             phone.sendto(self.request("OPTIONS", phone.getsockname()[1]), ("127.0.0.1", self.port))
             answer = phone.recv(4096)
             return answer if whole else answer.split(b"\r\n")[0]

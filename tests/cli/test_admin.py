@@ -86,7 +86,7 @@ def web(site):
 def register(site, user="alice", expires=600):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.bind(("127.0.0.1", 0))
-        phone.settimeout(5)
+        phone.settimeout(20)
         port = phone.getsockname()[1]
         text = site.request("REGISTER", port).decode()
         text = text.replace("<sip:a@example.com>", f"<sip:{user}@example.com>")

@@ -78,7 +78,7 @@ def route(request):
 def test_a_drain_waits_for_the_call_that_is_being_set_up(site):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.bind(("127.0.0.1", 0))
-        phone.settimeout(5)
+        phone.settimeout(20)
         port = phone.getsockname()[1]
         site.script.write_text(FORWARDING.format(port=port))
         process = site.start()

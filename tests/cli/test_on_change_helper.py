@@ -49,7 +49,7 @@ class Phone:
         self.site = site
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(5)
+        self.socket.settimeout(20)
         self.cseq = 0
 
     def register(self, user="bob", expires=600):

@@ -111,7 +111,7 @@ class Victim:
         before = self.siphond.messages()
         phone.send(phone.request("OPTIONS", "sip:example.com"))
         phone.expect("200 OPTIONS", but=("100 INVITE", "486 INVITE"))
-        until(lambda: self.siphond.messages() != before, 5, "a count")
+        until(lambda: self.siphond.messages() != before, 20, "a count")
         rose = [now > then for now, then in zip(self.siphond.messages(), before, strict=True)]
         return self.siphond.slots().read(rose.index(True)).pid
 
@@ -124,7 +124,7 @@ class Victim:
         before = set(self.siphond.worker_pids())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: len(set(self.siphond.worker_pids()) - before) == self.siphond.workers, 10, "new workers")
+        until(lambda: len(set(self.siphond.worker_pids()) - before) == self.siphond.workers, 30, "new workers")
 
 
 Test = TypeVar("Test", bound=Callable[..., None])

@@ -48,7 +48,7 @@ def test_the_kernel_drops_what_is_banned_and_only_for_our_port(siphond):
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as banned,
     ):
         here.bind(("127.0.0.1", 0))
-        here.settimeout(5)
+        here.settimeout(20)
         banned.bind(("127.0.0.51", 0))
         banned.sendto(b"other ports", here.getsockname())
         assert here.recv(100) == b"other ports"

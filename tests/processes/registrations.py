@@ -120,7 +120,7 @@ def kill_everything(proxy: Siphond) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     proxy.process.wait(10)
-    until(lambda: not running(pids), 10, "the end of all processes")
+    until(lambda: not running(pids), 30, "the end of all processes")
 
 
 def wipe(proxy: Siphond) -> None:

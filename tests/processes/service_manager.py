@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy_process import Siphond
+from proxy_process import START_SECS, Siphond
 
 LAUNCHER = """
 import fcntl, os, sys
@@ -90,9 +90,9 @@ class Manager:
 
     def start(self, proxy: Siphond, names: str | None = None, ready: Callable[[Siphond], object] | None = None) -> None:
         """Starts it with all that is kept; `names` instead of their names."""
-        self.launch(proxy, names)
         said = len(self.said)
-        deadline = time.monotonic() + 30
+        self.launch(proxy, names)
+        deadline = time.monotonic() + START_SECS
         while "READY=1" not in self.said[said:]:
             assert time.monotonic() < deadline, proxy.log()
             assert proxy.process is not None

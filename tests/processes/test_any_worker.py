@@ -39,7 +39,7 @@ class Ports:
         made = self.probe.bound()
         self.probe.send(self.probe.request("OPTIONS", "sip:example.com"), via=made)
         self.probe.expect("200 OPTIONS")
-        until(lambda: self.proxy.messages() != before, 1, "a count")
+        until(lambda: self.proxy.messages() != before, 20, "a count")
         rose = [now > then for now, then in zip(self.proxy.messages(), before, strict=True)]
         self.waiting[rose.index(True)].append(made)
 

@@ -62,9 +62,10 @@ def service():
     server.server_close()
 
 
-def asking(siphond, service, **options):
+def asking(siphond, service, *, timeout_ms=10_000, **options):
     proxy = siphond(script=CHECK, **options)
-    http = f'http = {{ url = "http://127.0.0.1:{service.server_address[1]}/users/{{username}}", timeout_ms = 1500 }}'
+    url = f"http://127.0.0.1:{service.server_address[1]}/users/{{username}}"
+    http = f'http = {{ url = "{url}", timeout_ms = {timeout_ms} }}'
     configure(proxy, "[auth]\n", f'[auth]\nbackend = "http"\n{http}\n')
     return proxy.start()
 
@@ -84,27 +85,21 @@ def answered(agent, user):
     return agent.request("MESSAGE", uri, cseq=2, extra=[f"Proxy-Authorization: {line}"])
 
 
-@pytest.mark.alone
 def test_an_auth_server_that_never_answers_delays_only_the_user_it_is_asked_about(siphond, service, agent):
     service.silent = {"carol"}
-    proxy = asking(siphond, service, workers=1)
+    proxy = asking(siphond, service, workers=1, timeout_ms=6000)
     carol, alice = agent(proxy, "carol"), agent(proxy, "alice")
     request = answered(carol, "carol")
     began = time.monotonic()
     carol.send(request)
-    until(lambda: "carol" in service.asked, 2, "the question about carol")
-    latencies = []
+    until(lambda: "carol" in service.asked, 15, "the question about carol")
     for _ in range(10):
-        message = answered(alice, "alice")
-        sent = time.monotonic()
-        alice.send(message)
+        alice.send(answered(alice, "alice"))
         assert alice.expect("200 MESSAGE").start.endswith("alice")
-        latencies.append(time.monotonic() - sent)
-    assert carol.receive(0.001) is None  # carol still waits
-    assert sorted(latencies)[5] < 0.1
-    answer = carol.expect("500 MESSAGE", within=4)
+    assert all(message.status == 100 for message in carol.drain())  # carol still waits
+    answer = carol.expect("500 MESSAGE", but=("100 MESSAGE",))
     assert answer.start == "SIP/2.0 500 Authentication Unavailable"
-    assert 1.4 < time.monotonic() - began < 3.5
+    assert time.monotonic() - began > 5.9
     assert "auth.http.no_answer" in proxy.log()
 
 
@@ -114,9 +109,9 @@ def test_a_reload_asks_the_new_service(siphond, service, agent):
     alice.send(answered(alice, "alice"))
     alice.expect("200 MESSAGE")
     configure(proxy, "/users/", "/people/v2/")
-    configure(proxy, "timeout_ms = 1500", "timeout_ms = 1500, cache_ttl_secs = 60")
+    configure(proxy, "timeout_ms = 10000", "timeout_ms = 10000, cache_ttl_secs = 60")
     proxy.send_signal(signal.SIGHUP)
-    until(lambda: proxy.log().count("script.loaded") == 3, 10, "the reload of both workers and the helper")
+    until(lambda: proxy.log().count("script.loaded") == 3, 30, "the reload of both workers and the helper")
     service.asked.clear()
     for _ in range(5):
         alice.send(answered(alice, "alice"))

@@ -106,7 +106,7 @@ def test_a_reload_changes_who_is_trusted_and_screened(siphond):
     assert own.is_served(3)
     proxy.configuration.write_text(text)
     assert proxy.control("reload").returncode == 0
-    until(lambda: not own.is_served(1), 10, "the ban")
+    until(lambda: not own.is_served(1), 30, "the ban")
 
 
 @pytest.mark.parametrize("arguments", [["add", "nonsense"], ["add", "192.0.2.0/24"], ["remove", ""], ["add"]])

@@ -70,7 +70,7 @@ def killed_every_second(proxy, agent, sipp, seed, rate):
     assert (called.successful, called.failed) == (calls, 0), caller.report()
     assert answered is not None
     assert answered.failed == 0, phone.report()
-    until(lambda: len(proxy.worker_pids()) == 4, 2, "the return of all workers")
+    until(lambda: len(proxy.worker_pids()) == 4, 20, "the return of all workers")
     assert proxy.restarts() >= len(killer.killed)
 
 
@@ -109,7 +109,7 @@ def test_shared_15_a_ringing_call_goes_on_when_all_workers_are_killed(proxy, age
 
 def test_shared_23_a_worker_that_is_stopped_delays_nobody_for_more_than_a_second(proxy, agent):
     proxy.tolerated = DEATH
-    until(lambda: not any(proxy.slots().read(index).busy for index in range(4)), 2, "a quiet moment")
+    until(lambda: not any(proxy.slots().read(index).busy for index in range(4)), 20, "a quiet moment")
     os.kill(proxy.worker_pids()[0], signal.SIGSTOP)
     alice = agent(proxy, "alice")
     for _ in range(40):  # from 40 ports: some of them belong to the stopped worker's socket

@@ -25,7 +25,7 @@ def ringing(proxy, agent):
 
 def drain(proxy):
     proxy.send_signal(signal.SIGTERM)
-    until(proxy.flags, 10, "the drain")
+    until(proxy.flags, 30, "the drain")
 
 
 @pytest.mark.alone
@@ -97,7 +97,7 @@ def test_shared_26_a_drain_serves_what_belongs_to_running_calls_and_sends_nothin
     carol.expect("180 INVITE")
 
     drain(proxy)
-    until(lambda: not new_ones(desk, 1), 10, "silence of the script's timer, but for repeats of what it has sent")
+    until(lambda: not new_ones(desk, 1), 30, "silence of the script's timer, but for repeats of what it has sent")
     carol.send(waiting)
     carol.expect("180 INVITE")
     for method in ("INFO", "BYE"):

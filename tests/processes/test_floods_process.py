@@ -83,7 +83,7 @@ def test_sec_12_a_source_that_fills_its_share_leaves_the_table_to_others(siphond
     assert until(lambda: proxy.status()["tables"]["transactions"]["records"] <= 201, 20, "the share")
     with Agent(proxy.address, "alice") as alice, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.2", 0))
-        other.settimeout(5)
+        other.settimeout(20)
         for _ in range(5):
             request = alice.request("OPTIONS", "sip:example.com").replace(b";branch", b";rport;branch")
             other.sendto(request, proxy.address)
@@ -149,7 +149,7 @@ def test_the_helper_removes_counts_of_windows_that_are_over(siphond, silent, age
     alice = agent(proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:example.com"))
     alice.expect("200 MESSAGE")
-    until(lambda: proxy.status()["tables"]["limits"]["records"] == 0, 10, "the sweep")
+    until(lambda: proxy.status()["tables"]["limits"]["records"] == 0, 30, "the sweep")
 
 
 def test_rate_limit_outlives_the_workers(siphond, silent, agent):
@@ -164,7 +164,7 @@ def test_rate_limit_outlives_the_workers(siphond, silent, agent):
         pass
     for pid in proxy.worker_pids():
         os.kill(pid, signal.SIGKILL)
-    until(lambda: proxy.restarts() >= 2, 10, "new workers")
+    until(lambda: proxy.restarts() >= 2, 30, "new workers")
     proxy.tolerated = "worker|killed|signal"
     time.sleep(0.5)
     assert ask() == 429

@@ -57,7 +57,7 @@ def test_groups_turns_and_marks_outlive_workers_a_reload_and_the_whole_instance(
     assert turns == "abba"
     for pid in proxy.worker_pids():
         os.kill(pid, signal.SIGKILL)
-        until(lambda old=pid: old not in proxy.worker_pids() and len(proxy.worker_pids()) == 2, 10, "a new worker")
+        until(lambda old=pid: old not in proxy.worker_pids() and len(proxy.worker_pids()) == 2, 30, "a new worker")
     assert selected(caller, 2) == "bb"
     assert proxy.control("gateways", "drain", "made", "sip:b@127.0.0.9").returncode == 0
     assert selected(caller, 3) == "aaa"

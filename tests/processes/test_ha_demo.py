@@ -91,7 +91,7 @@ def test_kill_9_leaves_no_process_and_the_next_run_removes_the_tables():
             assert process.poll() is None
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
-    until(lambda: not running(children), 10, "the end of its children")
+    until(lambda: not running(children), 30, "the end of its children")
     demo("--loopback", "--without-redis", "--ring", "0", "--wait", "0", "--failover", "0")
     assert left_behind() == ([], False)
 

@@ -52,7 +52,7 @@ class Collector:
             self.run(self.read, made)
 
     def read(self, made):
-        made.settimeout(5)
+        made.settimeout(20)
         try:
             peer = made if self.context is None else self.context.wrap_socket(made, server_side=True)
         except OSError:

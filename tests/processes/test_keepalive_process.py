@@ -66,7 +66,7 @@ def test_a_phone_that_answers_stays_and_one_that_does_not_goes_even_when_the_sen
     assert proxy.log().count("keepalive.removed") == 1
     for pid in proxy.worker_pids():  # one of them is the sender
         os.kill(pid, signal.SIGKILL)
-        until(lambda old=pid: old not in proxy.worker_pids() and len(proxy.worker_pids()) == 2, 10, "a new worker")
+        until(lambda old=pid: old not in proxy.worker_pids() and len(proxy.worker_pids()) == 2, 30, "a new worker")
         answer(living, 1.5)
     assert len(answer(living, 5)) >= 3
     assert bindings(caller) == [living.uri]
@@ -78,4 +78,4 @@ def test_a_port_that_nobody_has_is_found_by_icmp(siphond, agent):
     gone, caller = agent(proxy, "gone"), agent(proxy, "caller")
     register(gone)
     gone.close()
-    until(lambda: bindings(caller) == [], 10, "the removal")
+    until(lambda: bindings(caller) == [], 30, "the removal")

@@ -222,7 +222,7 @@ def test_a_worker_whose_script_has_used_up_its_memory_is_replaced_and_nothing_is
     until(leaks, 60, "the end of both workers")
     assert answers <= {200, 500}
     assert 'cause="out of memory"' in proxy.log()
-    until(lambda: len(proxy.worker_pids()) == 2, 10, "the new ones")
+    until(lambda: len(proxy.worker_pids()) == 2, 30, "the new ones")
     assert not set(proxy.worker_pids()) & before
     ends_well(bob, alice, offered)
     assert bob.register_openly().status == 200

@@ -28,7 +28,7 @@ def test_nat_03_nat_06_answers_and_copies_leave_from_the_address_that_was_asked_
     behind = alice.bound()
     request = alice.request("OPTIONS", "sip:example.com").replace(b";branch", b";rport;branch")
     alice.send(request, via=behind)
-    behind.settimeout(5)
+    behind.settimeout(20)
     data, source = behind.recvfrom(65535)
     assert data.startswith(b"SIP/2.0 200") and source == ask
     assert f";rport={behind.getsockname()[1]}".encode() in data and b";received=127.0.0.1" in data

@@ -43,7 +43,7 @@ def ringing(pair):
 
 def test_shared_33_it_refuses_new_work_with_503_the_other_serves_and_it_comes_back_by_itself(pair):
     pair.cut_off(B)
-    until(lambda: all(refuses(pair, B) for _ in range(10)), 10, "503 from the node without Redis")
+    until(lambda: all(refuses(pair, B) for _ in range(10)), 30, "503 from the node without Redis")
     alice = pair.agent(B, "alice")
     invite = alice.send(alice.request("INVITE", "sip:bob@example.com"))
     alice.acknowledge(invite, alice.expect("503 INVITE", but=()))
@@ -55,7 +55,7 @@ def test_shared_33_it_refuses_new_work_with_503_the_other_serves_and_it_comes_ba
 def test_shared_33_it_stops_repeating_what_it_can_no_longer_commit_and_goes_on_when_it_is_back(pair):
     alice, bob, invite, offer = ringing(pair)
     pair.cut_off(B)
-    until(lambda: all(refuses(pair, B) for _ in range(10)), 10, "503 from the node without Redis")
+    until(lambda: all(refuses(pair, B) for _ in range(10)), 30, "503 from the node without Redis")
     list(bob.drain())
     assert bob.receive(8) is None, "it still sends: Timer A was due within 8 s"
     pair.mend()
@@ -110,10 +110,10 @@ def test_shared_33_with_location_alone_in_redis_calls_go_on_from_the_mirror_and_
                 bob.respond(got, 200)
             return got is not None and alice.answer_to("1 MESSAGE").status == 200
 
-        until(called, 10, "the first node's binding at the second")
+        until(called, 30, "the first node's binding at the second")
         pair.cut_off(B)
         here = pair.agent(B, "carol")
-        until(lambda: here.register().status == 500, 10, "500 for a REGISTER that cannot be committed")
+        until(lambda: here.register().status == 500, 30, "500 for a REGISTER that cannot be committed")
         assert here.register().status == 500
         assert called(), "from the mirror"
         pair.mend()

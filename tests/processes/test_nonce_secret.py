@@ -25,7 +25,7 @@ def reload_with(proxy, old, new):
     text = proxy.configuration.read_text()
     proxy.configuration.write_text(text.replace(old, new))
     proxy.send_signal(signal.SIGHUP)
-    until(lambda: proxy.log().count("script.loaded") > before + proxy.workers, 10, "the reload, the helper included")
+    until(lambda: proxy.log().count("script.loaded") > before + proxy.workers, 30, "the reload, the helper included")
 
 
 def test_sec_16_a_nonce_is_good_after_a_restart_and_for_every_worker(siphond, agent):

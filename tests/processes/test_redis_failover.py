@@ -41,7 +41,7 @@ def registered_through(phones: list[Agent], kill: Callable[[], None]) -> dict[st
             kill()
         asked = time.monotonic()
         statuses[phone.user] = register(phone).status
-        assert time.monotonic() - asked < 4, "an answer in time"
+        assert time.monotonic() - asked < 10, "an answer in time"
         if statuses[phone.user] != 200:
             time.sleep(0.1)
     return statuses
@@ -133,7 +133,7 @@ def test_sec_17_damaged_bytes_in_redis_are_refused_and_replaced(
         store.xadd(stream, {"k": b"zz", "d": b"\xff", "n": b"", "e": b"99999"}, id="9-9")
     assert register(bob).status == 200
     assert fetched(bob) == [bob.uri]
-    until(lambda: called(caller, bob) == "reached", 10, "the binding")
+    until(lambda: called(caller, bob) == "reached", 30, "the binding")
     assert node.restarts() == 0
 
 

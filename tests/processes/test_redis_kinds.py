@@ -38,7 +38,7 @@ def test_shared_30_a_call_outlives_the_failover_of_its_redis(
     redis_replicated.master().kill()
     until(lambda: not ask(agent(pair.b, "carol"), pair.b, 200), 20, "the loss of the master")
     until(lambda: ask(agent(pair.b, "carol"), pair.b, 200), 30, "another master")
-    until(lambda: answered(alice, bob, called, pair.b), 10, "the 200, which its sender repeats")
+    until(lambda: answered(alice, bob, called, pair.b), 30, "the 200, which its sender repeats")
     alice.within(alice.dialog(alice.seen[-1]), "ACK")
     bob.expect("ACK", but=("INVITE",))
 
@@ -68,7 +68,7 @@ def test_sec_17_random_bytes_in_redis_end_no_worker_and_are_counted(
     for name in redis.keys("*}:n:*") + redis.keys("*nodes*"):
         redis.delete(name)
         redis.set(name, os.urandom(40))
-    until(lambda: node.status()["counters"]["bad_records"] >= 8, 10, "the count")
+    until(lambda: node.status()["counters"]["bad_records"] >= 8, 30, "the count")
     assert node.restarts() == 0
 
 

@@ -68,12 +68,12 @@ def test_g5_periodic_runs_and_one_shot_timers_go_on_when_their_workers_are_kille
     do(proxy, "timer.set('cut', 100, slow)")
     _, runner = until(lambda: lines(proxy, "began cut"), 20, "the slow handler")[0]
     os.kill(pids(proxy)[runner], signal.SIGKILL)
-    until(lambda: lines(proxy, "ended cut"), 10, "a second run of the slow handler")
+    until(lambda: lines(proxy, "ended cut"), 30, "a second run of the slow handler")
     assert len(lines(proxy, "began cut")) == 2
     beats = lines(proxy, "beat")
     os.kill(pids(proxy)[beats[-1][1]], signal.SIGKILL)
-    until(lambda: len(lines(proxy, "beat")) > len(beats) + 3, 10, "further periodic runs")
-    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 40, 10, "all one-shot timers")
+    until(lambda: len(lines(proxy, "beat")) > len(beats) + 3, 30, "further periodic runs")
+    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 40, 30, "all one-shot timers")
     assert sorted(re.findall(r" rang (k\d+)", proxy.log())) == sorted(f"k{n}" for n in range(40))
     gaps = [b[0] - a[0] for a, b in zip(lines(proxy, "beat"), lines(proxy, "beat")[1:], strict=False)]
     assert max(gaps) < 2.5
@@ -87,10 +87,10 @@ def test_a_reload_runs_the_new_code_for_pending_and_for_periodic_timers(siphond:
         SCRIPT.replace('"rang "', '"new "').replace('"beat")\n    await', '"fresh")\n    await')
     )
     proxy.send_signal(signal.SIGHUP)
-    until(lambda: lines(proxy, "fresh"), 10, "a run of the new code")
-    until(lambda: lines(proxy, "new a"), 10, "the pending timer")
+    until(lambda: lines(proxy, "fresh"), 30, "a run of the new code")
+    until(lambda: lines(proxy, "new a"), 30, "the pending timer")
     before = len(lines(proxy, "beat"))
-    until(lambda: len(lines(proxy, "fresh")) > 3, 10, "further runs")
+    until(lambda: len(lines(proxy, "fresh")) > 3, 30, "further runs")
     assert len(lines(proxy, "beat")) == before
     assert lines(proxy, "lost b") == []
 
@@ -100,7 +100,7 @@ def test_one_shot_timers_survive_a_restart_of_siphond(siphond: Make) -> None:
     do(proxy, "timer.set('soon', 300, ring); timer.set('later', 4000, ring)")
     proxy.stop()
     proxy.start()
-    until(lambda: lines(proxy, "rang soon") and lines(proxy, "rang later"), 10, "both timers")
+    until(lambda: lines(proxy, "rang soon") and lines(proxy, "rang later"), 30, "both timers")
     assert len(re.findall(" rang ", proxy.log())) == 2
 
 
@@ -109,7 +109,7 @@ def test_a_timer_of_a_worker_that_is_stopped_is_fired_by_another(siphond: Make) 
     do(proxy, "for n in range(20): timer.set(f'k{n}.', 500, ring)")
     proxy.tolerated = DEATH
     os.kill(pids(proxy)[1], signal.SIGSTOP)  # ended and replaced after a while, so that nothing has to wake it
-    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 20, 10, "all timers")
+    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 20, 30, "all timers")
     before_the_next = proxy.log().partition("worker 1/2 died")[0]
     assert " w1 - rang" not in before_the_next
     assert sorted(re.findall(r" rang (k\d+)", proxy.log())) == sorted(f"k{n}" for n in range(20))
@@ -135,7 +135,7 @@ def test_a_handler_in_a_thread_sets_timers_that_keep_their_time(siphond: Make) -
     proxy.start()
     for number in range(8):
         do(proxy, f"timer.set('k{number}', 400, ring); log.info('set k{number}')")
-    until(lambda: len(re.findall(r" rang k", proxy.log())) == 8, 10, "all timers")
+    until(lambda: len(re.findall(r" rang k", proxy.log())) == 8, 30, "all timers")
     late = sorted(lines(proxy, f"rang k{n}")[0][0] - lines_set(proxy, n) for n in range(8))
     assert late[0] > 0.39
     assert late[4] < 0.7, "half of them at least, whatever else the machine does"

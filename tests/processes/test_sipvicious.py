@@ -72,7 +72,7 @@ def is_served(proxy):
     """Asked from another address than the attacker's."""
     with Agent(proxy.address, "carol") as agent, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind(("127.0.0.2", 0))
-        own.settimeout(5)
+        own.settimeout(20)
         own.sendto(agent.request("OPTIONS", "sip:example.com").replace(b";branch", b";rport;branch"), proxy.address)
         return own.recvfrom(65535)[0].startswith(b"SIP/2.0 200 ")
 

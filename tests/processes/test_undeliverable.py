@@ -10,7 +10,7 @@ def test_prx_52_the_answer_to_a_caller_that_is_gone_is_logged_and_others_are_ser
     gone.close()
     line = until(
         lambda: next((line for line in proxy.log().splitlines() if 'response="404 ' in line), None),
-        5,
+        20,
         "a line about the repeated 404",
     )
     assert " info " in line and " response.undeliverable " in line

@@ -33,7 +33,7 @@ def test_all_is_there_after_an_upgrade_and_after_the_next_one(lineage, agent):
         bob.expect("ACK", but=["INVITE"])
         carol.acknowledge(invite, carol.expect("486 INVITE", but=["100 INVITE", "180 INVITE"]))
         assert login(alice, challenge) == 200
-        until(lambda: proxy.control("status").returncode == 0, 10, "beating workers")
+        until(lambda: proxy.control("status").returncode == 0, 30, "beating workers")
         status = proxy.status()
         assert (status["pid"], status["state"]) == (pid, "running")
         assert len([worker for worker in status["workers"] if worker["beats"]]) == 2
@@ -79,7 +79,7 @@ def test_an_upgrade_may_change_the_number_of_workers(count, lineage, agent):
         one.configure(f"count = {old}", f"count = {new}")
         one.upgrade()
         answers(one.proxy, agent)
-        until(lambda new=new: len(one.proxy.status()["workers"]) == new, 5, "the workers")
+        until(lambda new=new: len(one.proxy.status()["workers"]) == new, 20, "the workers")
 
 
 def test_an_upgrade_may_add_an_address_and_change_the_steering(lineage, agent):
@@ -99,7 +99,7 @@ def test_a_handler_that_awaits_ends_in_the_old_one_while_the_new_one_serves(line
     before = one.holder()
     alice = agent(one.proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:bob@example.com"))
-    until(lambda: (one.proxy.directory / "runs").exists(), 10, "the handler")
+    until(lambda: (one.proxy.directory / "runs").exists(), 30, "the handler")
     assert one.ask().outcome()[0] == 0
     assert one.holder() != before
     answers(one.proxy, agent)
@@ -158,13 +158,13 @@ def test_the_service_manager_is_told_the_main_process_and_keeps_the_sockets(line
     one.pids.append(before)
     one.configure("count = 2", "count = 3")
     after = one.upgrade()
-    until(lambda: manager.main == after, 5, "MAINPID")
-    until(lambda: len(manager.store) == 3, 5, "the new socket in the store")
+    until(lambda: manager.main == after, 20, "MAINPID")
+    until(lambda: len(manager.store) == 3, 20, "the new socket in the store")
     assert f"MAINPID={after}" in manager.said
     assert "STOPPING=1" not in manager.said
     os.killpg(before, signal.SIGKILL)  # the group is still named after the first one
     one.until_gone(after)
-    one.proxy.process.wait(5)
+    one.proxy.process.wait(30)
     manager.start(one.proxy)
     answers(one.proxy, agent)
 

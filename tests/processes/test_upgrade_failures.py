@@ -44,7 +44,7 @@ def serves_on(one, agent, pid: int) -> None:
     """As before: the same process, all workers, another upgrade possible."""
     assert one.holder() == pid
     answers(one.proxy, agent)
-    until(lambda: one.proxy.control("status").returncode == 0, 10, "beating workers")
+    until(lambda: one.proxy.control("status").returncode == 0, 30, "beating workers")
     assert one.proxy.status()["state"] == "running"
 
 
@@ -210,7 +210,7 @@ def test_an_upgrade_while_draining_is_refused(started, agent):
     bob.respond(bob.expect("INVITE"), 180, tag="b")
     alice.expect("180 INVITE")
     one.proxy.send_signal(signal.SIGTERM)
-    until(lambda: one.proxy.slots().flags, 5, "the drain")
+    until(lambda: one.proxy.slots().flags, 20, "the drain")
     assert "siphond is about to stop" in one.refused()
 
 
@@ -233,7 +233,7 @@ def test_a_new_one_that_dies_after_it_has_taken_over_gives_back(started, agent):
     one.put(DIES_AT_THE_END.replace("DIES", DIES))
     alice = agent(one.proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:bob@example.com"))
-    until(lambda: (one.proxy.directory / "runs").exists(), 10, "the handler")
+    until(lambda: (one.proxy.directory / "runs").exists(), 30, "the handler")
     status, text = one.ask().outcome()
     assert (status, "ended with SIGKILL" in text) == (1, True), text
     (one.proxy.directory / "go").touch()
@@ -247,12 +247,12 @@ def test_a_new_one_that_is_killed_while_the_old_one_finishes_gives_back(started,
     pid = one.holder()
     alice = agent(one.proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:bob@example.com"))
-    until(lambda: (one.proxy.directory / "runs").exists(), 10, "the handler")
+    until(lambda: (one.proxy.directory / "runs").exists(), 30, "the handler")
     assert one.ask().outcome()[0] == 0
     new = one.holder()
     assert new != pid
     os.kill(new, signal.SIGKILL)
-    until(lambda: one.holder() == pid, 10, "the old one's return")
+    until(lambda: one.holder() == pid, 30, "the old one's return")
     (one.proxy.directory / "go").touch()
     alice.expect("200 MESSAGE", within=20, but=["100 MESSAGE"])
     serves_on(one, agent, pid)
@@ -264,11 +264,11 @@ def test_signals_to_the_old_one_while_it_finishes_go_to_the_new_one(started, age
     pid = one.holder()
     alice = agent(one.proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:bob@example.com"))
-    until(lambda: (one.proxy.directory / "runs").exists(), 10, "the handler")
+    until(lambda: (one.proxy.directory / "runs").exists(), 30, "the handler")
     assert one.ask().outcome()[0] == 0
     new = one.holder()
     os.kill(pid, signal.SIGUSR2)
-    until(lambda: "the siphond before this one has not ended yet" in one.proxy.log(), 10, "the refusal")
+    until(lambda: "the siphond before this one has not ended yet" in one.proxy.log(), 30, "the refusal")
     os.kill(pid, signal.SIGTERM)
     one.until_gone(new)
     assert one.proxy.process.wait(30) == 0
@@ -288,10 +288,10 @@ def test_a_new_one_whose_old_one_is_killed_goes_on(seconds, started, agent):
     until(lambda: one.holder() == new, 30, "the new one")
     status, text = control.outcome()
     assert status == 0 or f"process {pid}, has ended" in text  # it may look when the new one has yet to begin
-    one.proxy.process.wait(5)
+    one.proxy.process.wait(30)
     answers(one.proxy, agent)
     assert len(bob.bindings()) == 1
-    until(lambda: one.proxy.control("status").returncode == 0, 10, "beating workers")
+    until(lambda: one.proxy.control("status").returncode == 0, 30, "beating workers")
     upgrades_after_all(one, agent)
 
 
@@ -300,11 +300,11 @@ def test_an_old_one_that_is_killed_while_it_finishes_leaves_its_work_to_the_new_
     pid = one.holder()
     alice = agent(one.proxy, "alice")
     alice.send(alice.request("MESSAGE", "sip:bob@example.com"))
-    until(lambda: (one.proxy.directory / "runs").exists(), 10, "the handler")
+    until(lambda: (one.proxy.directory / "runs").exists(), 30, "the handler")
     assert one.ask().outcome()[0] == 0
     new = one.holder()
     os.kill(pid, signal.SIGKILL)
-    one.proxy.process.wait(5)
+    one.proxy.process.wait(30)
     (one.proxy.directory / "go").touch()
     alice.expect("200 MESSAGE", within=20, but=["100 MESSAGE"])
     assert one.holder() == new

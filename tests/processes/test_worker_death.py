@@ -29,7 +29,7 @@ def ringing(alice, bob, *others, extra=()):
 
 def kill_and_wait(victim, pid):
     os.kill(pid, signal.SIGKILL)
-    until(lambda: pid not in victim.siphond.worker_pids(), 10, "the death")
+    until(lambda: pid not in victim.siphond.worker_pids(), 30, "the death")
 
 
 # --- SHARED-12: read, nothing committed

@@ -44,7 +44,7 @@ def test_a_worker_that_has_used_up_its_memory_is_replaced_and_the_request_served
         answer = alice.receive(0.5)
     assert answer is not None
     assert answer.status == 200, "the handler has run again where there was memory"
-    until(lambda: proxy.worker_pids() not in ([], [pid]), 10, "another worker")
+    until(lambda: proxy.worker_pids() not in ([], [pid]), 30, "another worker")
     assert proxy.restarts() == 1
     assert "died" in proxy.log()
 

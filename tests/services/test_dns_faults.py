@@ -4,13 +4,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from dns_bench import Bench, bare, with_port
+from dns_bench import LIMIT_SECS, Bench, bare, with_port
 
 from siphon.services.dns import ares
 from siphon.testing.nameserver import CNAME, NAPTR, SRV, A, a, cname, naptr, srv
-
-LIMIT_SECS = 0.4
-SLACK_SECS = 0.6
 
 
 @pytest.fixture
@@ -33,7 +30,7 @@ def test_dns_08_a_name_that_does_not_resolve_has_no_addresses_within_the_limit(b
         bench.resolver = bench.new_resolver(servers=["127.0.0.1:9"])
     began = time.monotonic()
     assert bench.ask(bare("a.example"), with_port("a.example")) == [[], []]
-    assert time.monotonic() - began < LIMIT_SECS + SLACK_SECS
+    assert time.monotonic() - began < 2 * LIMIT_SECS
 
 
 def test_dns_10_a_chain_of_cnames_is_followed_and_a_long_one_ends(bench: Bench) -> None:
@@ -43,7 +40,7 @@ def test_dns_10_a_chain_of_cnames_is_followed_and_a_long_one_ends(bench: Bench) 
     assert bench.ask(with_port("a.example")) == [[("192.0.2.1", 5060)]]
     began, asked = time.monotonic(), len(bench.server.asked)
     assert bench.ask(with_port("c0.example"), with_port("z.example")) == [[], []]
-    assert time.monotonic() - began < LIMIT_SECS + SLACK_SECS and len(bench.server.asked) - asked < 40
+    assert time.monotonic() - began < 2 * LIMIT_SECS and len(bench.server.asked) - asked < 40
 
 
 def test_dns_10_a_name_that_is_its_own_cname_ends(bench: Bench) -> None:
@@ -58,7 +55,7 @@ def test_dns_10_a_truncated_answer_without_tcp_behind_it_costs_the_limit(bench: 
     bench.server.zone = {"a.example": [a(f"10.0.0.{n}") for n in range(1, 200)]}
     began = time.monotonic()
     assert bench.ask(with_port("a.example")) == [[]]
-    assert time.monotonic() - began < LIMIT_SECS + SLACK_SECS
+    assert time.monotonic() - began < 2 * LIMIT_SECS
     assert 0 < bench.server.streams < 10 and len(bench.server.asked) < 10
 
 
@@ -77,7 +74,7 @@ def test_dns_10_forged_answers_are_never_taken_and_cost_no_more_than_silence(ben
         bench.server.silent = {A}
     began = time.monotonic()
     assert bench.ask(with_port("a.example")) == [[("192.0.2.1", 5060)] if answered else []]
-    assert time.monotonic() - began < LIMIT_SECS + SLACK_SECS
+    assert time.monotonic() - began < 2 * LIMIT_SECS
     assert len(bench.server.asked) < 10
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from dns_bench import Bench, bare, named
+from dns_bench import LIMIT_SECS, Bench, bare, named
 
 from siphon.config.later import Dns
 from siphon.forwarding.next_hop import Hop
@@ -144,12 +144,11 @@ def test_dns_07_who_asks_for_the_same_name_waits_for_the_same_answer(bench: Benc
     assert sorted(finished) == list(range(20)) and bench.server.asked == [("a.example", A)]
 
 
-@pytest.mark.alone
 def test_dns_08_a_silent_server_costs_the_time_limit_and_no_more(bench: Bench) -> None:
     bench.server.silent = {A, SRV, NAPTR}
     began = time.monotonic()
     assert bench.ask(bare("a.example"), bare("b.example"), named("c.example")) == [[], [], []]
-    assert time.monotonic() - began < 0.4 + 0.4
+    assert time.monotonic() - began < 2 * LIMIT_SECS, "and not three times: for NAPTR, SRV and A"
 
 
 def test_dns_08_a_server_that_fails_gives_no_addresses(bench: Bench) -> None:
@@ -246,7 +245,7 @@ def test_dns_07_more_look_ups_than_may_run_wait_within_their_time(
     began = time.monotonic()
     more = [hop._replace(host="x" + hop.host) for hop in hops]
     assert bench.ask(*more) == [[]] * 20
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5 * LIMIT_SECS, "and not ten times, two by two"
 
 
 @pytest.mark.parametrize("server", ["192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:53"])

@@ -53,7 +53,7 @@ def described(call_id="c1", from_tag="a", to_tag=None, **more):
 
 
 def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 30))
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 async def until(holds, secs=15.0):
@@ -162,7 +162,7 @@ def test_a_relay_that_never_answers_delays_only_its_own_call(fakes):
             assert not stuck.done()
             with pytest.raises(MediaError, match="no answer within 1500 ms"):
                 await stuck
-            assert 1.4 < time.monotonic() - began < 10
+            assert time.monotonic() - began > 1.4
 
     run(go())
 
@@ -202,10 +202,10 @@ def test_when_no_relay_is_well_a_call_fails_at_once_and_leaves_no_record(fakes):
             with pytest.raises(MediaError, match="no answer within 300 ms"):
                 await relays.offer(described(), DEFAULT)
             assert relays.active == 0
-            began = time.monotonic()
+            asked = [fake.datagrams for fake in fakes]
             with pytest.raises(MediaError, match="no media relay answers"):
                 await relays.offer(described("c2"), DEFAULT)
-            assert time.monotonic() - began < 0.25
+            assert [fake.datagrams for fake in fakes] == asked, "nobody was waited for"
 
     run(go())
 
@@ -229,11 +229,11 @@ def test_where_nobody_listens_a_new_call_goes_on_without_waiting(fakes):
     gone.close()
 
     async def go():
-        with worker(MemoryTable(), gone, fakes[0], timeout_ms=10_000, interval=60) as relays:
+        with worker(MemoryTable(), gone, fakes[0], timeout_ms=25_000, interval=60) as relays:
             began = time.monotonic()
             for number in range(10):
                 await relays.offer(described(f"c{number}"), DEFAULT)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
             assert len(fakes[0].commands) == 10
 
     run(go())

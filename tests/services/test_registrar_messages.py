@@ -92,10 +92,13 @@ def test_bytes_that_are_not_utf_8_pass_through_a_binding_unchanged() -> None:
 
 
 def test_sec_11_thousands_of_contacts_in_one_request_cost_little() -> None:
-    desk = Desk(max_contacts=10)
-    desk.register(*(f"<sip:alice@192.0.2.{n};x=y>" for n in range(10)))
     lines = [",".join(["Contact: <sip:a@b>;expires=0"] + ["<sip:a@b>;expires=0"] * 400) for _ in range(4)]
     many = facts(*lines, cseq=100)
-    before = time.process_time()
-    assert desk.location.save(many, desk.wall).ok
-    assert time.process_time() - before < 0.25  # some 30 ms alone, more on a crowded core
+    took = []
+    for _ in range(5):
+        desk = Desk(max_contacts=10)
+        desk.register(*(f"<sip:alice@192.0.2.{n};x=y>" for n in range(10)))
+        before = time.process_time()
+        assert desk.location.save(many, desk.wall).ok
+        took.append(time.process_time() - before)
+    assert min(took) < 0.25, "some 30 ms alone, more on a crowded core"

@@ -38,7 +38,7 @@ SLEEP = Script("spin", "local x = 0 for i = 1, ARGV[1] do x = x + i end return x
 class Bench:
     """A link on a loop of its own, and what it has logged."""
 
-    def __init__(self, url: str, timeout: float = 0.25) -> None:
+    def __init__(self, url: str, timeout: float) -> None:
         self.lines: list[tuple[str, str, dict[str, object]]] = []
         loop = asyncio.get_running_loop()
         self.link = Link(loop, time.monotonic, parse_redis_url(url), timeout, self.report)
@@ -62,7 +62,9 @@ class Bench:
         return await self.link.ask(GET, number, [NAMES.key(number, b"k")])
 
 
-def run(url: str, test: Callable[[Bench], Coroutine[Any, Any, None]], timeout: float = 0.25, up: bool = True) -> None:
+def run(url: str, test: Callable[[Bench], Coroutine[Any, Any, None]], timeout: float = 10, up: bool = True) -> None:
+    """`timeout` of one call: by default what no server needs on a busy machine."""
+
     async def main() -> None:
         bench = Bench(url, timeout)
         try:
@@ -75,18 +77,17 @@ def run(url: str, test: Callable[[Bench], Coroutine[Any, Any, None]], timeout: f
     asyncio.run(main())
 
 
-@pytest.mark.alone
 def test_a_script_answers_with_its_value_and_the_stores_time(redis_server: Server) -> None:
     async def test(bench: Bench) -> None:
         answer = await bench.set(3, b"\x00\xffbytes")
         assert isinstance(answer, Value) and answer.value == b"\x00\xffbytes" and answer.replicated
-        assert abs(answer.at - time.time()) < 5
+        assert abs(answer.at - time.time()) < 30
         assert (await bench.get(3)).value == b"\x00\xffbytes"
         assert (await bench.get(4)).value is None
         now = bench.link.store_time(3, time.monotonic())
-        assert now is not None and abs(now - time.time()) < 0.5
+        assert now is not None and abs(now - time.time()) < 5
         back = bench.link.boottime(3, now)
-        assert back is not None and abs(back - time.monotonic()) < 0.5
+        assert back is not None and abs(back - time.monotonic()) < 5
 
     run(f"redis://127.0.0.1:{redis_server.port}", test)
 
@@ -101,14 +102,14 @@ def test_what_is_asked_in_one_turn_is_answered_by_one_connection(redis_server: S
     run(f"redis://127.0.0.1:{redis_server.port}", test, timeout=5)
 
 
-@pytest.mark.alone
 def test_a_call_without_a_server_is_refused_at_once_and_logged_once() -> None:
     async def test(bench: Bench) -> None:
         await bench.until(bench.lines.__len__)
         await asyncio.sleep(0.3)
-        began = time.monotonic()
-        assert isinstance(await bench.set(0, b"x"), Refused)
-        assert time.monotonic() - began < 0.2
+        asked = bench.set(0, b"x")
+        with pytest.raises(StopIteration) as refused:
+            asked.send(None)  # without one turn of the loop
+        assert isinstance(refused.value.value, Refused)
         assert bench.events() == ["redis.down"]
 
     run("redis://127.0.0.1:1", test, up=False)
@@ -116,15 +117,17 @@ def test_a_call_without_a_server_is_refused_at_once_and_logged_once() -> None:
 
 @pytest.mark.alone
 def test_a_hung_server_costs_one_limit_then_nothing_and_comes_back_within_5_s(redis_server: Server) -> None:
+    limit = 2.0
+
     async def test(bench: Bench) -> None:
         await bench.set(0, b"early")
         redis_server.freeze()
         began = time.monotonic()
         first = await bench.set(0, b"late")
-        assert isinstance(first, Lost) and 0.2 < time.monotonic() - began < 5
-        began = time.monotonic()
-        assert isinstance(await bench.set(0, b"never"), Refused)
-        assert time.monotonic() - began < 0.2
+        assert isinstance(first, Lost) and time.monotonic() - began >= limit
+        with pytest.raises(StopIteration) as refused:
+            bench.set(0, b"never").send(None)
+        assert isinstance(refused.value.value, Refused), "at once"
         await asyncio.sleep(2)
         redis_server.thaw()
         thawed = time.monotonic()
@@ -133,7 +136,7 @@ def test_a_hung_server_costs_one_limit_then_nothing_and_comes_back_within_5_s(re
         assert bench.events() == ["redis.down", "redis.up"]
         assert (await bench.get(0)).value == b"late", "unknown means that it may have been done"
 
-    run(f"redis://127.0.0.1:{redis_server.port}", test)
+    run(f"redis://127.0.0.1:{redis_server.port}", test, timeout=limit)
 
 
 def test_a_killed_server_loses_what_was_under_way_and_another_run_id_follows(redis_server: Server) -> None:
@@ -264,7 +267,7 @@ def test_what_is_asked_of_a_cluster_that_is_away_is_refused_within_its_limit_or_
 
     async def test(bench: Bench) -> None:
         first = await bench.get(0)
-        assert first == Refused("not connected yet")
+        assert isinstance(first, Refused)
         await bench.until(lambda: bench.link._early is None)
         second = bench.link.call(GET, 1, [NAMES.key(1, b"k")])
         answers: list[object] = []
@@ -273,7 +276,7 @@ def test_what_is_asked_of_a_cluster_that_is_away_is_refused_within_its_limit_or_
         assert bench.events() == ["redis.down"]
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        run(f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}", test, up=False)
+        run(f"redis+cluster://127.0.0.1:{silent.getsockname()[1]}", test, timeout=0.05, up=False)
 
 
 def test_what_is_asked_early_is_refused_when_the_link_is_closed() -> None:

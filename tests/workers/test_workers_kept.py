@@ -265,7 +265,7 @@ def test_sockets_go_to_the_manager_each_by_its_name(tmp_path: Path, open_: Calla
     group = open_(0, 2)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(20)
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert notifier.keep({name_of(sock, place): sock for place, sock in enumerate(group)})
         for place, sock in enumerate(group):

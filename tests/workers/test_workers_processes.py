@@ -405,7 +405,7 @@ def started_at(instance: Instance) -> float:
 def test_the_service_manager_is_told(start: Start, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(20)
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
         instance = start(count=1, notifier=notifier, validate=lambda: b"second")
         instance.send_signal(signal.SIGHUP)

@@ -261,7 +261,7 @@ class Instance:
     def new_client(self) -> socket.socket:
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.connect(self.address)
-        client.settimeout(5)
+        client.settimeout(20)
         return client
 
     def ask(self, text: str) -> str:
