@@ -33,6 +33,11 @@ SO_RXQ_OVFL = 40
 SO_MEMINFO = 55
 MEMINFO_DROPS = 8
 
+REASONS = {
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "permission denied; a port below 1024 needs CAP_NET_BIND_SERVICE",
+}
+
 ListenAddress = tuple[str, int, int | None]
 """(numeric ip, port, DSCP 0-63 or None)"""
 
@@ -85,6 +90,18 @@ def open_listeners(
         raise
     warn_of_small_buffers(opened, rcvbuf, warn)
     return opened
+
+
+def require_free(addresses: Sequence[ListenAddress]) -> None:
+    """CannotListen as open_listeners() would raise it; nothing stays open."""
+    bound: list[socket.socket] = []
+    try:
+        for host, port, dscp in addresses:
+            bound.append(new_socket(host, dscp, 0))
+            bind(bound[-1], host, port)
+    finally:
+        for sock in bound:
+            sock.close()
 
 
 def open_group(address: ListenAddress, count: int, rcvbuf: int, group: list[socket.socket]) -> None:
@@ -149,7 +166,8 @@ def bind(sock: socket.socket, host: str, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse((host, port), holder_of(host, port)) from None
-        raise CannotListen((host, port), os.strerror(error.errno or 0)) from None
+        text = os.strerror(error.errno or 0)
+        raise CannotListen((host, port), REASONS.get(error.errno or 0, text.lower())) from None
 
 
 def drops_so_far(sock: socket.socket) -> int:

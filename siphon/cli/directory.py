@@ -34,7 +34,8 @@ PATIENCE_SECS = 3.0
 def make_private(path: Path, key: str) -> None:
     """A directory of ours that nobody else can enter. In /dev/shm anybody may have made one of that name before."""
     try:
-        path.mkdir(mode=0o700, parents=key != "shared.path", exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700, parents=key != "shared.path", exist_ok=True)
         found = path.lstat() if key == "shared.path" else path.stat()
     except OSError as error:
         status = Exit.NO_SHARED_MEMORY if key == "shared.path" else Exit.CONFIGURATION

@@ -1,8 +1,8 @@
 """One running siphond: joins settings, shared memory, sockets, engine and supervisor, and takes them apart again.
 
 Everything here runs in the supervisor, most of it before it forks; what is made in each process lies in processes.py.
-The order is that of what is cheapest to refuse: script, directories, room, tables, addresses. Nothing is left behind by
-a refused start but empty directories and the secret.
+The order is that of what is cheapest to refuse: script, directories, room, addresses, tables. Nothing is left behind by
+a refused start but directories with an empty lock file and the secret.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.level import apply as apply_level
+from siphon.cli.listening import addresses_of, refusals, require_addresses
 from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
 from siphon.cli.processes import (
@@ -65,7 +66,7 @@ from workers.notify import Notifier
 from workers.options import Progress, Succession
 from workers.predecessor import Predecessor
 from workers.scratch import Refused
-from workers.sockets import AddressInUse, CannotListen, open_listeners
+from workers.sockets import open_listeners
 from workers.steering import steer
 from workers.supervisor import Extra, Options, Supervisor
 
@@ -178,6 +179,8 @@ class Instance:
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
             if not self.predecessor:
                 require_room(settings)
+                if not self.kept:
+                    require_addresses(settings)
             self.lock = lock
             self.shared = shared = self.tables(boot, fresh, secret)
             self.bindings = Bindings(settings, shared, self.log, self.tells_changes)
@@ -275,21 +278,16 @@ class Instance:
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings
-        addresses = [(address.ip, address.port, address.dscp) for address in settings.listen.udp]
-        kept, stale = sort(self.kept, addresses, MAX_WORKERS, self.warn_of_kept)
-        try:
+        kept, stale = sort(self.kept, addresses_of(settings), MAX_WORKERS, self.warn_of_kept)
+        with refusals():
             opened = open_listeners(
-                addresses,
+                addresses_of(settings),
                 settings.workers.count,
                 settings.listen.rcvbuf,
                 settings.workers.steering,
                 lambda text: self.log.warn(f"listen.rcvbuf: {text}"),
                 kept,
             )
-        except AddressInUse as error:
-            raise Refusal(Exit.IN_USE, f"listen.udp: {error}") from None
-        except CannotListen as error:
-            raise Refusal(Exit.CONFIGURATION, f"listen.udp: {error}") from None
         for address, there in zip(settings.listen.udp, kept, strict=True):
             facts = {"kept_sockets": len(there)} if there else {}
             self.log.info("listening", address=address.address, workers=settings.workers.count, **facts)

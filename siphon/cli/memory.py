@@ -112,7 +112,7 @@ def free_bytes(place: Path) -> int:
 
 def nearest_directory(path: Path) -> Path:
     """The directory itself, or the nearest one above it that exists."""
-    while not path.is_dir():
+    while not os.path.isdir(path):  # False as well where we may not look
         path = path.parent
     return path
 

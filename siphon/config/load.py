@@ -20,7 +20,7 @@ from siphon.config.expand import Expander
 from siphon.config.later import NOT_OFFERED, NOT_YET
 from siphon.config.registry import is_ignored, section_at, show
 from siphon.config.settings import Settings, host_name
-from siphon.config.values import DIRECTORY_NAME, resolve_path
+from siphon.config.values import DIRECTORY_NAME, may_exist, resolve_path
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 SEARCHED = (Path("/etc/siphon/siphon.cfg"), Path("etc/siphon.cfg"))
@@ -31,7 +31,7 @@ _PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
 def find(environ: Mapping[str, str] | None = None) -> Path | None:
     """The configuration file that is used when none is named: the first one that exists."""
-    return next((path for path in SEARCHED if path.exists()), None)
+    return next((path for path in SEARCHED if may_exist(path)), None)
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:

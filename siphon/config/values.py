@@ -95,7 +95,18 @@ def _script_path(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
     beside, here = resolve_path(value, _base(info)), resolve_path(value, Path.cwd())
-    return here if here.exists() and not beside.exists() else beside
+    return here if may_exist(here) and not may_exist(beside) else beside
+
+
+def may_exist(path: Path) -> bool:
+    """Whether something is there, or nobody lets us see; who opens it will be told why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _log_file(value: Any, info: ValidationInfo) -> Any:

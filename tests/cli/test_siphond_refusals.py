@@ -1,5 +1,8 @@
 """Everything that keeps siphond from starting: one clear line, the right exit status, nothing left behind."""
 
+import os
+import socket
+
 import pytest
 
 from siphon.config.version import VERSION
@@ -130,7 +133,66 @@ def test_an_address_that_is_not_ours_is_said_plainly(site):
     site.configure((f"127.0.0.1:{site.port}", f"192.0.2.1:{site.port}"))
     done = site.siphond()
     assert done.returncode == 78
-    assert done.stderr.startswith(f"listen.udp: cannot listen on 192.0.2.1:{site.port}: ")
+    assert done.stderr == f"listen.udp: cannot listen on 192.0.2.1:{site.port}: this machine has no such address\n"
+    assert [path.name for path in site.shared.iterdir()] == ["lock"]
+
+
+def test_an_address_in_use_is_75_with_its_owner_and_no_table_is_made(site):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", site.port))
+        done = site.siphond()
+    assert done.returncode == 75
+    assert done.stderr == (
+        f"listen.udp: cannot listen on 127.0.0.1:{site.port}: address in use by process {os.getpid()}\n"
+    )
+    assert [path.name for path in site.shared.iterdir()] == ["lock"]
+
+
+def test_a_wildcard_beside_an_address_of_the_same_port_is_in_use_before_any_table_is_made(site):
+    site.configure((f'"127.0.0.1:{site.port}"', f'"127.0.0.1:{site.port}", "0.0.0.0:{site.port}"'))
+    done = site.siphond()
+    assert done.returncode in (75, 78) and "0.0.0.0" in done.stderr
+    assert [path.name for path in site.shared.iterdir() if path.name != "lock"] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a directory of another user")
+@pytest.mark.parametrize("check", [["--check"], []])
+def test_what_may_not_be_looked_at_is_one_line(site, check):
+    """Directories of another user, as /etc/siphon and its parts are to most."""
+    hidden = site.place / "hidden"
+    hidden.mkdir(mode=0o700)
+    os.chown(hidden, 65534, 65534)
+    site.configure(('path = "script.py"', 'path = "hidden/script.py"'))
+    done = site.run_unprivileged("siphond", "-c", site.file, *check)
+    assert done.returncode == 78
+    assert done.stderr == f"{hidden}/script.py: script.path: cannot be read: permission denied\n"
+
+    site.configure((f'path = "{site.shared}"', f'path = "{hidden}/shared"'))
+    done = site.run_unprivileged("siphond", "-c", site.file, *check)
+    assert "Traceback" not in done.stderr
+    if not check:
+        assert done.returncode == 71
+        assert done.stderr == f"shared.path: cannot make {hidden}/shared: permission denied\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a directory of another user")
+def test_a_configuration_that_may_not_be_looked_at_is_one_line(site):
+    (site.place / "etc").mkdir(mode=0o700)
+    os.chown(site.place / "etc", 65534, 65534)
+    for program, status in (("siphond", 78), ("siphonctl", 2)):
+        done = site.run_unprivileged(program, *(["status"] if program == "siphonctl" else []))
+        if done.returncode != status:
+            pytest.skip("this machine has an /etc/siphon/siphon.cfg")
+        assert done.stderr == "etc/siphon.cfg: cannot be read: permission denied\n"
+
+
+def test_a_shared_path_that_is_a_file_is_said_plainly(site):
+    site.shared.rmdir()
+    site.shared.touch()
+    done = site.siphond()
+    site.shared.unlink()
+    site.shared.mkdir()
+    assert (done.returncode, done.stderr) == (78, f"shared.path: {site.shared} is not a directory\n")
 
 
 def test_a_log_that_cannot_be_opened_is_said_plainly(site):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from workers.net import receive_batch
-from workers.sockets import AddressInUse, CannotListen, holder_of, open_listeners
+from workers.sockets import AddressInUse, CannotListen, holder_of, open_listeners, require_free
 
 Group = list[socket.socket]
 
@@ -75,9 +75,20 @@ def test_the_wildcard_collides_with_a_single_address(groups: list[Group]) -> Non
 
 def test_what_cannot_be_bound_leaves_nothing_open(groups: list[Group]) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:5060: Cannot assign requested address"):
+    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:5060: this machine has no such address"):
         open_listeners([("127.0.0.1", 0, None), ("192.0.2.1", 5060, None)], 4)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_addresses_that_are_free_are_only_tried(groups: list[Group]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    require_free([("127.0.0.1", 0, None), ("::1", 0, 46)])
+    assert len(os.listdir("/proc/self/fd")) == before
+    groups += open_listeners([("127.0.0.1", 0, None)], 1)
+    port = groups[0][0].getsockname()[1]
+    with pytest.raises(AddressInUse):
+        require_free([("127.0.0.2", port, None), ("127.0.0.1", port, None)])
+    assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
 def test_sockets_carry_the_options_of_their_listener(groups: list[Group]) -> None:
