@@ -12,17 +12,17 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from siphon.engine._arrivals cimport holds, passes, transaction_of
 from siphon.engine._copies cimport Places, copy_of
+from siphon.engine._random_bits cimport RandomBits
 from siphon.forwarding._tokens cimport Tokens
 from siphon.sip._grammar_cy cimport AddressSpan, UriSpan, same_text, scan_address, utf8
 from siphon.sip._message_cy cimport SipMessage
-from siphon.state._shm_store cimport ShmStore, shared
+from siphon.sip._splice_cy cimport apply_splices
+from siphon.state._shm_store cimport ShmStore, datagram, shared
 
 from siphon.engine.counters import Counter
 from siphon.forwarding.branch import COOKIE, TAG_LENGTH, transaction_of_tag
 from siphon.forwarding.signer import record_route_lead
 from siphon.sip.message import stamp_source
-from siphon.sip.splices import apply_splices
-from siphon.state.store import Send
 
 cdef enum:
     KEPT = 256
@@ -55,7 +55,9 @@ cdef class PlainAcks:
     """The short way of one process, beside its Ingest and Core."""
 
     cdef ShmStore shm
-    cdef object ingest, core, env, store
+    cdef ShmStore sender    # where a copy is sent by a call of C; else None
+    cdef RandomBits drawn   # the same of the bits of a branch
+    cdef object ingest, core, env, store, count
     cdef public object check
     cdef Places places
     cdef dict ours          # (host, port) of a Route: what its token is made of where that names us, else None
@@ -65,6 +67,9 @@ cdef class PlainAcks:
         core = ingest.core
         self.ingest, self.core, self.env, self.store = ingest, core, core.env, core.store
         self.shm = shared(core.store)
+        self.sender = shared(getattr(ingest.send, "__self__", None))
+        self.drawn = ingest.random_bits if type(ingest.random_bits) is RandomBits else None
+        self.count = core.reporter.count
         self.check = check
         self.places = Places(self.env)
         self.configure()
@@ -166,12 +171,14 @@ cdef class PlainAcks:
         sent_by = self.places.sent_by(leaving, ours)
         if not sent_by:
             return False
-        token = b"%032x" % self.ingest.random_bits(128)
-        via = b"SIP/2.0/UDP %b;branch=%b%b;rport" % (sent_by, COOKIE, token)
+        token = b"%032x" % self.ingest.random_bits(128) if self.drawn is None else self.drawn.digits()
+        via = b"".join((b"SIP/2.0/UDP ", sent_by, b";branch=", COOKIE, token, b";rport"))
         data = apply_splices(m.raw, copy_of(m, uri, via, b"", 0, True))
-        send = Send(data, address, leaving, ours)
         if self.check is not None:
-            self.check(m, source, listener, local_ip, token, send)
-        self.core.reporter.count(FORWARDED)
-        self.ingest.send(send)
+            self.check(m, source, listener, local_ip, token, datagram(data, address, leaving, ours))
+        self.count(FORWARDED)
+        if self.sender is not None:
+            self.sender.send_alone(data, address, leaving, ours)
+        else:
+            self.ingest.send(datagram(data, address, leaving, ours))
         return True

@@ -14,6 +14,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
+from siphon.engine._gate cimport Gate
+from siphon.engine._random_bits cimport RandomBits
 from siphon.engine._runs cimport PlainRuns
 from siphon.sip._blake cimport Keyed
 from siphon.sip._message_cy cimport SipMessage
@@ -129,6 +131,8 @@ cdef class PlainRequests:
     cdef object ingest, core, env, store, settings, reporter, arm, clock
     cdef public object check
     cdef PlainRuns runs
+    cdef Gate gate          # where what may come in is asked by a call of C; else None
+    cdef RandomBits drawn   # the same of the bits of a salt
     cdef double invite_trying, linger, long
     cdef bint force_rport, says_trying, counts_sources
     cdef bytes id_key
@@ -140,6 +144,9 @@ cdef class PlainRequests:
         self.shm = shared(core.store)
         self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
         self.runs = runs
+        self.drawn = ingest.random_bits if type(ingest.random_bits) is RandomBits else None
+        gate = getattr(ingest.refusing, "__self__", None)
+        self.gate = gate if type(gate) is Gate else None
         self.check = check
         self.configure()
 
@@ -165,7 +172,7 @@ cdef class PlainRequests:
             return False
         if not passes(m, self.env):
             return False
-        if self.ingest.overloaded() or (self.ingest.refusing() and m.s.target.tag_start < 0):
+        if not self.is_open(m.s.target.tag_start >= 0):
             return False
         now = self.clock()
         if now - arrived > 3.9:  # near events.STALE_SECS: whether it is stale, the engine says
@@ -175,6 +182,12 @@ cdef class PlainRequests:
         if key is None:
             return False
         return self.begin(key, stamped, source, listener, local_ip, arrived, now)
+
+    cdef bint is_open(self, bint in_dialog) except -1:
+        """Whether new work is taken."""
+        if self.gate is not None:
+            return not self.gate.is_full() and (in_dialog or not self.gate.is_closed())
+        return not self.ingest.overloaded() and (in_dialog or not self.ingest.refusing())
 
     cdef bint begin(
         self, bytes key, SipMessage m, tuple source, int listener, str local_ip, double arrived, double now
@@ -213,7 +226,7 @@ cdef class PlainRequests:
         self, bytes key, SipMessage m, tuple source, int listener, str local_ip, double arrived, double now
     ):
         """As requests.new_record."""
-        cdef Record r = Record(key, self.ingest.random_bits(32))
+        cdef Record r = Record(key, self.ingest.random_bits(32) if self.drawn is None else self.drawn.word())
         r.method = m.method
         r.invite = m.method == "INVITE"
         r.state = INVITE_STATE if r.invite else OTHER_STATE

@@ -20,6 +20,7 @@ from siphon.sip._build_cy cimport trying_for
 from siphon.sip._message_cy cimport SipMessage
 from siphon.sip._splice_cy cimport apply_splices, pack_splices
 from siphon.state._record cimport Branch, Claim, Record, write
+from siphon.state._shm_store cimport datagram
 
 from siphon.engine.attempts import IPV4_BYTES, IPV6_BYTES, LARGEST_DATAGRAM
 from siphon.engine.plan import NO_LISTENER
@@ -34,7 +35,6 @@ from siphon.sip.draft import header_line
 from siphon.sip.identity import split_host_port
 from siphon.sip.message import parse
 from siphon.state.record import ClaimKind
-from siphon.state.store import Send
 from siphon.transaction import invite_client, invite_server, non_invite_client
 from siphon.transaction.step import Step
 
@@ -56,7 +56,6 @@ cdef int LARGEST = LARGEST_DATAGRAM
 cdef int HEAD4 = IPV4_BYTES
 cdef int HEAD6 = IPV6_BYTES
 cdef int NOWHERE = NO_LISTENER
-cdef object new_tuple = tuple.__new__
 cdef const char *HEX = "0123456789abcdef"
 
 
@@ -274,12 +273,12 @@ cdef class PlainAttempts:
         if r.invite and not r.last_response:
             r.trying_at = 0.0
             r.last_response = answer = trying_for(received, self.server_line)
-            made.sends.append(new_tuple(Send, (answer, (r.reply_ip, r.reply_port), r.listener, r.local_ip)))
+            made.sends.append(datagram(answer, (r.reply_ip, r.reply_port), r.listener, r.local_ip))
         self.count(r, outcome.action)
         if self.places.mtu is not None and size + (HEAD6 if ":" in way.address[0] else HEAD4) > self.places.mtu:
             made.oversize = size
         self.branch(r, way, pack_splices(splices), now)
-        made.sends.append(new_tuple(Send, (data, way.address, way.listener, way.local_ip)))
+        made.sends.append(datagram(data, way.address, way.listener, way.local_ip))
         return made
 
     cdef bytes record_route(self, bytes sent_by, bytes call_id):

@@ -90,7 +90,7 @@ cdef class Places:
 
     cdef str local_ip(self, int listener, str ip):
         """The address that a wildcard listener sends from; '' for others, and where there is no route."""
-        return self.env.local_ip(listener, ip)
+        return self.env.local_ip(listener, ip) if self.wildcards[listener] else ""
 
     cdef bytes sent_by(self, int listener, str local_ip):
         """`host:port` of our Via; b"" for a wildcard listener without an address."""

@@ -19,12 +19,12 @@ from libc.string cimport memcmp
 from siphon.services.dialogs._plain cimport PlainDialogs
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
-from siphon.state._shm_store cimport ShmStore, committed, shared
+from siphon.state._shm_store cimport ShmStore, committed, datagram, shared
 
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import callee_place, caller_place
 from siphon.sip.build import strip_top_via
-from siphon.state.store import Commit, Loaded, Send
+from siphon.state.store import Commit, Loaded
 from siphon.transaction import invite_client, invite_server, non_invite_client, non_invite_server
 
 cdef extern from "string.h" nogil:
@@ -262,7 +262,7 @@ cdef class PlainResponses:
         value = write(r)
         if PyBytes_GET_SIZE(value) > self.record_bytes:
             return False
-        sends = [Send(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)] if data else []
+        sends = [datagram(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)] if data else []
         made = None
         if self.shm is None or self.check is not None:
             made = Commit(r.key, before, value, env.owner, deadline, expiry(r, self.linger, self.long), sends)

@@ -10,6 +10,8 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
+from shm._table cimport Table
+
 from siphon.sip._message_cy cimport SipMessage
 from workers._net_cy cimport Received
 
@@ -26,15 +28,18 @@ cdef object RESPONSES = Counter.RESPONSES
 cdef class Receiving:
     """The way in of one process, beside its Engine. `tap`: see Taps. `stalled_secs`: what takes longer than this is a stall."""
 
-    cdef object engine, ingest, core, runtime, timers, keepalive, failed, count
+    cdef object engine, ingest, retry, dispatch, timers, keepalive, guard, count
+    cdef list failed
     cdef public object tap
     cdef object arrivals, acks, plain, limits, limits_of_responses
     cdef list wildcard
+    cdef Table bans
+    cdef bint limited, screens
     cdef double stalled_secs
 
     def __init__(self, engine, double stalled_secs):
         ingest = engine.ingest
-        self.engine, self.ingest, self.core, self.runtime = engine, ingest, engine.core, engine.runtime
+        self.engine, self.ingest, self.retry, self.dispatch = engine, ingest, engine.core.retry, engine.runtime.dispatch
         self.timers, self.keepalive, self.failed = engine.script_timers, engine.keepalive, engine.failed
         self.count = engine.reports.count
         self.arrivals, self.acks, self.plain = ingest.arrivals, ingest.short_acks, ingest.plain
@@ -46,13 +51,13 @@ cdef class Receiving:
         """Settings have changed."""
         self.wildcard = [listener.wildcard for listener in self.engine.identity.listeners]
         self.limits, self.limits_of_responses = self.ingest.limits, self.ingest.limits_of_responses
+        self.guard = guard = self.ingest.guard
+        self.bans = guard.bans.table
+        self.limited, self.screens = guard.armed, guard.screens
 
     def receive(self, list batch not None, double now):
         """Serve datagrams in their order; whether tick() shall be called in this turn (see Application)."""
         cdef Received one
-        guard = self.ingest.guard
-        if guard is not None and not guard.armed:
-            guard.look()
         for one in batch:
             self.serve(
                 one.data, one.source, one.listener, one.local if self.wildcard[one.listener] else "", one.arrived or now)
@@ -65,8 +70,7 @@ cdef class Receiving:
     cdef int serve(self, bytes data, tuple source, int listener, str local, double arrived) except -1:
         cdef SipMessage m
         cdef bint response = PyBytes_GET_SIZE(data) > 3 and memcmp(PyBytes_AS_STRING(data), b"SIP/", 4) == 0
-        guard = self.ingest.guard
-        if guard is not None and guard.armed and guard.drops(data, source[0]):
+        if (self.limited or self.bans.region.control.filled == 1) and self.guard.drops(data, source[0]):
             return 0
         if self.tap is not None:
             self.tap.received(data, source, listener, local, arrived)
@@ -81,7 +85,7 @@ cdef class Receiving:
                 self.ingest.response(m, source[0])
             return 0
         self.count(REQUESTS)
-        if guard is not None and guard.screens and guard.is_scanner(m, source[0]):
+        if self.screens and self.guard.is_scanner(m, source[0]):
             return 0
         if m.method == "ACK":
             taken = self.acks.take(m, source, listener, local)
@@ -94,6 +98,6 @@ cdef class Receiving:
     cdef bint stirs(self) except -1:
         """Whether anything is there for tick() that it did not know of when it last said when it wants to be called."""
         cdef double told = self.engine.told
-        if self.core.retry or self.failed or self.engine.stalled or self.runtime.exhausted:
+        if self.retry or self.failed or self.engine.stalled or self.dispatch.exhausted:
             return True
         return <double>self.timers.next_at < told or <double>self.keepalive.next_at < told

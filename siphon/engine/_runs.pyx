@@ -16,12 +16,12 @@ from siphon.engine._attempts cimport Attempt, PlainAttempts
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
-from siphon.state._shm_store cimport ShmStore, committed, shared
+from siphon.state._shm_store cimport ShmStore, committed, datagram, shared
 
 from siphon.engine.counters import Counter
 from siphon.engine.events import RequestOutcomeEvent
 from siphon.script.outcome import Answer
-from siphon.state.store import Commit, Send
+from siphon.state.store import Commit
 
 cdef enum:
     NOT_PLAIN = 0           # nothing has happened
@@ -105,7 +105,7 @@ cdef class PlainRuns:
         if not outcome.action.stateless:
             r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
             value = write(r)
-        sends = [Send(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)]
+        sends = [datagram(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)]
         return self.commit(r, version, value, 0.0, sends, now)
 
     cdef int commit(self, Record r, version, bytes value, double deadline, list sends, double now) except -1:

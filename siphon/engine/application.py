@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from siphon.config.log import Log
 from siphon.config.settings import Settings
+from siphon.engine._gate import Gate
 from siphon.engine._receiving import Receiving
 from siphon.engine.building import Building
 from siphon.engine.call_records import registration
@@ -49,8 +50,8 @@ from siphon.services.location.binding import Binding
 from siphon.services.location.changes import Event
 from siphon.sip.message import SipMessage
 from siphon.state.shm_store import ShmStore
-from siphon.state.store import Commit, Send, Store, Wait
-from workers.application import WorkerContext
+from siphon.state.store import Commit, Store, Wait
+from workers.application import REFUSING, WorkerContext
 from workers.net import Received, Unreachable, boottime
 
 STALLED_SECS = 0.05
@@ -168,14 +169,24 @@ class Engine(Building):
             context.draining,
         )
         context.aio.loop.add_reader(self.shared.wakes.reader(context.slot), self._woken)
+        self.gate = Gate(
+            self.shared.slots,
+            REFUSING,
+            self.shared.mirror,
+            self.far,
+            self.secret_count,
+            self.runtime.driver,
+            self.secrets,
+        )
+        self.gate.configure(self.settings.script.executor_queue_capacity)
         self.ingest = Ingest(
             self.core,
-            self.send,
+            shm.transmit,
             time.time,
             random_bits,
             lambda: self.runtime.version,
-            lambda: context.refuses() or self.shared.secret_count != self.secret_count,
-            self._takes_nothing,
+            self.gate.refusing,
+            self.gate.overloaded,
             limits_of(self.settings),
             LiveTransactions(self.shared.limits, keys.table, self._lives, self.shared.evict_limits),
             guard=self.guard,
@@ -337,6 +348,7 @@ class Engine(Building):
             settle()
         self.resolver.configure(settings.dns, families_of(self.identity))
         self.ingest.limits = limits_of(self.settings)
+        self.gate.configure(settings.script.executor_queue_capacity)
         self._configure(keys)
         self.log.info("script.loaded", version=version)
 
@@ -413,12 +425,6 @@ class Engine(Building):
         tags = message.call_id, message.from_tag or b"", message.to_tag or b""
         self.far.notes.get(self.env.dialogs.answer_key(*tags), then)
 
-    def _takes_nothing(self) -> bool:
-        """New work gets 503: too many handlers wait, or the store of transactions is away or behind."""
-        if self.far is not None and not self.far.takes_work:
-            return True
-        return self.runtime.pending + self.secrets.pending >= self.settings.script.executor_queue_capacity
-
     # -- what the parts call
     # ----------------------------------------------------------------------------------------------------------
 
@@ -464,11 +470,3 @@ class Engine(Building):
         for send in failed:
             if self.own_addresses.has(send.listener):
                 self.ingest.unreachable(send.data)
-
-    def send(self, datagram: Send) -> None:
-        """Send what no record explains: a stateless answer, the ACK to a 2xx."""
-        outbox = self.context.outbox
-        outbox.put(datagram.data, datagram.to, datagram.listener, datagram.source or None)
-        outbox.flush()
-        if self.tap is not None:
-            self.tap.sent(datagram)

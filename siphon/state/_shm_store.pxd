@@ -15,6 +15,7 @@ cdef class ShmStore:
     cdef public list failed
     cdef public object tap
 
+    cdef int send_alone(self, bytes data, tuple to, int listener, str source) except -1
     cdef bytes fetch(self, bytes key, uint64_t *version)
     cdef bint has(self, bytes key) except -1
     cdef int64_t erase(self, bytes key, uint64_t expected, sends) except? -9
@@ -23,5 +24,6 @@ cdef class ShmStore:
     cdef int64_t put(self, bytes key, uint64_t expected, bytes value, int64_t owner, double next_deadline,
                      double expiry, sends, bint new_work) except? -9
 
+cdef object datagram(bytes data, tuple to, int listener, str source)
 cdef ShmStore shared(store)
 cdef int64_t committed(store, commit) except? -9

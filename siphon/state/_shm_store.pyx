@@ -16,7 +16,34 @@ from workers._net_cy cimport Outbox
 
 from siphon.state.store import CONFLICT as CONFLICTING
 from siphon.state.store import FULL as NO_ROOM
-from siphon.state.store import Busy, Loaded
+from siphon.state.store import Busy, Loaded, Send
+
+
+cdef extern from *:
+    """
+    /* A named tuple of four, as its __new__ would make it. */
+    static PyObject *siphond_four(PyObject *type, PyObject *a, PyObject *b, PyObject *c, PyObject *d)
+    {
+        PyObject *made = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 4);
+        if (made == NULL)
+            return NULL;
+        Py_INCREF(a); Py_INCREF(b); Py_INCREF(c); Py_INCREF(d);
+        PyTuple_SET_ITEM(made, 0, a); PyTuple_SET_ITEM(made, 1, b);
+        PyTuple_SET_ITEM(made, 2, c); PyTuple_SET_ITEM(made, 3, d);
+        return made;
+    }
+    """
+    object siphond_four(object type, object a, object b, object c, object d)
+
+if not issubclass(Send, tuple) or Send._fields != ("data", "to", "listener", "source"):
+    raise ImportError("a datagram to be sent has other fields")
+
+cdef object DATAGRAM = Send
+
+
+cdef object datagram(bytes data, tuple to, int listener, str source):
+    """A Send, for less than a call of its class."""
+    return siphond_four(DATAGRAM, data, to, listener, source)
 
 
 cdef class ShmStore:
@@ -72,7 +99,19 @@ cdef class ShmStore:
         """See Store.owned."""
         return [entry for entry in self.table.owned(owner) if entry[2] > 0.0]
 
+    def transmit(self, send not None):
+        """Send what no record explains: a stateless answer, the ACK to a 2xx. What the kernel refuses is lost."""
+        self.send_alone(send.data, send.to, send.listener, send.source)
+
     # For callers in C.
+
+    cdef int send_alone(self, bytes data, tuple to, int listener, str source) except -1:
+        """As transmit()."""
+        self.outbox.queue(data, to, listener, source if source else None)
+        self.send(self.send_argument)
+        if self.tap is not None:
+            self.tap.sent(datagram(data, to, listener, source))
+        return 0
 
     cdef bytes fetch(self, bytes key, uint64_t *version):
         """load(): the record's bytes and version; None where there is none, or a lock is held."""

@@ -66,7 +66,7 @@ class Bans:
     """The list of this instance. `hash_key` keys the table's keys, since peers choose their addresses."""
 
     def __init__(self, table: BanTable, hash_key: bytes, wall: Callable[[], float], evict: int = EVICT) -> None:
-        self._table = table
+        self.table = self._table = table
         self._hash_key = hash_key
         self._wall = wall
         self._evict = evict

@@ -1,0 +1,13 @@
+from typing import Any, final
+
+from shm.slots import Slots
+
+@final
+class Gate:
+    capacity: int
+    def __init__(
+        self, slots: Slots, flags: int, mirror: Any, far: Any, secret_count: int, driver: Any, secrets: Any
+    ) -> None: ...
+    def configure(self, capacity: int) -> None: ...
+    def refusing(self) -> bool: ...
+    def overloaded(self) -> bool: ...

@@ -1,0 +1,6 @@
+from typing import final
+
+@final
+class RandomBits:
+    def __init__(self) -> None: ...
+    def __call__(self, bits: int) -> int: ...
