@@ -24,6 +24,14 @@ def test_growth_is_measured_printed_and_put_into_a_page(tmp_path):
     assert "Growth by transactions:" in text.read_text() and "| 300" in text.read_text()
 
 
+def test_what_the_warm_up_leaves_is_waited_for_until_no_more_is_there_than_is_wanted(monkeypatch):
+    held, slept = [1220, 1220, 90], []
+    monkeypatch.setattr(growth, "live", lambda bench: held.pop(0))
+    monkeypatch.setattr(growth.time, "sleep", slept.append)
+    growth.until_gone(None, 100)
+    assert not held and len(slept) == 2
+
+
 def test_a_row_is_compared_with_the_first_of_its_side_and_says_when_records_were_short():
     load = {"saturated_cpu_us": 50.0, "saturated_rate": 1000.0}
     spent = (("a", 1, 10.0), ("b", 1, 9.0), ("a", 2, 20.0), ("b", 2, 9.0))
