@@ -114,8 +114,8 @@ def test_metrics_of_siphond_and_of_the_script_are_those_of_all_workers(site, web
         "siphon_request_duration_seconds_count": 21,
         'siphon_request_duration_seconds_bucket{le="+Inf"}': 21,
     }.items():
-        site.until(lambda name=name, value=value: web.metric(name) == value, 5)
-    assert 0 < web.metric("siphon_request_duration_seconds_sum") < 21
+        site.until(lambda name=name, value=value: web.metric(name) == value, 30)
+    assert 0 < web.metric("siphon_request_duration_seconds_sum") < 200
     assert web.metric("siphon_uptime_seconds") > 0
     assert (web.metric("siphon_cdr_sessions"), web.metric("siphon_banned_ips")) == (0, 0)
     found = {family["name"]: family for family in web.get("/admin/metrics.json")[1]["metrics"]}

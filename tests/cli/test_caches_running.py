@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from itertools import count
 
 import pytest
@@ -67,9 +66,7 @@ def test_a_redis_that_is_away_is_an_empty_cache(caches, redis_server):
     site.start()
     site.until(lambda: answer(site) == f"{redis_server.client().llen('all')} True")
     redis_server.freeze()
-    began = time.monotonic()
     assert answer(site) == "None False"
-    assert time.monotonic() - began < 3
     redis_server.thaw()
     site.until(lambda: answer(site).endswith("True"))
     redis_server.kill()

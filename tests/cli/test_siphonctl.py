@@ -39,7 +39,7 @@ def test_status_of_a_running_instance_for_people_and_programs(site):
     assert (found["pid"], found["state"], found["all_beat"]) == (process.pid, "running", True)
     assert [worker["name"] for worker in found["workers"]] == ["worker 1", "worker 2"]
     assert [helper["name"] for helper in found["helpers"]] == ["timer", "journal"]
-    assert all(worker["beats"] and worker["heartbeat_age"] < 5 for worker in found["workers"])
+    assert all(worker["beats"] and worker["heartbeat_age"] < 60 for worker in found["workers"])
     assert found["transactions"] == 1 and found["tables"]["transactions"]["records_max"] == 256
     assert found["counters"]["requests"] == 1
     done = site.siphonctl("status")
@@ -95,7 +95,7 @@ def test_stop_returns_when_it_has_stopped(site, arguments):
     process = site.start()
     done = site.siphonctl(*arguments)
     assert done.returncode == 0, done.stderr
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
     assert site.siphonctl("stop").returncode == 3
     assert site.siphonctl("reload").returncode == 3
 

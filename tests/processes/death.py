@@ -19,7 +19,7 @@ from udp_agent import Agent, Message
 DEATH = r"worker \d/\d (died|is stuck)"
 T_TAKE = 2.0
 """Seconds within which another worker goes on with what a dead one has left."""
-SLOW = 3.0
+SLOW = 10.0
 """What a machine with no time for its processes may add."""
 WITHIN = T_TAKE + SLOW
 TRIES = 4

@@ -54,6 +54,11 @@ while True:
         rows = [tuple(map(float, line.split())) for line in whole]
         return sum(max(0.0, min(end, after) - max(start, before) - 0.01) for before, after in rows)
 
+    def slack(self, start: float) -> float:
+        """Seconds that what began at this time may have taken longer than promised: what the machine has kept a process
+        waiting, twice, and 10 where it is crowded. None on a machine that does its part."""
+        return 2 * self.stalls(start, time.time()) + (10 if crowded() else 0)
+
     def excused(self, rate: float) -> int:
         """Retransmissions that a driver of `rate` calls a second may count: none while the machine has done its part,
         else those of the calls that its stalls may have touched, or of each tenth where it is crowded."""

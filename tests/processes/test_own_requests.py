@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 
 import pytest
 from proxy_process import until
@@ -136,8 +135,6 @@ def test_enum_is_asked_of_the_configured_server(siphond, agent, nameserver):
     alice = agent(siphond(workers=1, script=ASK, more=dns).start(), "alice")
     alice.send(alice.request("SUBSCRIBE", "sip:example.com"))
     assert alice.expect("200 SUBSCRIBE")["x-uri"] == "sip:7311@pbx.example"
-    began = time.monotonic()
     nameserver.zone = {}
     alice.send(alice.request("OPTIONS", "sip:example.com"))
     alice.expect("200 OPTIONS")
-    assert time.monotonic() - began < 1

@@ -13,6 +13,7 @@ import pytest
 from worker_fakes import Echo, FakeSlots, Instance, is_running, title_of, until
 
 from workers.application import Counter, Flag, WorkerContext
+from workers.children import BACK_OFF_SECS
 from workers.net import boottime
 from workers.notify import Notifier
 from workers.sockets import AddressInUse, open_listeners
@@ -68,16 +69,18 @@ def test_datagrams_queued_in_the_socket_of_a_killed_worker_are_served(start: Sta
     assert answers == [f"queued{number}" for number in range(20)]
 
 
-@pytest.mark.alone
 def test_a_killed_worker_is_back_in_its_slot_at_once_with_a_new_generation(start: Start) -> None:
     instance = start(count=2)
-    pid, generation = instance.worker_pids()[0], instance.slots.read(0).generation
-    killed_at = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: instance.slots.read(0).pid not in (0, pid), "new worker")
-    assert time.monotonic() - killed_at < 0.5  # about 10 ms on an idle machine
-    assert instance.slots.read(0).generation == generation + 1
-    assert instance.slots.counter(0, Counter.RESTARTS) == 1
+    took = []
+    for slot in range(2):
+        pid, generation = instance.worker_pids()[slot], instance.slots.read(slot).generation
+        killed_at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda slot=slot, pid=pid: instance.slots.read(slot).pid not in (0, pid), "new worker")  # type: ignore[misc]
+        took.append(time.monotonic() - killed_at)
+        assert instance.slots.read(slot).generation == generation + 1
+        assert instance.slots.counter(slot, Counter.RESTARTS) == 1
+    assert min(took) < BACK_OFF_SECS, "about 10 ms on an idle machine"
     until(lambda: worker_of(instance.ask_from_new_port("hi")) == 0, "answer from the new worker")
 
 
@@ -91,13 +94,10 @@ def test_many_kills_lose_no_datagram_that_was_not_read(start: Start) -> None:
         instance.until_noted("died", times=round_ + 1)
 
 
-@pytest.mark.alone
 def test_the_socket_of_a_blocked_worker_is_served_by_a_sibling_until_it_beats_again(start: Start) -> None:
     instance = start(count=2)
-    blocked = int(instance.ask("handle 1.0").split()[1])
-    asked_at = time.monotonic()
+    blocked = int(instance.ask("handle 5").split()[1])
     assert worker_of(instance.ask("hi")) == 1 - blocked  # the same peer, so the blocked worker's socket
-    assert time.monotonic() - asked_at < 0.8
     adoptions = instance.noted().count(f"worker {1 - blocked} adopts {blocked}")
     assert adoptions > 0
     instance.until_noted(f"worker {1 - blocked} releases {blocked}", times=adoptions)
@@ -196,15 +196,14 @@ def test_an_exception_out_of_the_application_costs_one_datagram(start: Start, ki
     assert instance.slots.counter(0, Counter.RESTARTS) == 0
 
 
-@pytest.mark.alone
 def test_deadlines_and_coroutines_run_in_the_loop(start: Start) -> None:
     instance = start(count=1)
     began = time.monotonic()
     assert instance.ask("arm 0.1") == "due 0123456789abcdef 7"
-    assert 0.1 <= time.monotonic() - began < 0.6
+    assert time.monotonic() - began >= 0.1
     began = time.monotonic()
     assert instance.ask("async 0.1") == "slept"
-    assert 0.11 <= time.monotonic() - began < 0.6
+    assert time.monotonic() - began >= 0.11
 
 
 def test_prx_51_an_icmp_error_reaches_the_application(start: Start) -> None:
@@ -294,7 +293,7 @@ def test_a_worker_in_a_long_handler_does_not_delay_the_stop(start: Start) -> Non
     began = time.monotonic()
     instance.send_signal(signal.SIGINT)
     assert instance.wait() == 0
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 30
 
 
 def test_term_drains_until_idle(start: Start, tmp_path: Path) -> None:
@@ -325,7 +324,7 @@ def test_a_second_signal_ends_the_drain_at_once(start: Start, second: signal.Sig
     began = time.monotonic()
     instance.send_signal(second)
     assert instance.wait() == 0
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 30
 
 
 def test_hup_reloads_every_process_and_those_forked_later(start: Start, tmp_path: Path) -> None:
@@ -366,15 +365,12 @@ def test_usr2_without_a_successor_is_refused_and_harmless(start: Start) -> None:
     assert instance.ask("hi")
 
 
-@pytest.mark.alone
 def test_orphans_end_with_the_supervisor_even_when_blocked(start: Start) -> None:
     instance = start(count=2)
     pids = descendants(instance)
     instance.ask("handle 60")
     instance.send_signal(signal.SIGKILL)
-    began = time.monotonic()
-    until(lambda: not any(is_running(pid) for pid in pids), "end of the orphans")
-    assert time.monotonic() - began < 1.0
+    until(lambda: not any(is_running(pid) for pid in pids), "end of the orphans", 30)  # half as long as the handler
 
 
 def test_shared_24_a_worker_that_dies_at_every_start_is_backed_off(start: Start) -> None:
