@@ -177,7 +177,9 @@ class Transaction(Section):
     t4: Real = Field(5.0, ge=0.1, le=60, description="longest life of a datagram in the network T4, seconds")
     timer_c: Real = Field(185.0, ge=1, le=3600, description="wait for a final answer to a forwarded INVITE, seconds")
     linger: Real = Field(5.0, ge=0, le=300, description="seconds a finished record stays readable beyond its timers")
-    auto_emit_100_trying: Switch = Field(True, description="send 100 Trying without being asked")
+    auto_emit_100_trying: Switch = Field(
+        True, description="send 100 Trying without being asked; an INVITE that is relayed gets one in any case"
+    )
     auto_emit_100_trying_delay_ms: Whole = Field(
         200, ge=0, le=3000, description="how long the script may take before it"
     )

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from free_ports import free_port
@@ -116,6 +118,10 @@ def test_metrics_of_siphond_and_of_the_script_are_those_of_all_workers(site, web
     }.items():
         site.until(lambda name=name, value=value: web.metric(name) == value, 30)
     assert 0 < web.metric("siphon_request_duration_seconds_sum") < 200
+    told = set(re.findall(r"^# TYPE (\S+)", web.get("/metrics")[1], re.MULTILINE))
+    page = (Path(__file__).parents[2] / "docs/observability.md").read_text()
+    listed = set(re.findall(r"`(siphon_[a-z_]+)`", page.partition("## Metrics")[2].partition("## HTTP")[0]))
+    assert len(listed) > 20 and listed <= told
     assert web.metric("siphon_uptime_seconds") > 0
     assert (web.metric("siphon_cdr_sessions"), web.metric("siphon_banned_ips")) == (0, 0)
     found = {family["name"]: family for family in web.get("/admin/metrics.json")[1]["metrics"]}

@@ -109,7 +109,7 @@ def test_the_callback_of_relay_runs_after_the_globals_and_must_relay_itself(tmp_
 
 
 def test_the_callback_does_not_run_when_the_globals_dropped_or_rejected(tmp_path):
-    for body in ("pass", "reply.reject(403)"):
+    for body in ("pass", "reply.reject(403)", "reply.relay(); reply.reject(403)"):
         b = bench(tmp_path, on_reply(body), callback("raise ValueError"))
         assert b.reply(response(180), per_relay=F).error is None
 
@@ -202,6 +202,12 @@ def test_a_failure_callback_that_arms_nothing_or_raises_leaves_it_to_the_globals
     outcome = b.failure(response(486), per_relay=F)
     assert (outcome.action.status, outcome.error) == (480, None)
     assert b.runtime.errors == (body != "pass")
+
+
+def test_a_failure_callback_that_arms_a_provisional_leaves_the_rest_to_the_globals(tmp_path):
+    b = bench(tmp_path, callback("request.reply(183)", "request, code, reason"), on_failure("request.reply(480)"))
+    outcome = b.failure(response(486), per_relay=F)
+    assert (outcome.action.status, outcome.error) == (480, None)
 
 
 @pytest.mark.parametrize("code", [302, 487])
