@@ -28,10 +28,12 @@ def route(request):
         request.record_route()
         request.fork(contacts)
 """
+PATIENT_MS = 3000
+"""Limit of one call: more than a Redis on the same machine takes, however busy it is. The default, 250, is not."""
 SAID_OF_REDIS = r"redis\.down|redis\.another_layout"
 
 
-def on_redis(make: Callable[..., Siphond], url: str, *, timeout_ms: int = 250, **options: object) -> Siphond:
+def on_redis(make: Callable[..., Siphond], url: str, *, timeout_ms: int = PATIENT_MS, **options: object) -> Siphond:
     """A node that is not started."""
     options.setdefault("workers", 2)
     options.setdefault("script", OPEN)
@@ -41,7 +43,7 @@ def on_redis(make: Callable[..., Siphond], url: str, *, timeout_ms: int = 250, *
     return node
 
 
-def set_location(node: Siphond, url: str, timeout_ms: int = 250) -> None:
+def set_location(node: Siphond, url: str, timeout_ms: int = PATIENT_MS) -> None:
     """Where its bindings are, for its next start."""
     text = re.sub(r"(?m)^(location|timeout_ms) = .*\n", "", node.configuration.read_text())
     lines = f'[shared]\nlocation = "{url}"\ntimeout_ms = {timeout_ms}\n'

@@ -51,7 +51,7 @@ def test_shared_30_after_a_failover_by_sentinel_nothing_that_got_200_is_missing(
     siphond: Nodes, agent: Agents, redis_replicated: Replicated
 ) -> None:
     url = redis_replicated.url + "?wait=1"
-    a, b = (on_redis(siphond, url, timeout_ms=500).start() for _ in range(2))
+    a, b = (on_redis(siphond, url, timeout_ms=2000).start() for _ in range(2))
     phones = [agent(a, f"user{number}") for number in range(60)]
     statuses = registered_through(phones, redis_replicated.master().kill)
     assert set(statuses.values()) <= {200, 500}
@@ -68,7 +68,7 @@ def test_shared_30_after_a_failover_by_sentinel_nothing_that_got_200_is_missing(
 def test_shared_30_after_a_master_of_a_cluster_died_nothing_that_got_200_is_missing(
     siphond: Nodes, agent: Agents, redis_cluster: Cluster
 ) -> None:
-    a, b = (on_redis(siphond, redis_cluster.url, timeout_ms=500).start() for _ in range(2))
+    a, b = (on_redis(siphond, redis_cluster.url, timeout_ms=2000).start() for _ in range(2))
     phones = [agent(a, f"user{number}") for number in range(60)]
     early = {phone.user: register(phone).status for phone in phones[:20]}
     assert set(early.values()) == {200}
@@ -95,7 +95,7 @@ def test_a_redis_with_password_and_one_with_tls_serve(
         f"rediss://127.0.0.1:{server.port}?ca={certificate}",
     ]
     for url in urls:
-        node = on_redis(siphond, url, timeout_ms=1000).start()
+        node = on_redis(siphond, url, timeout_ms=3000).start()
         bob = agent(node, "bob")
         assert register(bob).status == 200
         assert fetched(bob) == [bob.uri]

@@ -232,7 +232,7 @@ def test_shared_30_a_write_whose_answer_is_lost_is_read_back(
     siphond: Nodes, agent: Agents, redis_server: Server
 ) -> None:
     with Relay(redis_server.port) as relay:
-        node = on_redis(siphond, f"redis://127.0.0.1:{relay.port}", timeout_ms=1000).start()
+        node = on_redis(siphond, f"redis://127.0.0.1:{relay.port}", timeout_ms=3000).start()
         bob = agent(node, "bob")
         assert register(bob).status == 200  # the script is known there
         relay.marker = COMMIT.digest

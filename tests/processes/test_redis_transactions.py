@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from nodes import SCRIPT, ask, invite_of, make_pair, respond_to
+from nodes import SCRIPT, ask, invite_of, limit, make_pair, respond_to
 from proxy_process import Siphond, until
 from redis_servers import Server, redis_server
 from tcp_relay import Relay
@@ -50,19 +49,14 @@ def test_shared_29_a_redis_that_refuses_means_503_at_once_and_shared_30_an_empty
     assert pair.a.restarts() == pair.b.restarts() == 0
 
 
-def slow(node: Siphond) -> Siphond:
-    """With a limit above what the test's Redis takes."""
-    text = node.configuration.read_text()
-    Path(node.configuration).write_text(text.replace("[shared]\n", "[shared]\ntimeout_ms = 3000\n"))
-    return node
-
-
 def test_shared_29_over_a_redis_that_takes_200_ms_a_call_is_late_and_whole(
     redis_server: Server, siphond: Make, agent: Agents
 ) -> None:
     """Each step takes a round trip or two; nothing fails, nothing is overtaken, and Redis does not count as away."""
     with Relay(redis_server.port) as relay:
-        node = slow(siphond(workers=2, script=SCRIPT, store=f"redis://127.0.0.1:{relay.port}")).start()
+        node = siphond(workers=2, script=SCRIPT, store=f"redis://127.0.0.1:{relay.port}")
+        limit(node, 3000)
+        node.start()
         alice, bob = agent(node, "alice"), agent(node, "bob")
         relay.delay = 0.1  # each way
         asked = time.monotonic()
