@@ -17,7 +17,7 @@ from siphon.engine.contacts import as_received
 from siphon.engine.counters import Counter
 from siphon.engine.environment import Environment
 from siphon.engine.events import handler_request
-from siphon.engine.outcomes import may_retarget
+from siphon.engine.outcomes import MAX_RETARGETS, may_retarget
 from siphon.engine.results import best_branch, merged
 from siphon.script import log
 from siphon.script.context import RequestContext, Services
@@ -150,7 +150,8 @@ class ScriptHandlers:
 
         def finished(outcome: FailureOutcome) -> None:
             if isinstance(outcome.action, Relay | Fork) and not may_retarget(record):
-                log.advise(f"on_failure may not try further targets after {best.result}: the failure is forwarded")
+                after = best.result if best.result >= 600 else f"{MAX_RETARGETS} attempts"
+                log.advise(f"on_failure may not try further targets after {after}: the failure is forwarded")
             done(outcome)
 
         per_relay = record.on_failure or None

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
@@ -104,21 +106,30 @@ def test_on_failure_may_answer(make_world: Make) -> None:
 
 
 def test_on_failure_that_does_nothing_or_raises_forwards_the_failure(make_world: Make) -> None:
-    for body in ("pass", "raise KeyError('x')"):
+    for body in ("pass", "raise KeyError('x')", "reply.set_header('X-Edited', '1'); reply.relay(); raise KeyError"):
         script = RELAY + f"@proxy.on_failure\ndef failed(request, reply):\n    {body}\n"
         _, caller, callee, seen = called(make_world, script)
         callee.answer(seen, 486)
-        assert caller.statuses == [100, 486]
+        assert caller.statuses == [100, 486] and not caller.last.has("X-Edited")
 
 
-def test_a_script_that_retargets_for_ever_is_stopped_after_eight(make_world: Make) -> None:
+def test_a_script_that_retargets_for_ever_is_stopped_after_eight(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr("siphon.script.log.advise", warned.append)
     script = RELAY + "@proxy.on_failure\ndef failed(request, reply):\n    request.relay('sip:127.0.0.2:5090')\n"
     _, caller, callee, _ = called(make_world, script)
+    invites = []
     for _ in range(20):
         pending = [m for m in callee.take() if m.method == "INVITE"]
+        invites += pending
         for invite in pending:
             callee.answer(invite, 486)
     assert caller.statuses == [100, 486]
+    assert len({m.via.branch for m in invites}) == 9
+    assert {m.max_forwards for m in invites} == {69}  # lowered once from the original
+    assert warned == ["on_failure may not try further targets after 8 attempts: the failure is forwarded"]
 
 
 def test_per_relay_callbacks_get_the_failure_first(make_world: Make) -> None:

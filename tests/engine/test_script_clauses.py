@@ -74,6 +74,29 @@ def test_a_dropped_failure_keeps_its_edits(make_world: Make) -> None:
     assert caller.last.content_length == 1 and caller.last.first("Content-Type") == b"a/b"
 
 
+def test_a_dropped_2xx_ends_all_branches_and_its_copies_are_dropped_unseen(make_world: Make) -> None:
+    body = "    see(request, reply.status_code)\n    mark(request, reply)\n    if reply.source_port == 5091:\n"
+    caller, one, two = called(make_world(FORK.format("") + ON_REPLY + body + "        reply.relay()\n"))
+    two.answer(invite(two), 180)
+    answered, ringing = invite(one), invite(two)
+    for _ in range(3):
+        one.answer(answered, 200)
+    assert caller.statuses == [100, 180] and two.requests == ["INVITE", "CANCEL"]
+    two.answer(ringing, 200)  # it crosses the CANCEL
+    assert caller.statuses == [100, 180, 200] and seen(caller) == "180 200 200"
+
+
+def test_a_dropped_2xx_is_a_500_when_the_other_branches_have_ended(make_world: Make) -> None:
+    script = FORK.format("") + ON_REPLY + "    if reply.status_code != 200:\n        reply.relay()\n"
+    caller, one, two = called(make_world(script))
+    two.answer(invite(two), 180)
+    ringing = invite(two)
+    one.answer(invite(one), 200)
+    assert caller.statuses == [100, 180]
+    two.answer(ringing, 487)
+    assert caller.statuses == [100, 180, 500] and caller.last.reason == b"Response Dropped"
+
+
 def test_a_raising_handler_voids_a_reject(make_world: Make) -> None:
     script = RELAY.format("") + ON_REPLY + "    reply.reject(480)\n    1 / 0\n"
     caller, one, _ = called(make_world(script))
