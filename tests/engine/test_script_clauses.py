@@ -97,6 +97,23 @@ def test_a_dropped_2xx_is_a_500_when_the_other_branches_have_ended(make_world: M
     assert caller.statuses == [100, 180, 500] and caller.last.reason == b"Response Dropped"
 
 
+def test_after_a_dropped_2xx_no_further_target_is_tried(make_world: Make) -> None:
+    targets = "['sip:a@127.0.0.2:5090', 'sip:b@127.0.0.2:5091', 'sip:c@127.0.0.2:5092']"
+    fork = HEAD + f"    request.fork({targets}, 'sequential', timeout=5)\n\n"
+    world = make_world(fork + ON_REPLY + "    if reply.status_code != 200:\n        reply.relay()\n")
+    third = world.agent("127.0.0.2", 5092)
+    caller, one, two = called(world)
+    one.answer(invite(one), 180)
+    given_up = invite(one)
+    world.advance(5.1)
+    two.answer(invite(two), 180)
+    ringing = invite(two)
+    one.answer(given_up, 200)  # it crosses the CANCEL
+    two.answer(ringing, 487)
+    assert (caller.last.status, caller.last.reason) == (500, b"Response Dropped")
+    assert two.requests == ["INVITE", "CANCEL", "ACK"] and not third.inbox
+
+
 def test_a_raising_handler_voids_a_reject(make_world: Make) -> None:
     script = RELAY.format("") + ON_REPLY + "    reply.reject(480)\n    1 / 0\n"
     caller, one, _ = called(make_world(script))
