@@ -139,7 +139,9 @@ def ready_world(what: str, users: int, place: Path) -> Shared:
     auth = {"users": {f"u{user}": "secret" for user in range(users)}, "algorithms": ["MD5"]}
     world = Shared(script, place, auth=auth)
     world.workers[0].ingest.shorten()  # as a real worker does: without comparing
-    world.workers[0].runtime.services.location.shorten()
+    services = world.workers[0].runtime.services
+    services.location.shorten()
+    services.digest.shorten()
     return world
 
 

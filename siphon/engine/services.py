@@ -48,6 +48,7 @@ def services_of(
         confirm=confirm,
         tally=tally,
     )
+    digest.shorten()
     epoch = start_id(settings, shared)
     return Services(
         location=_location(settings, shared, identity, keys, epoch, store),

@@ -14,10 +14,12 @@ from siphon.script.context import Services
 from siphon.script.outcome import Answer
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
+from siphon.sip.draft import Draft
 from siphon.state.store import Wait
 
 WWW = ("Authorization", "WWW-Authenticate", 401, "Unauthorized")
 PROXY = ("Proxy-Authorization", "Proxy-Authenticate", 407, "Proxy Authentication Required")
+PLAIN = {WWW[0]: b"authorization", PROXY[0]: b"proxy-authorization"}
 Scheme = tuple[str, str, int, str]
 
 
@@ -42,8 +44,8 @@ class Auth:
         self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
     ) -> bool:
         """401 and Authorization for REGISTER, 407 and Proxy-Authorization for every other method."""
-        _checked(target, password, ha1)
-        return _require(target, WWW if target.method == "REGISTER" else PROXY, realm, password, ha1)
+        register = isinstance(target, Request) and target._message.method == "REGISTER"
+        return _require(target, WWW if register else PROXY, realm, password, ha1)
 
     def verify_digest(
         self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
@@ -100,9 +102,22 @@ def _realm(realm: str | None) -> str:
 def _require(target: Request, scheme: Scheme, realm: str | None, password: str | None, ha1: str | None) -> bool:
     _checked(target, password, ha1)
     header, challenge, status, reason = scheme
-    if target.method in ("ACK", "CANCEL"):  # never challenged (RFC 3261 §22.1)
+    context, message = target._context, target._message
+    if message.method in ("ACK", "CANCEL"):  # never challenged (RFC 3261 §22.1)
         return True
     realm = _realm(realm)
+    digest = _digest(context.services)
+    if digest.plain is not None and password is None and ha1 is None:
+        found = digest.plain.verify(
+            message, PLAIN[header], context.uri_received, realm, context.transaction_id, context.wall
+        )
+        if found:
+            target.auth_user, line = found
+            _remove_line(target, header, line)
+            return True
+        if found is False and target._may_arm("auth"):
+            _challenge(target, digest, scheme, realm)
+            return False
     verdict = _verify(target, header, realm, password, ha1)
     if verdict.ok:
         target.auth_user = verdict.user
@@ -121,13 +136,28 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
     if verdict.bad_request:
         target._arm(Answer(400, verdict.reason or "Bad Credentials", stateless=stateless))
         return False
-    context = target._context
-    digest = _digest(context.services)
-    values = digest.challenges(
-        realm, stale=verdict.stale, wall=context.wall, ha1=ha1, password=password, source=context.source[0]
-    )
-    target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
+    _challenge(target, digest, scheme, realm, stale=verdict.stale, password=password, ha1=ha1)
     return False
+
+
+def _challenge(
+    target: Request,
+    digest: Any,
+    scheme: Scheme,
+    realm: str,
+    *,
+    stale: bool = False,
+    password: str | None = None,
+    ha1: str | None = None,
+) -> None:
+    """Arm the challenge: outside dialogs nothing is kept of the request."""
+    context = target._context
+    _, challenge, status, reason = scheme
+    values = digest.challenges(
+        realm, stale=stale, wall=context.wall, ha1=ha1, password=password, source=context.source[0]
+    )
+    stateless = target._message.to_tag is None
+    target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
 
 
 def _await(
@@ -176,3 +206,11 @@ def _remove(target: Request, header: str, indexes: tuple[int, ...]) -> None:
             draft.remove_line(at)
             at -= 1
         at = draft.index(header, at + 1)
+
+
+def _remove_line(target: Request, header: str, line: int) -> None:
+    """The same of the one line that a request has. What is left is read when somebody asks for it."""
+    if target._draft is None and target._pending is None:
+        target._draft = Draft.lacking(target._message, line)
+    else:
+        _remove(target, header, (0,))

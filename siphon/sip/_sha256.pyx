@@ -89,10 +89,10 @@ cdef void begin(uint32_t *h, const unsigned char *key, unsigned char mask) noexc
     sha_block(h, block)
 
 
-cdef void finish(uint32_t *h, const unsigned char *data, size_t length, unsigned char *out) noexcept nogil:
-    """The hash of the key's block and the data."""
+cdef void finish(uint32_t *h, int before, const unsigned char *data, size_t length, unsigned char *out) noexcept nogil:
+    """The hash of what is through, `before` bytes, and the data."""
     cdef unsigned char block[BLOCK]
-    cdef uint64_t bits = (<uint64_t>length + BLOCK) * 8
+    cdef uint64_t bits = (<uint64_t>length + before) * 8
     cdef int i
     while length >= BLOCK:
         sha_block(h, data)
@@ -111,6 +111,29 @@ cdef void finish(uint32_t *h, const unsigned char *data, size_t length, unsigned
         out[i] = <unsigned char>(h[i >> 2] >> (24 - 8 * (i & 3)))
 
 
+cdef void sha256_digits(const unsigned char *data, size_t length, char *out) noexcept nogil:
+    """The hash without a key, as 64 lower-case hex digits."""
+    cdef uint32_t h[8]
+    cdef unsigned char hash[HASH]
+    memcpy(h, sha_first, HASH)
+    finish(h, 0, data, length, hash)
+    put_digits(hash, HASH, out)
+
+
+cdef void put_digits(const unsigned char *hash, int count, char *out) noexcept nogil:
+    cdef int i
+    for i in range(count):
+        out[2 * i] = HEX[hash[i] >> 4]
+        out[2 * i + 1] = HEX[hash[i] & 15]
+
+
+def hexdigest(bytes data not None):
+    """As hashlib.sha256(data).hexdigest().encode()."""
+    cdef char out[2 * HASH]
+    sha256_digits(<const unsigned char *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), out)
+    return PyBytes_FromStringAndSize(out, 2 * HASH)
+
+
 @cython.final
 cdef class KeyedSha256:
     """Hashes under one key, as hmac.digest(key, data, "sha256")."""
@@ -123,22 +146,17 @@ cdef class KeyedSha256:
     cdef void into(self, const unsigned char *data, size_t length, unsigned char *out) noexcept nogil:
         cdef uint32_t h[8]
         memcpy(h, self.inner, HASH)
-        finish(h, data, length, out)
+        finish(h, BLOCK, data, length, out)
         memcpy(h, self.outer, HASH)
-        finish(h, out, HASH, out)
+        finish(h, BLOCK, out, HASH, out)
 
     cpdef bytes digits(self, bytes data, int count):
         """The first `count` bytes of the hash, 32 at most, as hex digits."""
         cdef unsigned char hash[HASH]
-        cdef char *p
         cdef bytes made
-        cdef int i
         if not 0 <= count <= HASH:
             raise ValueError("a hash has 32 bytes")
         self.into(<const unsigned char *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), hash)
         made = PyBytes_FromStringAndSize(NULL, 2 * count)
-        p = PyBytes_AS_STRING(made)
-        for i in range(count):
-            p[2 * i] = HEX[hash[i] >> 4]
-            p[2 * i + 1] = HEX[hash[i] & 15]
+        put_digits(hash, count, PyBytes_AS_STRING(made))
         return made

@@ -9,6 +9,7 @@ ValueError when a name or value holds CR, LF or NUL, or a name is no token: no e
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from siphon.sip._message_cy import SipMessage, is_list, long_form, split_list
 from siphon.sip._splice_cy import Splices, apply_splices
@@ -56,8 +57,25 @@ class Draft:
         self.message = message
         self.changed = False
         self._lines = [_Line(i, canonical(message.line(i)[0]), None) for i in range(message.lines)]
+        self._lacks = -1
         self._start: bytes | None = None
         self._body: bytes | None = None
+
+    @classmethod
+    def lacking(cls, message: SipMessage, line: int) -> Draft:
+        """The message without one of its lines, which are read once somebody asks for more than that."""
+        draft = cls.__new__(cls)
+        draft.message, draft.changed, draft._lacks = message, True, line
+        draft._start = draft._body = None
+        return draft
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "_lines":
+            raise AttributeError(name)
+        message = self.message
+        lines = [_Line(i, canonical(message.line(i)[0]), None) for i in range(message.lines) if i != self._lacks]
+        self._lines = lines
+        return lines
 
     @property
     def start_line(self) -> bytes:
@@ -181,7 +199,11 @@ class Draft:
 
     def only_lacks(self, names: frozenset[str]) -> bool:
         """Whether nothing was changed but that lines of these names (canonical) are gone."""
-        if self._start is not None or self._body is not None or any(line.text is not None for line in self._lines):
+        if self._start is not None or self._body is not None:
+            return False
+        if "_lines" not in self.__dict__:
+            return canonical(self.message.line(self._lacks)[0]) in names
+        if any(line.text is not None for line in self._lines):
             return False
         kept = {line.index for line in self._lines}
         message = self.message

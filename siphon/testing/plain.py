@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from siphon.engine.acks import ack_datagram, name_to_resolve, route_ack
@@ -11,6 +12,7 @@ from siphon.engine.requests import Arrival
 from siphon.engine.retention import compact
 from siphon.forwarding.branch import parse_branch, transaction_id
 from siphon.script.outcome import Answer, Outcome
+from siphon.services.digest import DigestVerifier, Verdict
 from siphon.services.location import AddressRecord, Location, apply_register, register_facts
 from siphon.services.location.location import Check
 from siphon.sip.message import SipMessage
@@ -139,5 +141,21 @@ def same_save(location: Location) -> Check:
         told = location._with_events(old, result.record, result.events)
         assert told.to_bytes() == after
         assert not result.record.aliases and len(result.written) == 1
+
+    return check
+
+
+def same_digest(verifier: DigestVerifier) -> Callable[..., None]:
+    """Compares each verdict on plain credentials with the verifier's in Python, for which the same transaction is the
+    same use of a nonce."""
+
+    def check(
+        message: SipMessage, header: bytes, uri: bytes | None, realm: str, transaction: bytes, wall: float, user: str
+    ) -> None:
+        lines = message.all_lines(header)
+        verdict = verifier.verify(
+            lines, message.method, message.uri if uri is None else uri, realm, transaction_id=transaction, wall=wall
+        )
+        assert verdict == Verdict(ok=True, user=user, line_indexes=(0,)), verdict
 
     return check

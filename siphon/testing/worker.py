@@ -52,7 +52,7 @@ from siphon.services.store import record_key
 from siphon.services.timers import Timers
 from siphon.state.store import Store
 from siphon.testing.aio import VirtualLoop
-from siphon.testing.plain import same_save
+from siphon.testing.plain import same_digest, same_save
 
 if TYPE_CHECKING:
     from siphon.testing.world import World
@@ -339,6 +339,7 @@ class VirtualWorker:
             is_local=world.identity.is_local,
             tally=self.guard.failures(world.limits, keys.table),
         )
+        digest.shorten(same_digest(digest))
         location = Location(world.location_table, world.identity, settings, keys.table)
         location.shorten(same_save(location))
         secrets = RemoteSecrets(

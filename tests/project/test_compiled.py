@@ -34,6 +34,8 @@ COMPILED = [
     "siphon.script._running",
     "siphon.script._uri",
     "siphon.services.dialogs._plain",
+    "siphon.services.digest._md5",
+    "siphon.services.digest._plain",
     "siphon.services.location._saves",
     "siphon.sip._blake",
     "siphon.sip._build_cy",

@@ -16,6 +16,7 @@ from siphon.services.location.location import Location
 from siphon.sip.identity import Identity, Listener
 from siphon.sip.message import parse
 from siphon.state.memory import MemoryTable
+from siphon.testing.plain import same_digest
 
 SECRET = b"a secret for tests only, 32 bytes"
 SOURCE = ("192.0.2.7", 5060)
@@ -61,6 +62,7 @@ class Bench:
             instance_id="start-1",
             wall=lambda: self.wall,
         )
+        self.services.digest.shorten(same_digest(self.services.digest))
         self.loop = loop
         self.runtime = Runtime(self.settings, self.services, loop, self.log)
         self.transactions = 0

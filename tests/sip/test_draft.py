@@ -155,3 +155,17 @@ def test_packed_splices_cut_short_are_refused() -> None:
     for size in range(len(packed)):
         with pytest.raises(ValueError, match="cut short"):
             unpack_splices(packed[:size])
+
+
+@pytest.mark.parametrize("line", range(parse(RAW).lines))
+def test_a_draft_that_lacks_one_line_is_one_from_which_it_was_removed(line: int) -> None:
+    message = parse(RAW)
+    name = message.line(line)[0].decode()
+    expected, lazy = Draft(message), Draft.lacking(message, line)
+    expected.remove_line(line)
+    for names in (frozenset(("subject", "via")), frozenset(("supported", "call-id", "x-one"))):
+        assert Draft.lacking(message, line).only_lacks(names) == expected.only_lacks(names)
+    assert lazy.changed and lazy.start_line == expected.start_line and lazy.body == expected.body
+    assert lazy.get_all(name) == expected.get_all(name)
+    assert lazy.lines() == expected.lines() and lazy.splices() == expected.splices()
+    assert lazy.to_bytes() == expected.to_bytes()

@@ -40,8 +40,8 @@ REPEAT_SECS = 32  # 64 * T1
 KEPT = 128
 ONCE = 1 << 32  # the count of a use without qop: above every count that a client can send
 EVICT = 256  # records that go at once when the table is full
-_VERSION = 1
-_NONCES = 0  # owner of the records of nonces
+VERSION = 1
+NONCE_OWNER = 0  # owner of the records of nonces
 _FLOOR = 1  # owner of the floor's record
 _ACCEPTED = struct.Struct(">8sI")  # hash of a transaction's id, second of its acceptance
 
@@ -79,7 +79,7 @@ class NonceUses:
                 return Use.REPLAYED
             recent = [(name, at) for name, at in accepted if wall - at <= REPEAT_SECS][-KEPT + 1 :]
             recent.append((mine, int(wall)))
-            value = pack([_VERSION, wanted, b"".join(_ACCEPTED.pack(*entry) for entry in recent)])
+            value = pack([VERSION, wanted, b"".join(_ACCEPTED.pack(*entry) for entry in recent)])
             if self._commit(key, version, value, made_at, wall) > 0:
                 return Use.ACCEPTED
         raise StoreError("a nonce record kept changing")
@@ -96,7 +96,7 @@ class NonceUses:
             return 0, 0, []
         version, data = found
         try:
-            _, highest, accepted = unpack(data, _VERSION, 3)
+            _, highest, accepted = unpack(data, VERSION, 3)
             if not isinstance(highest, int) or not isinstance(accepted, bytes) or len(accepted) % _ACCEPTED.size:
                 raise BadRecord("fields of a nonce record")
         except BadRecord:
@@ -107,7 +107,8 @@ class NonceUses:
         expiry = made_at + self._ttl + REPEAT_SECS
 
         def commit() -> int:
-            return self._table.commit(key, version, value, owner=_NONCES, next_deadline=float(made_at), expiry=expiry)
+            at = float(made_at)
+            return self._table.commit(key, version, value, owner=NONCE_OWNER, next_deadline=at, expiry=expiry)
 
         answer = without_waiting(commit)
         if answer == FULL:
@@ -120,7 +121,7 @@ class NonceUses:
     def _make_room(self, wall: float) -> None:
         if self._table.expire(wall, EVICT):
             return
-        found = oldest(self._table, _NONCES, wall, self._ttl, EVICT)
+        found = oldest(self._table, NONCE_OWNER, wall, self._ttl, EVICT)
         if found and self._raise_floor(int(max(made_at for _, _, made_at in found)), found.pop(0), wall):
             for key, version, _ in found:
                 self._table.delete(key, version)
@@ -130,7 +131,7 @@ class NonceUses:
         for _ in range(CONFLICT_TRIES):
             found = read(self._table, self._floor_key)
             version = 0 if found is None else found[0]
-            value = pack([_VERSION, max(floor, self._floor(wall))])
+            value = pack([VERSION, max(floor, self._floor(wall))])
             answer = self._write_floor(version, value)
             if answer == FULL:
                 self._table.delete(first[0], first[1])
@@ -152,7 +153,7 @@ class NonceUses:
         if found is None:
             return -1
         try:
-            floor = unpack(found[1], _VERSION, 2)[1]
+            floor = unpack(found[1], VERSION, 2)[1]
         except BadRecord:
             return -1
         return floor if isinstance(floor, int) and floor <= wall + FUTURE_SECS else -1

@@ -24,6 +24,7 @@ from typing import Protocol
 
 from siphon.config.settings import Auth
 from siphon.services.bans.units import unit_of
+from siphon.services.digest._plain import PlainDigest
 from siphon.services.digest.credentials import Credentials, parse_credentials
 from siphon.services.digest.hashes import BY_NAME, Algorithm, ha1, hash_function, response
 from siphon.services.digest.nonce import Nonces
@@ -36,6 +37,7 @@ from siphon.state.store import Wait
 MOST_USERS = 4  # of one request whose secrets are fetched
 MOST_LINES = 8  # credentials for one realm that are tried; the rest are ignored
 _COUNT = re.compile(rb"[0-9A-Fa-f]{1,8}")
+REALMS = 64  # whose challenges are remembered
 _UNFIT_FOR_HEADER = re.compile(r"[\x00-\x1f\x7f]")
 _STAND_IN = Secret(password=b"nobody has this password")
 
@@ -122,11 +124,21 @@ class DigestVerifier:
         self._remote = settings.backend == "http"
         self._one_form = self._remote and settings.http is not None and settings.http.ha1
         self._algorithms = tuple(dict.fromkeys(BY_NAME[name.lower()] for name in settings.algorithms))
+        self._secret, self._hash_key = secrets[0], hash_key
         self._nonces = Nonces(secrets, settings.nonce_ttl_secs)
         self._uses = NonceUses(table, hash_key, settings.nonce_ttl_secs)
         self._users = users if users is not None else users_from_settings(settings.users).get
         self._is_local = is_local
         self._hashes = {algorithm: hash_function(algorithm) for algorithm in Algorithm}
+        self._texts: dict[tuple[str, bool, tuple[Algorithm, ...]], list[tuple[str, str]]] = {}
+        self.plain: PlainDigest | None = None
+        """The short way of most credentials."""
+
+    def shorten(self, check: Callable[..., None] | None = None) -> None:
+        """Take the short way, where nobody else is asked and nothing is counted; `check` compares it with the long
+        one."""
+        if not self._remote and self._confirm is None and self._tally is None:
+            self.plain = PlainDigest(self, self._secret, self._hash_key, check)
 
     def verify(
         self,
@@ -200,14 +212,30 @@ class DigestVerifier:
     ) -> list[str]:
         """Header values for WWW-Authenticate or Proxy-Authenticate, one an algorithm, strongest as configured. `source`
         is where they are sent to."""
-        quoted = _quote(realm)
-        nonce = self._nonces.make(wall, unit_of(source) if source and self._tally is not None else "")
-        opaque = self._nonces.opaque(realm)
+        about = realm, stale, self.offered(ha1, password)
+        texts = self._texts.get(about)
+        if texts is None:
+            texts = self._around_nonces(*about)
+        if self.plain is not None:
+            nonce = self.plain.nonce(wall)
+        else:
+            nonce = self._nonces.make(wall, unit_of(source) if source and self._tally is not None else "")
+        return [before + nonce + after for before, after in texts]
+
+    def _around_nonces(self, realm: str, stale: bool, offered: tuple[Algorithm, ...]) -> list[tuple[str, str]]:
+        """What stands before and behind the nonce of each challenge."""
+        quoted, opaque = _quote(realm), self._nonces.opaque(realm)
         tail = ", stale=true" if stale else ""
-        return [
-            f'Digest realm={quoted}, nonce="{nonce}", algorithm={algorithm.value}, qop="auth", opaque="{opaque}"{tail}'
-            for algorithm in self.offered(ha1, password)
+        texts = [
+            (
+                f'Digest realm={quoted}, nonce="',
+                f'", algorithm={algorithm.value}, qop="auth", opaque="{opaque}"{tail}',
+            )
+            for algorithm in offered
         ]
+        if len(self._texts) < REALMS:
+            self._texts[realm, stale, offered] = texts
+        return texts
 
     def generate_nonce(self, wall: float) -> str:
         return self._nonces.make(wall)
