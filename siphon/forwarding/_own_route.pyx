@@ -73,7 +73,7 @@ cdef inline bint hex_digits(const unsigned char *p, int count) noexcept:
     return True
 
 
-def only_route(SipMessage m not None, identity, signer):
+cpdef str only_route(SipMessage m, identity, signer):
     """The URI of the one Route value of the message where that is ours and signed for its Call-ID, as consumed; None:
     ask loose_route(), it is not so plain."""
     cdef int i = m.position(b"Route", 0)
@@ -102,7 +102,7 @@ def only_route(SipMessage m not None, identity, signer):
     return f"{<str>facts[1]}{(<bytes>given).decode()}{<str>facts[2]}"
 
 
-def without_line(SipMessage m not None, name):
+cpdef list without_line(SipMessage m, name):
     """Splices that remove all lines of that name."""
     cdef list splices = []
     cdef int i = m.position(name, 0)

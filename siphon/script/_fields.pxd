@@ -1,5 +1,6 @@
 # Declarations of _fields.pyx: what Request, Reply and their context hold.
 
+from siphon.script._uri cimport UriFields
 from siphon.sip._message_cy cimport SipMessage
 
 cdef class RequestContext:
@@ -19,6 +20,10 @@ cdef class RequestContext:
 cdef class MessageFields:
     cdef public SipMessage _message
     cdef public object _draft, _body
+    cdef UriFields _sender, _receiver   # From and To as given to a script last
+
+    cdef bint as_received(self) except -1
+    cdef object first_of(self, name)
 
 cdef class RequestFields(MessageFields):
     cdef public object _action
@@ -35,3 +40,6 @@ cdef class RequestFields(MessageFields):
     cdef public bint _uri_set
     cdef public int _auth_failures
     cdef public list _confirms
+
+    cdef bint may_arm(self, what) except -1
+    cdef int arm(self, action) except -1

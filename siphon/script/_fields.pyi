@@ -1,10 +1,15 @@
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from siphon.forwarding.routes import LooseRoute
+from siphon.script.contact import Contact, Destination
 from siphon.script.context import Services
+from siphon.script.flow import Flow
 from siphon.script.loader import Script
 from siphon.script.outcome import Action, Answer, Edit, ViaOverride
 from siphon.script.phase import Phase
+from siphon.script.reply import Reply
+from siphon.script.request import Request
 from siphon.script.uri import SipUri
 from siphon.sip.draft import Draft
 from siphon.sip.message import SipMessage
@@ -59,8 +64,12 @@ class MessageFields:
     _message: SipMessage
     _draft: Draft | None
     _body: bytes | None
+    def get_header(self, name: str) -> str | None: ...
+    def has_header(self, name: str) -> bool: ...
     @property
     def body(self) -> bytes | None: ...
+    @property
+    def content_type(self) -> str | None: ...
     @property
     def from_uri(self) -> SipUri | None: ...
     @property
@@ -93,12 +102,37 @@ class RequestFields(MessageFields):
     def _may_arm(self, what: str) -> bool: ...
     def _arm(self, action: Action) -> None: ...
     def record_route(self) -> None: ...
+    def relay(
+        self,
+        next_hop: str | SipUri | Destination | None = None,
+        on_reply: Callable[[Request, Reply], Any] | None = None,
+        on_failure: Callable[[Request, int, str], Any] | None = None,
+        flow: Flow | None = None,
+        send_socket: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None: ...
+    def fork(
+        self,
+        targets: Iterable[str | SipUri | Contact | Destination],
+        strategy: str = "parallel",
+        send_socket: str | None = None,
+        *,
+        on_reply: Callable[[Request, Reply], Any] | None = None,
+        on_failure: Callable[[Request, int, str], Any] | None = None,
+        timeout: float | None = None,
+    ) -> None: ...
+    def loose_route(self) -> bool: ...
     @property
     def method(self) -> str: ...
     @property
     def ruri(self) -> SipUri: ...
     @ruri.setter
     def ruri(self, uri: str | SipUri) -> None: ...
+    @property
+    def user_agent(self) -> str | None: ...
+    @property
+    def event(self) -> str | None: ...
     @property
     def auth_user(self) -> str | None: ...
     @auth_user.setter

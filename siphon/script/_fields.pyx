@@ -7,21 +7,41 @@ those classes look into the edited lines.
 
 # cython: boundscheck=False, wraparound=False
 
+from cpython.ref cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
+from siphon.forwarding._own_route cimport only_route
+from siphon.script._actions cimport Fork, Relay
+from siphon.script._contact cimport Contact
+from siphon.script._uri cimport UriFields, uri_of
 from siphon.sip._message_cy cimport SipMessage
 
+from siphon.forwarding.routes import ALL_CONSUMED
 from siphon.script import variables
 from siphon.script.phase import Phase
-from siphon.script.text import one_line
+from siphon.script.text import HEADER_NAMES, one_line
 from siphon.script.uri import SipUri
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *object)
+
 cdef object OPEN = Phase.OPEN
+cdef object consumed = ALL_CONSUMED
+cdef set names = HEADER_NAMES
 
 
 cdef inline str span_text(SipMessage m, int start, int end):
     """As text.decode()."""
     return PyUnicode_DecodeUTF8(<const char *>m.p + start, end - start, b"surrogateescape")
+
+
+cdef inline bint is_unseen(PyObject *kept):
+    """Whether no script has the URI any more, or has changed it: it may be given once more."""
+    cdef UriFields uri
+    if kept == <PyObject *>None or Py_REFCNT(kept) != 1:
+        return False
+    uri = <UriFields>kept
+    return uri._params is None and uri._text is uri._given
 
 
 cdef class RequestContext:
@@ -101,21 +121,56 @@ cdef class MessageFields:
             return self._body or None
         return m.span_bytes(m.s.body_start, m.s.body_end) if m.s.body_end > m.s.body_start else None
 
+    cdef bint as_received(self) except -1:
+        """Whether no handler has changed anything."""
+        return self._draft is None
+
+    cdef object first_of(self, name):
+        """Value of the first line of that name of a message that is as received."""
+        cdef SipMessage m = self._message
+        cdef int i = m.position(name, 0)
+        if i < 0:
+            return None
+        if m.table[i].folded:
+            return m.value_of(i).decode("utf-8", "surrogateescape")
+        return span_text(m, m.table[i].value_start, m.table[i].value_end)
+
+    def get_header(self, name):
+        """Value of the first line of that name, not split at commas; None when absent."""
+        if type(name) is str and name in names and self.as_received():
+            return self.first_of(name)
+        return self._header_now(name)
+
+    def has_header(self, name):
+        """Whether there is a line of that name."""
+        if type(name) is str and name in names and self.as_received():
+            return self._message.position(name, 0) >= 0
+        return self._has_header_now(name)
+
+    @property
+    def content_type(self):
+        """The Content-Type as it stands."""
+        return self.first_of(b"content-type") if self._draft is None else self.get_header("Content-Type")
+
     @property
     def from_uri(self):
         """The URI of From."""
         cdef SipMessage m = self._message
-        if self._draft is None and m.s.sender.uri_end > m.s.sender.uri_start:
-            return SipUri.of(span_text(m, m.s.sender.uri_start, m.s.sender.uri_end))
-        return self._address_uri("From")
+        if self._draft is not None or m.s.sender.uri_end <= m.s.sender.uri_start:
+            return self._address_uri("From")
+        if not is_unseen(<PyObject *>self._sender):
+            self._sender = uri_of(SipUri, span_text(m, m.s.sender.uri_start, m.s.sender.uri_end), None)
+        return self._sender
 
     @property
     def to_uri(self):
         """The URI of To."""
         cdef SipMessage m = self._message
-        if self._draft is None and m.s.target.uri_end > m.s.target.uri_start:
-            return SipUri.of(span_text(m, m.s.target.uri_start, m.s.target.uri_end))
-        return self._address_uri("To")
+        if self._draft is not None or m.s.target.uri_end <= m.s.target.uri_start:
+            return self._address_uri("To")
+        if not is_unseen(<PyObject *>self._receiver):
+            self._receiver = uri_of(SipUri, span_text(m, m.s.target.uri_start, m.s.target.uri_end), None)
+        return self._receiver
 
     @property
     def call_id(self):
@@ -138,15 +193,72 @@ cdef class RequestFields(MessageFields):
         self._auth_user = context.auth_user
         self._confirms = []
 
-    def _may_arm(self, what):
-        """Whether an action may be armed now; RuntimeError once the handlers have returned."""
+    cdef bint as_received(self) except -1:
+        return self._draft is None and self._pending is None
+
+    cdef bint may_arm(self, what) except -1:
         return True if self._phase is OPEN else self._may_arm_late(what)
 
-    def _arm(self, action):
-        """Make `action` the pending one; callers have asked `_may_arm`."""
+    cdef int arm(self, action) except -1:
         self._action = action
         self._context.armed += 1
         self._armed_at = self._context.armed
+        return 0
+
+    def _may_arm(self, what):
+        """Whether an action may be armed now; RuntimeError once the handlers have returned."""
+        return self.may_arm(what)
+
+    def _arm(self, action):
+        """Make `action` the pending one; callers have asked `_may_arm`."""
+        self.arm(action)
+
+    def relay(self, next_hop=None, on_reply=None, on_failure=None, flow=None, send_socket=None, *, timeout=None):
+        """Forward to `flow`, else `next_hop`, else by Route and Request-URI."""
+        if next_hop is not None or flow is not None or send_socket is not None or timeout is not None:
+            self._relay(next_hop, on_reply, on_failure, flow, send_socket, timeout)
+            return
+        cdef Relay action = Relay.__new__(Relay)
+        if on_reply is not None:
+            action.on_reply = self._callback(on_reply, "on_reply")
+        if on_failure is not None:
+            action.on_failure = self._callback(on_failure, "on_failure")
+        if self.may_arm("relay()"):
+            self.arm(action)
+
+    def fork(self, targets, strategy="parallel", send_socket=None, *, on_reply=None, on_failure=None, timeout=None):
+        """Forward to several targets: "parallel", "sequential" or "q"."""
+        cdef Fork action
+        cdef list specs = []
+        if type(targets) is list and send_socket is None and timeout is None and strategy == "parallel":
+            for entry in <list>targets:
+                if type(entry) is not Contact:
+                    break
+                specs.append((<Contact>entry).target())
+        if not specs or len(specs) < len(<list>targets):
+            self._fork(targets, strategy, send_socket, on_reply, on_failure, timeout)
+            return
+        action = Fork.__new__(Fork)
+        action.targets, action.strategy = specs, "parallel"
+        if on_reply is not None:
+            action.on_reply = self._callback(on_reply, "on_reply")
+        if on_failure is not None:
+            action.on_failure = self._callback(on_failure, "on_failure")
+        if self.may_arm("fork()"):
+            self.arm(action)
+
+    def loose_route(self):
+        """Consume the Route values that are ours; True when the top one was. Later calls return the first result."""
+        cdef RequestContext context = self._context
+        if context.consumed_routes:  # by an earlier handler of this transaction
+            return True
+        if self._loose is None:
+            own = only_route(self._message, context.identity, context.services.signer) if self._draft is None else None
+            if own is None:
+                return self._route_loosely()
+            self._consumed = [own]
+            self._loose = self._pending = consumed
+        return self._loose.accepted
 
     def record_route(self):
         """Stay on the path of the dialog: covers all branches and later attempts; ignored for REGISTER."""
@@ -167,12 +279,22 @@ cdef class RequestFields(MessageFields):
                 text = span_text(m, m.s.uri_start, m.s.uri_end)
             else:
                 text = self._uri.decode("utf-8", "surrogateescape")
-            self._ruri = SipUri.of(text, self._put_uri)
+            self._ruri = uri_of(SipUri, text, self._put_uri)
         return self._ruri
 
     @ruri.setter
     def ruri(self, uri):
         self.set_ruri(uri)
+
+    @property
+    def user_agent(self):
+        """The User-Agent."""
+        return self.first_of(b"user-agent") if self._draft is None else self.get_header("User-Agent")
+
+    @property
+    def event(self):
+        """The Event header."""
+        return self.first_of(b"event") if self._draft is None else self.get_header("Event")
 
     @property
     def auth_user(self):

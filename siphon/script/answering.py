@@ -181,17 +181,16 @@ class Answering(RequestFields, Addressed):
 
     # -- routing
 
-    def relay(
+    def _relay(
         self,
-        next_hop: str | SipUri | Destination | None = None,
-        on_reply: Callable[[Request, Reply], Any] | None = None,
-        on_failure: Callable[[Request, int, str], Any] | None = None,
-        flow: Flow | None = None,
-        send_socket: str | None = None,
-        *,
-        timeout: float | None = None,
+        next_hop: str | SipUri | Destination | None,
+        on_reply: Callable[[Request, Reply], Any] | None,
+        on_failure: Callable[[Request, int, str], Any] | None,
+        flow: Flow | None,
+        send_socket: str | None,
+        timeout: float | None,
     ) -> None:
-        """Forward to `flow`, else `next_hop`, else by Route and Request-URI."""
+        """relay(), whatever was given."""
         if flow is not None and not isinstance(flow, Flow):
             raise TypeError(f"flow is a Flow, not {type(flow).__name__}")
         if next_hop is not None and not isinstance(next_hop, (str, SipUri, Destination)):
@@ -209,17 +208,16 @@ class Answering(RequestFields, Addressed):
         if self._may_arm("relay()"):
             self._arm(action)
 
-    def fork(
+    def _fork(
         self,
         targets: Iterable[str | SipUri | Contact | Destination],
-        strategy: str = "parallel",
-        send_socket: str | None = None,
-        *,
-        on_reply: Callable[[Request, Reply], Any] | None = None,
-        on_failure: Callable[[Request, int, str], Any] | None = None,
-        timeout: float | None = None,
+        strategy: str,
+        send_socket: str | None,
+        on_reply: Callable[[Request, Reply], Any] | None,
+        on_failure: Callable[[Request, int, str], Any] | None,
+        timeout: float | None,
     ) -> None:
-        """Forward to several targets: "parallel", "sequential" or "q"."""
+        """fork(), whatever was given."""
         if isinstance(targets, (str, bytes)):
             raise TypeError("targets is a list of targets, not a text")
         specs = [entry.target() if type(entry) is Contact else target(entry) for entry in targets]

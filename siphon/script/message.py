@@ -33,15 +33,14 @@ class Headers(MessageFields):
 
     # -- headers
 
-    def get_header(self, name: str) -> str | None:
-        """Value of the first line of that name, not split at commas; None when absent."""
+    header = MessageFields.get_header
+
+    def _header_now(self, name: str) -> str | None:
+        """As get_header, of any name and whatever was edited."""
         value = self._first(text.header_name(name))
         return None if value is None else text.decode(value)
 
-    header = get_header
-
-    def has_header(self, name: str) -> bool:
-        """Whether there is a line of that name."""
+    def _has_header_now(self, name: str) -> bool:
         return self._first(text.header_name(name)) is not None
 
     def set_header(self, name: str, value: str) -> None:
@@ -59,11 +58,6 @@ class Headers(MessageFields):
         self._edit().remove_prefix(text.one_line(prefix, "prefix"))
 
     # -- body
-
-    @property
-    def content_type(self) -> str | None:
-        """The Content-Type as it stands."""
-        return self.get_header("Content-Type")
 
     def set_body(self, body: str | bytes, content_type: str | None = None) -> None:
         """Replace the body; Content-Length follows, Content-Type when given."""

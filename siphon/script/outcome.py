@@ -8,8 +8,11 @@ likes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from siphon.script._actions import Fork as Fork
+from siphon.script._actions import Relay as Relay
+from siphon.script._actions import TargetSpec as TargetSpec
 from siphon.script._outcome import Outcome as Outcome
 
 Headers = list[tuple[str, str]]
@@ -52,58 +55,7 @@ class ViaOverride:
     sent_by: str
 
 
-@dataclass(slots=True)
-class TargetSpec:
-    """One entry of a fork. `received`, `listener`, `path` and `flow` are those of a registered contact.
-
-    `via_source`: send to `received` instead of the URI (a binding behind NAT, or one reached over its flow).
-    `address`: a gateway destination's configured address. `valid` is False for an entry that is not a SIP URI: a failed
-    branch.
-    """
-
-    uri: str
-    path: tuple[str, ...] = ()
-    received: tuple[str, int] | None = None
-    via_source: bool = False
-    listener: int | None = None
-    local_addr: str | None = None
-    q: float = 1.0
-    flow: FlowSpec | None = None
-    address: str | None = None
-    is_contact: bool = False
-    valid: bool = True
-
-
-@dataclass(slots=True)
-class Relay:
-    """`request.relay()`. `next_hop` is a URI or `ip[:port]`; None: Route or Request-URI.
-
-    `address` is the configured address of a gateway destination. Callbacks are "module:qualname".
-    """
-
-    next_hop: str | None = None
-    flow: FlowSpec | None = None
-    send_socket: str | None = None
-    via_override: ViaOverride | None = None
-    on_reply: str | None = None
-    on_failure: str | None = None
-    timeout: float | None = None
-    address: str | None = None
-
-
-@dataclass(slots=True)
-class Fork:
-    """`request.fork()`; `strategy` is "parallel", "sequential" or "q"."""
-
-    targets: list[TargetSpec]
-    strategy: str = "parallel"
-    send_socket: str | None = None
-    on_reply: str | None = None
-    on_failure: str | None = None
-    timeout: float | None = None
-
-
-Action = Answer | Relay | Fork
+Action: TypeAlias = Answer | Relay | Fork
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from siphon.forwarding.routes import names_us
 from siphon.script import binding, text
+from siphon.script._lookup import Lookups, aor_of
 from siphon.script.contact import Contact
 from siphon.script.context import Services
 from siphon.script.outcome import Answer
@@ -28,7 +29,7 @@ LOOP_DETECTED = (482, "Loop Detected")
 """A merged request (RFC 3261 §8.2.2.2)."""
 
 
-class Registrar:
+class Registrar(Lookups):
     """`from siphon import registrar`."""
 
     __slots__ = ()
@@ -53,18 +54,11 @@ class Registrar:
         facts = _facts(request, aliases, flow_token, bool(force))
         return _answer(request, _location(request._context.services).save(facts, request._context.wall))
 
-    def lookup(self, uri: Address) -> list[Contact]:
-        """Live bindings of an address of record: highest q first, then the most recently refreshed."""
-        services = binding.current().services
-        wall = services.wall()
-        live = _location(services).lookup(_aor(uri), wall)
-        return [Contact(found, services, wall) for found in live]
-
     def lookup_contact(self, uri: Address) -> list[Contact]:
         """Live bindings with that Contact URI, over all addresses of record."""
         services = binding.current().services
         wall = services.wall()
-        return [Contact(found, services, wall) for _, found in _location(services).lookup_contact(_aor(uri), wall)]
+        return [Contact(found, services, wall) for _, found in _location(services).lookup_contact(aor_of(uri), wall)]
 
     def is_registered_contact(self, uri: Address) -> bool:
         """Whether any live binding has that Contact URI."""
@@ -82,12 +76,12 @@ class Registrar:
     def is_registered(self, uri: Address) -> bool:
         """Whether the address of record has a live binding."""
         services = binding.current().services
-        return bool(_location(services).lookup(_aor(uri), services.wall()))
+        return bool(_location(services).lookup(aor_of(uri), services.wall()))
 
     def remove(self, uri: Address) -> None:
         """Drop the bindings and all else of an address of record."""
         services = binding.current().services
-        _location(services).remove(_aor(uri), services.wall())
+        _location(services).remove(aor_of(uri), services.wall())
 
     expire = remove
 
@@ -126,17 +120,17 @@ class Registrar:
     def confirm_pending(self, aor: Address) -> bool:
         """Apply what save_pending() has put aside; False when there is nothing to confirm."""
         services = binding.current().services
-        return bool(_location(services).confirm(_aor(aor), services.wall()))
+        return bool(_location(services).confirm(aor_of(aor), services.wall()))
 
     def set_associated_uris(self, aor: Address, uris: Iterable[Address]) -> None:
         """Store the alias list of an address of record; [] clears it."""
         services = binding.current().services
         values = [text.one_line(str(uri), "URI") for uri in uris]
-        _location(services).set_associated_uris(_aor(aor), values, services.wall())
+        _location(services).set_associated_uris(aor_of(aor), values, services.wall())
 
     def associated_uris(self, aor: Address) -> list[str]:
         """The stored alias list."""
-        return list(_location(binding.current().services).associated_uris(_aor(aor)))
+        return list(_location(binding.current().services).associated_uris(aor_of(aor)))
 
     def asserted_identity(self, aor: Address) -> str | None:
         """The first associated URI."""
@@ -146,11 +140,11 @@ class Registrar:
         """Store the service routes of an address of record."""
         services = binding.current().services
         values = [text.one_line(str(route), "route") for route in routes]
-        _location(services).set_service_routes(_aor(aor), values, services.wall())
+        _location(services).set_service_routes(aor_of(aor), values, services.wall())
 
     def service_route(self, aor: Address) -> list[str]:
         """The stored service routes."""
-        return list(_location(binding.current().services).service_routes(_aor(aor)))
+        return list(_location(binding.current().services).service_routes(aor_of(aor)))
 
     @overload
     def on_change(self, function: Function, /) -> Function: ...
@@ -221,7 +215,7 @@ def _facts(request: Request, aliases: Sequence[Address], flow_token: str | None,
         behind_nat=request._nat_register,
         auth_user=request._auth_user,
         auth_realm=binding.current().settings.auth.realm,
-        aliases=[_aor(alias) for alias in aliases],
+        aliases=[aor_of(alias) for alias in aliases],
         flow_token=None if flow_token is None else text.one_line(flow_token, "flow_token"),
         force=force,
     )
@@ -249,11 +243,3 @@ def _location(services: Services) -> Any:
     if services.location is None:
         raise RuntimeError("the registrar is not there: a script may use it in handlers, not while it is loaded")
     return services.location
-
-
-def _aor(uri: object) -> str:
-    if isinstance(uri, SipUri):
-        return text.one_line(uri._text, "address of record")
-    if not isinstance(uri, str):
-        raise TypeError(f"an address of record is a str or SipUri, not {type(uri).__name__}")
-    return text.one_line(uri, "address of record")

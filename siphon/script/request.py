@@ -12,7 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from siphon.forwarding._own_route import only_route, without_line
+from siphon.forwarding._own_route import without_line
 from siphon.forwarding.routes import ALL_CONSUMED, RouteFacts, loose_route
 from siphon.forwarding.trim import clean_target
 from siphon.script import log, text
@@ -74,16 +74,6 @@ class Request(Answering):
     def _edited_tag(self, name: str) -> str | None:
         value = self.get_header(name)
         return None if value is None else parameter(value, "tag")
-
-    @property
-    def user_agent(self) -> str | None:
-        """The User-Agent."""
-        return self.get_header("User-Agent")
-
-    @property
-    def event(self) -> str | None:
-        """The Event header."""
-        return self.get_header("Event")
 
     @property
     def contact_expires(self) -> int | None:
@@ -216,28 +206,20 @@ class Request(Answering):
         """User part of the first of them that has one."""
         return next((user for route in self.consumed_routes if (user := SipUri.of(route).user) is not None), None)
 
-    def loose_route(self) -> bool:
-        """Consume the Route values that are ours; True when the top one was. Later calls return the first result."""
+    def _route_loosely(self) -> bool:
+        """The first loose_route() of a request whose Route is not the one that we have given it."""
         context = self._context
-        if context.consumed_routes:  # by an earlier handler of this transaction
-            return True
-        if self._loose is None and self._draft is None:
-            own = only_route(self._message, context.identity, context.services.signer)
-            if own is not None:
-                self._consumed = [own]
-                self._loose = self._pending = ALL_CONSUMED
-        if self._loose is None:
-            message = self._message if self._draft is None else parse(self._draft.to_bytes())
-            found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
-            if found.consumed:
-                self._consumed = list(found.consumed)
-            if self._draft is not None:
-                found.apply(self._draft)
-            elif found.uri is not None or found.routes is not None:
-                self._pending = found
-            if found.uri is not None:
-                self._uri, self._ruri = found.uri, None
-        return self._loose.accepted
+        message = self._message if self._draft is None else parse(self._draft.to_bytes())
+        found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
+        if found.consumed:
+            self._consumed = list(found.consumed)
+        if self._draft is not None:
+            found.apply(self._draft)
+        elif found.uri is not None or found.routes is not None:
+            self._pending = found
+        if found.uri is not None:
+            self._uri, self._ruri = found.uri, None
+        return found.accepted
 
     # -- for the runtime
 

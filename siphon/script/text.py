@@ -12,7 +12,7 @@ _FORBIDDEN = re.compile("[\r\n\0]")
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 NAMES = 256
 NAME_CHARACTERS = 40
-_header_names: set[str] = set()
+HEADER_NAMES: set[str] = set()
 """Names that scripts have used and that are tokens: the first NAMES of them."""
 _MEDIA_TYPE = re.compile(r"\s*([^;\s]*)")
 
@@ -38,13 +38,13 @@ def one_line(value: object, what: str) -> str:
 
 def header_name(name: object) -> str:
     """A header name as a script gives it: a token (RFC 3261 §25.1), else ValueError."""
-    if type(name) is str and name in _header_names:
+    if type(name) is str and name in HEADER_NAMES:
         return name
     text = one_line(name, "header name")
     if not _TOKEN.match(text):
         raise ValueError(f"not a header name: {text!r}")
-    if len(text) <= NAME_CHARACTERS and len(_header_names) < NAMES:
-        _header_names.add(text)
+    if len(text) <= NAME_CHARACTERS and len(HEADER_NAMES) < NAMES:
+        HEADER_NAMES.add(text)
     return text
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import ref
 
-from siphon.script import binding, text
+from siphon.script import text
 from siphon.script._uri import UriFields, user_of
 from siphon.sip.uri import Uri
 
@@ -199,16 +199,6 @@ class SipUri(UriFields):
         kept.extend(_param(name, value) for name, value in current.items())
         self._raw_params = kept
         self._write()
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the host, case ignored, is one of `domain.local`."""
-        host = self.host
-        if not host:
-            return False
-        bound = binding.find()
-        identity = bound.services.identity if bound is not None else None
-        return identity is not None and bool(identity.is_local(host))
 
     def __repr__(self) -> str:
         return f"SipUri({self._text!r})"
