@@ -6,6 +6,7 @@ Links are checked word by word. A chain that does not check out is strung anew f
 their own link or key where they belong; what cannot say it is quarantined.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -275,3 +276,16 @@ cdef inline int copy_value(Region *r, uint32_t n, const Descriptor *d, unsigned 
 
 cdef inline uint32_t value_check(const void *value, size_t length, uint64_t version) noexcept nogil:
     return checksum(value, length, <uint32_t>version)
+
+
+cdef inline const unsigned char *key_of(object key) except NULL:
+    if type(key) is not bytes or PyBytes_GET_SIZE(key) != KEY:
+        raise ValueError("a key is exactly 16 bytes")
+    return <const unsigned char *>PyBytes_AS_STRING(key)
+
+
+cdef inline bytes key_bytes(const Header *h):
+    cdef unsigned char key[KEY]
+    memcpy(key, &h.tag, 8)
+    memcpy(key + 8, &h.key_high, 8)
+    return PyBytes_FromStringAndSize(<char *>key, KEY)

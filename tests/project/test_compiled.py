@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[2]
 # The hot path. A module that leaves this list is interpreted from then on: that is a decision, not an accident.
 COMPILED = [
     "shm._expiry",
+    "shm._identity",
     "shm._layout",
+    "shm._looking",
+    "shm._mapping",
     "shm._marks",
     "shm._slots",
     "shm._table",

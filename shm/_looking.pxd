@@ -1,0 +1,14 @@
+# cython: language_level=3
+"""Declarations of _looking.pyx."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from shm._layout cimport Descriptor
+from shm._mapping cimport Mapping
+
+
+cdef class Looking(Mapping):
+    cdef unsigned char *scratch
+
+    cdef bint raw_descriptor(self, uint32_t n, Descriptor *d) noexcept nogil
+    cdef int64_t read_unlocked(self, const unsigned char *key, Descriptor *d, bint whole) noexcept nogil
