@@ -115,8 +115,9 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
             target.auth_user, line = found
             _remove_line(target, header, line)
             return True
-        if found is False and target._may_arm("auth"):
-            _challenge(target, digest, scheme, realm)
+        if found is False:
+            if target._may_arm("auth"):
+                _challenge(target, digest, scheme, realm)
             return False
     verdict = _verify(target, header, realm, password, ha1)
     if verdict.ok:
