@@ -30,10 +30,21 @@ cdef class Ended:
     cdef Record record
 
     def __call__(self, Outcome outcome not None):
-        if outcome.route_unsigned or outcome.auth_failures or outcome.confirms or type(outcome.action) is Answer:
+        if outcome.route_unsigned or outcome.auth_failures or outcome.confirms or self.waits(outcome.action):
             self.handlers.request_ended(self.record, outcome, self.done)
         else:
             self.done(outcome)
+
+    cdef bint waits(self, action) except -1:
+        """Whether an answer may have to wait, or to give way to another (ScriptHandlers.request_ended)."""
+        if type(action) is not Answer:
+            return False
+        if action.later is not None:
+            return True
+        if not 200 <= action.status < 300 or self.record.to_tag:
+            return False
+        merged = self.handlers.services.merged
+        return merged is not None and not merged.has_just_marked(self.record.key)
 
 
 cpdef RequestContext context_of(Record r, identity, settings, services, double now, received, secrets):

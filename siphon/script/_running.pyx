@@ -21,7 +21,8 @@ from siphon.forwarding._own_route import without_line
 from siphon.forwarding.routes import ALL_CONSUMED
 from siphon.script import binding
 from siphon.script.checking import parsed
-from siphon.script.outcome import Fork, Relay
+from siphon.script.finishing import leaves_credentials
+from siphon.script.outcome import Answer, Fork, Relay
 from siphon.script.phase import Phase
 
 cdef extern from "Python.h":
@@ -30,6 +31,9 @@ cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     object PyContextVar_Set(object variable, object value)
+
+cdef enum:
+    SMALL = 4096            # bytes, or characters: far from what a datagram has room for
 
 cdef object CLOSED = Phase.CLOSED
 cdef object running = binding.running()
@@ -59,12 +63,51 @@ cdef object context_of(RequestFields request, bound):
     return context
 
 
+cdef bint is_plain_answer(RequestFields request, action) except -1:
+    """Whether the answer is final, small and stands as it was armed, and the request as it came; that of a REGISTER may lack
+    its credentials, as finishing.py has it."""
+    cdef Py_ssize_t written = 0
+    if request._reply_edits is not None or request._reply_body is not None or request._copied is not None:
+        return False
+    if request._message.method == "OPTIONS" or request._message.method == "INVITE" or request._pending is not None:
+        return False
+    if action.status < 200 or len(action.body) > SMALL or len(action.reason) > SMALL:
+        return False
+    for name, value in action.headers:
+        written += len(name) + len(value)
+    if written > SMALL or request._message.s.body_start > SMALL:
+        return False
+    return request._draft is None or leaves_credentials(request)
+
+
+cdef Outcome plain_answer(RequestFields request, action):
+    cdef RequestContext context = request._context
+    cdef Outcome made
+    if context.opened is not None or type(context.vars) is not bytes or not is_plain_answer(request, action):
+        return None
+    made = Outcome.__new__(Outcome)
+    made.action = action
+    made.message = request._message.raw
+    made.splices, made.provisionals, made.reply_edits = [], [], []
+    made.reply_to_tag = request._reply_to_tag
+    made.record_route = request._record_route
+    made.vars, made.vars_bytes = {}, context.vars
+    made.auth_user = request._auth_user
+    made.consumed_routes = list(context.consumed_routes if request._consumed is None else request._consumed)
+    made.uri_set, made.answer_to_source = request._uri_set, request._nat_register
+    made.route_unsigned = request._loose is not None and request._loose.unsigned
+    made.auth_failures, made.confirms = request._auth_failures, request._confirms
+    return made
+
+
 cpdef Outcome plain_outcome(RequestFields request):
     """As finishing.outcome_of; None: it is not plain, and nothing has happened."""
     cdef RequestContext context = request._context
     cdef SipMessage m = request._message
     cdef Outcome made
     action = request._action
+    if type(action) is Answer:
+        return plain_answer(request, action)
     if type(action) is not Relay and type(action) is not Fork:
         return None
     if request._draft is not None or context.opened is not None or type(context.vars) is not bytes:

@@ -13,6 +13,7 @@ from siphon.script.request import Request
 from siphon.sip.message import COMPACT, SipMessage
 from siphon.sip.splices import Splices, apply_splices
 
+CREDENTIALS = frozenset(("authorization", "proxy-authorization"))
 LARGEST_ANSWER = 65000
 """A datagram over UDP, less what an answer gets by itself: To tag, Server, Content-Length."""
 
@@ -23,7 +24,7 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
     context = request._context
     action = request._action
     values, packed = _vars(context)
-    splices = request._splices()
+    splices = [] if leaves_credentials(request) else request._splices()
     message, parsed = _edited(request, splices) if splices else (request._message.raw, None)
     loose = request._loose
     outcome = Outcome(action)
@@ -45,6 +46,15 @@ def outcome_of(request: Request, allow: list[str]) -> Outcome:
     elif isinstance(action, Relay) and action.flow is None:
         action.via_override = request._via
     return outcome
+
+
+def leaves_credentials(request: Request) -> bool:
+    """Whether all that was edited is that a REGISTER which is answered here has lost its credentials. Nothing needs
+    what is left of it then."""
+    draft, action = request._draft, request._action
+    if draft is None or not isinstance(action, Answer) or action.status < 200 or request._message.method != "REGISTER":
+        return False
+    return draft.changed and draft.only_lacks(CREDENTIALS)
 
 
 def _check_size(answer: Answer, outcome: Outcome, request: Request) -> None:

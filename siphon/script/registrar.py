@@ -12,6 +12,7 @@ from siphon.script import binding, text
 from siphon.script._lookup import Lookups, aor_of
 from siphon.script.contact import Contact
 from siphon.script.context import Services
+from siphon.script.finishing import CREDENTIALS
 from siphon.script.outcome import Answer
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
@@ -24,7 +25,6 @@ from siphon.sip.uri import NameAddr
 
 Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
 Address = str | SipUri
-CREDENTIALS = frozenset(("authorization", "proxy-authorization"))
 LOOP_DETECTED = (482, "Loop Detected")
 """A merged request (RFC 3261 §8.2.2.2)."""
 

@@ -34,10 +34,7 @@ class MergedRequests:
     def is_merged(self, transaction: bytes, method: str, call_id: bytes, from_tag: bytes, cseq: int) -> bool:
         """Whether another transaction has answered this request; if none has, this one does from now on. A request
         without a From tag (RFC 2543) is never merged."""
-        if not from_tag or len(transaction) != ID_BYTES:
-            return False
-        known, at = self._first
-        if transaction == known and 0.0 <= self._wall() - at < FRESH_SECS:
+        if not from_tag or len(transaction) != ID_BYTES or self.has_just_marked(transaction):
             return False
         tag = from_tag.lower()  # a token (RFC 3261 §7.3.1)
         key = record_key(self._hash_key, b"m", b"%b %d %d:%b%b" % (method.encode(), cseq, len(tag), tag, call_id))
@@ -53,6 +50,11 @@ class MergedRequests:
                     self._first = transaction, self._wall()
                 return False
         return False
+
+    def has_just_marked(self, transaction: bytes) -> bool:
+        """Whether this process has found a moment ago that it is the first: then nobody need look again."""
+        known, at = self._first
+        return transaction == known and 0.0 <= self._wall() - at < FRESH_SECS
 
     def _mark(self, key: bytes, transaction: bytes) -> int:
         wall = self._wall()

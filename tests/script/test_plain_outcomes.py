@@ -6,6 +6,8 @@ from script_kit import SOURCE, Bench, sip
 from siphon.forwarding.own_routes import record_route_value
 from siphon.script._running import plain_outcome
 from siphon.script.finishing import outcome_of
+from siphon.script.outcome import Answer
+from siphon.sip.draft import Draft
 
 FIELDS = (
     *("action", "provisionals", "reply_edits", "reply_body", "reply_to_tag", "message", "edited", "splices", "vars"),
@@ -67,8 +69,56 @@ def test_a_consumed_route_is_plain(bench):
 @pytest.mark.parametrize(
     "handler",
     [
-        lambda r: None,
         lambda r: r.reply(404),
+        lambda r: r.reply(200, "Fine"),
+        lambda r: (r.set_reply_to_tag("abc"), r.fix_nated_register(), r.reply(302)),
+        lambda r: r._arm(Answer(200, "OK", headers=[("Contact", "<sip:a@h>"), ("Expires", "60")])),
+        lambda r: r._arm(Answer(401, "Unauthorized", stateless=True, headers=[("WWW-Authenticate", "Digest")])),
+        lambda r: (take_credentials(r), setattr(r, "auth_user", "al"), r.reply(200)),
+    ],
+)
+def test_a_small_answer_to_a_request_that_was_not_edited_is_plain(bench, handler):
+    for method in ("REGISTER", "MESSAGE", "BYE"):
+        request = bench.request(sip(method, "sip:example.com", "Authorization: Digest x=1"))
+        handler(request)
+        made = same(request)
+        assert (made is None) == (request._draft is not None and method != "REGISTER")
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda r: (r.set_reply_header("X", "1"), r.reply(200)),
+        lambda r: (r.set_reply_body("x", "text/plain"), r.reply(200)),
+        lambda r: (take_credentials(r), r.set_header("X", "1"), r.reply(200)),
+        lambda r: (r.set_header("X", "1"), r.reply(200)),
+        lambda r: (r.vars.update(a=1), r.reply(200)),
+        lambda r: r._arm(Answer(200, "OK", headers=[("X", "y" * 5000)])),
+        lambda r: r._arm(Answer(200, "OK", body=b"y" * 5000)),
+        lambda r: r.reply(100),
+    ],
+)
+def test_an_answer_that_is_more_is_left_to_finishing(bench, handler):
+    request = bench.request(sip("REGISTER", "sip:example.com", "Authorization: Digest x=1"))
+    handler(request)
+    assert same(request) is None
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "INVITE"])
+def test_an_answer_that_is_completed_is_left_to_finishing(bench, method):
+    request = bench.request(sip(method))
+    request.reply(200)
+    assert same(request) is None
+
+
+def take_credentials(request):
+    request._draft = Draft.lacking(request._message, request._message.find("Authorization"))
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda r: None,
         lambda r: (r.set_header("X", "1"), r.relay()),
         lambda r: (r.vars.update(a=1), r.relay()),
         lambda r: (r.set_ruri("sip:x@h"), r.relay()),
