@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
 
-from shm.values import Head
+from shm.values import Head, TableStats
 from siphon.sip._blake import Keyed
 from siphon.state.memory import BUSY, CONFLICT, FULL
 
@@ -83,6 +83,8 @@ class RecordTable(Protocol):
     def owned(self, owner: int) -> list[tuple[bytes, int, float]]: ...
 
     def expire(self, now: float, limit: int) -> int: ...
+
+    def stats(self) -> TableStats: ...
 
     def keys(self, limit: int, cursor: int = 0, within: int = 0) -> tuple[list[bytes], int]: ...
 

@@ -179,7 +179,10 @@ class Timers:
         return found > 0 and version in (0, found)
 
     def near(self, until: float, limit: int) -> Iterator[tuple[bytes, int, float]]:
-        """(id, version, deadline) of what is due until then, those that run included; without LOCAL ones."""
+        """(id, version, deadline) of what is due until then, those that run included; without LOCAL ones. Each state
+        is a look at every header, so where there is no record nobody looks."""
+        if not self._table.stats().records:
+            return
         for state in (State.NAMED, State.EVERY, State.RUNNING):
             yield from self._table.due(state, until, limit)
 
