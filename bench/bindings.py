@@ -5,7 +5,7 @@
 Each is an address of record of its own with one contact. `lookup` is timed in a table of few bindings and in that of
 all, in turn, for addresses drawn at random that the process has not decoded: its CPU, and the median of the ratios of
 neighbours, so that other work of the machine falls on both alike. Then all expire at once and are swept as the timer
-helper does it; each turn is timed by this process's CPU. Needs 2.4 GB of /dev/shm for a million.
+helper does it; each turn is timed by this process's CPU. Needs 1.8 GB of /dev/shm for a million.
 
 Exit status: 1 when a turn took longer than 5 ms of CPU, or a look-up among all more than twice that among few.
 """

@@ -45,16 +45,17 @@ def need(settings: Settings) -> list[TableSize]:
     largest = -(-shared.record_bytes // BLOCK_BYTES)
     sources = max(64, shared.max_transactions // 8)
     reserve = max(settings.workers.count * largest, shared.max_transactions * 3 // 16)
+    bindings = 2 * shared.max_bindings + max(shared.max_bindings // 4, min(shared.max_bindings, 1024))
     hints = max(1024, shared.max_transactions // 4)
     return [
         # An INVITE takes four to six blocks while it is set up, one or two afterwards; any other request one.
         _table(
             "transactions", "max_transactions", shared.max_transactions, 3 * shared.max_transactions + reserve, reserve
         ),
-        # A binding is found by address of record, by contact and by token: one record each, of a block mostly.
-        _table(
-            "location", "max_bindings", 3 * shared.max_bindings, 3 * shared.max_bindings, -1, wall=True, marked=True
-        ),
+        # A binding takes two records of a block mostly: its address of record's, and the way there from its contact.
+        # A sixteenth of the table is for those that are there already; the rest of what is more is for what processes
+        # keep at hand, aliases, and records of more than a block.
+        _table("location", "max_bindings", bindings, bindings, -1, wall=True, marked=True),
         _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
         _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
         _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),

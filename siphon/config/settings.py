@@ -148,7 +148,7 @@ class Shared(Section):
     path: ConfigurationPath = Field(
         description="directory of the tables, on a tmpfs; siphond-<uid>-<server.instance_id> in /dev/shm if absent"
     )
-    max_bindings: Whole = Field(100000, ge=16, le=100000000, description="addresses of record that can be registered")
+    max_bindings: Whole = Field(100000, ge=16, le=100000000, description="contacts registered at one time")
     max_transactions: Whole = Field(200000, ge=64, le=100000000, description="transactions at one time, two a call")
     max_dialogs: Whole = Field(100000, ge=16, le=100000000, description="dialogs remembered; the oldest go")
     max_nonces: Whole = Field(100000, ge=16, le=100000000, description="nonces remembered; the oldest go")

@@ -1,14 +1,20 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
 
+from shm.table import Table
 from siphon.cli import memory
 from siphon.cli.exits import Exit, Refusal
 from siphon.config.load import load
 from siphon.config.settings import MAX_WORKERS
 from siphon.config.testing import settings_for_tests
+from siphon.services.location import Location, RegisterFacts
+from siphon.sip.identity import Identity, Listener
 
 CONTAINER_BYTES = 64 << 20
+IDENTITY = Identity([Listener(0, "udp", "127.0.0.1", 5060)], domains=["example.com"])
 SLOTS_BYTES = 256 << 10
 """The file of the slots, with room."""
 
@@ -83,3 +89,31 @@ def test_the_example_configuration_fits_into_the_shared_memory_of_a_container(wo
     settings = settings.model_copy(update={"workers": settings.workers.model_copy(update={"count": workers})})
     room = 64 << 20  # what docker gives /dev/shm unless told otherwise
     assert sum(table.size for table in memory.need(settings)) + (1 << 20) < room  # the slots and the state beside them
+
+
+@pytest.mark.parametrize("bindings", [16, 300, 1500])
+def test_max_bindings_contacts_fit_each_of_an_address_of_its_own(tmp_path, bindings):
+    settings = settings_for_tests(shared={"max_bindings": bindings})
+    (size,) = (table for table in memory.need(settings) if table.name == "location")
+    table = Table.create(tmp_path / "location", records=size.records, blocks=size.blocks, wall_expiry=True, marked=True)
+    location = Location(table, IDENTITY, settings, b"k" * 32)
+    for number in (*range(bindings), 0, bindings - 1):
+        assert location.save(facts(number), time.time()).status == 200
+    assert location.count(time.time()) == bindings
+    refused = next(n for n in range(bindings, 5 * bindings) if location.save(facts(n), time.time()).status == 503)
+    assert refused < 2 * bindings and location.save(facts(3), time.time()).status == 200
+
+
+def facts(number):
+    return RegisterFacts(
+        aor=f"sip:u{number:07}@example.com",
+        aor_user=f"u{number:07}",
+        aor_host="example.com",
+        aor_is_ours=True,
+        call_id=f"{number:08x}-4f2a-11ee-9c1d-0242ac120002@192.0.2.1",
+        cseq=time.monotonic_ns() // 1000 % (1 << 31),
+        transaction=os.urandom(16),
+        source=("192.0.2.1", 5060),
+        local=("192.0.2.9", 5060),
+        contacts=(f"<sip:u{number:07}@192.0.2.1:5060;transport=udp>;expires=600;reg-id={number}".encode(),),
+    )

@@ -16,7 +16,7 @@ it is None no event is kept.
 
 `save` and `save_pending` answer with a RegisterResult whatever happens. The other calls raise StoreError
 (a RuntimeError) when the table does not answer. Each REGISTER may touch two records: the address of record and a hint
-for its contact (`index`), plus one for each alias and flow token: a table for N bindings wants room for 3 N records.
+for its contact (`index`), plus one for each alias and flow token: siphon/cli/memory.py makes room for them.
 All times here are wall time.
 """
 
