@@ -58,7 +58,7 @@ cdef enum:
     EVENTS = 64
     PAST = 4096             # entries of the timer rings that are past and go in one turn
     PAST_AHEAD = 64
-    GLANCE_MS = 50
+    GLANCE_MS = 80          # a change is in the journal 100 ms later
 
 cdef double IDLE = 1.0
 cdef double ADOPTER = 0.05

@@ -163,7 +163,7 @@ class Application(Protocol):
     def tick(self, now: float) -> float | None:
         """Returns when it wants to be called at the latest; None: in each turn. Called as well in every turn in which
         something has happened, but that datagrams came of which receive() has said False. An application that has a
-        method `glance` as well, () -> bool, is asked every 50 ms of a wait whether there is cause for a tick after all;
+        method `glance` as well, () -> bool, is asked every 80 ms of a wait whether there is cause for a tick after all;
         it had better be compiled."""
 
     def reload(self, payload: bytes) -> None:

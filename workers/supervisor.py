@@ -1,9 +1,9 @@
 """Forks the workers and the timer helper, watches them, restarts them, stops them. Never handles a datagram.
 
 The supervisor keeps the sockets open, so a worker's queue outlives the worker. Every TICK (while nobody works, every
-QUIET_TICK) it reads the slot table and lets each of its parts go a step further: children.py forks and buries,
-hearts.py watches, reloading.py switches to what has been validated, upgrade.py hands over to the next siphond,
-ending.py drains and stops. Signals arrive between two turns:
+QUIET_TICK; after a second of that as calm.py says) it reads the slot table and lets each of its parts go a step
+further: children.py forks and buries, hearts.py watches, reloading.py switches to what has been validated, upgrade.py
+hands over to the next siphond, ending.py drains and stops. Signals arrive between two turns:
 
     TERM        drain: the DRAINING flag is set, workers stop when `idle()` is true or after `drain_secs`
     TERM again  stop at once, as INT; a worker that does not obey within STOP_SECS is killed. All state stays
@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from workers._turn_cy import wait_quietly
 from workers.application import Application, Flag, SlotState, SlotTable
+from workers.calm import Calm
 from workers.children import Children
 from workers.ending import Ending, State
 from workers.hearts import Hearts
@@ -56,6 +57,7 @@ class Supervisor:
         self.options = options
         self.log = options.log
         self.selector = selectors.EpollSelector()
+        self.calm = Calm(self.selector.fileno(), (sock for group in listeners for sock in group))
         self.children = Children(listeners, slots, make_application, options, self.selector, self.close_own)
         self.hearts = Hearts(self.children, slots, listeners, options.log)
         self.reload = Reload(self.children, options, self.close_after_fork)
@@ -65,7 +67,7 @@ class Supervisor:
         self.predecessor = options.predecessor
         self.next_watchdog = 0.0
         self.last_tick = self.last_look = 0.0
-        self.quiet = False
+        self.quiet = self.undisturbed = False
 
     def run(self) -> int:
         """Returns 0 after a stop that was asked for. Runs in the main thread."""
@@ -84,6 +86,7 @@ class Supervisor:
             self.reload.close()
             if not self.upgrade.has_given:
                 self.slots.lower_flags(OWN_FLAGS)
+            self.calm.close()
             self.selector.close()
             self.signals.give_back()
         return 0
@@ -115,9 +118,14 @@ class Supervisor:
         until = self.last_tick + QUIET_SECS
         if self.options.notifier.watchdog_secs:
             until = min(until, self.next_watchdog)
-        pause = wait_quietly(self.selector.fileno(), QUIET_TICK, until, self.hearts.stirs)
+        if self.undisturbed:
+            pause = self.calm.wait(until, self.hearts.stirs)
+        else:
+            pause = wait_quietly(self.selector.fileno(), QUIET_TICK, until, self.hearts.stirs)
+        now = time.monotonic()
+        self.undisturbed = now >= until
         if pause <= PAUSE_SECS:
-            self.last_look = time.monotonic()
+            self.last_look = now
 
     def tick(self, now: float) -> None:
         if now - self.last_look > PAUSE_SECS:
@@ -131,6 +139,7 @@ class Supervisor:
         self.ending.follow(now)
         self.feed_watchdog(now)
         self.quiet = self.is_quiet(states)
+        self.undisturbed = self.undisturbed and self.quiet
 
     def is_quiet(self, states: Mapping[int, SlotState]) -> bool:
         waited_for = self.ending.state is not State.RUNNING or self.reload.runs or self.upgrade.runs
@@ -219,6 +228,7 @@ class Supervisor:
 
     def close_own(self) -> None:
         """In a child that is no process of the crew as well: what only the supervisor uses."""
+        self.calm.close()
         self.selector.close()
         self.signals.close()
         self.reload.forget()
