@@ -1,8 +1,9 @@
 """`siphonctl log-level`: another level than `log.level` says, for all processes and without a reload.
 
-It is three bits beside the flags of the slot table. Each process looks at them once a second from its asyncio loop, so
-that the path of a message knows nothing of it; the supervisor looks before each line. It ends with `siphonctl log-level
-reset` and with a stop.
+It is three bits beside the flags of the slot table. Each process looks at them once a second, so that the path of a
+message knows nothing of it: helpers from their asyncio loop, workers in the turn in which other work of each second is
+done, so that an idle one wakes once for all of it. The supervisor looks before each line. It ends with `siphonctl
+log-level reset` and with a stop.
 """
 
 from __future__ import annotations
@@ -38,15 +39,28 @@ def apply(log: Log, slots: Slots) -> None:
     log.override(None if name is None else LEVELS[name])
 
 
-def follow(
-    log: Log, slots: Slots, loop: asyncio.AbstractEventLoop, also: Callable[[Slots], None] | None = None
-) -> None:
-    """Let this process's log follow it from now on; `also` looks as often."""
+class Follower:
+    """Lets this process's log follow it; `also` looks as often. `look` is to be called at `next_at`, a time of
+    CLOCK_BOOTTIME."""
+
+    def __init__(self, log: Log, slots: Slots, also: Callable[[Slots], None] | None = None) -> None:
+        self._log = log
+        self._slots = slots
+        self._also = also
+        self.next_at = 0.0
+
+    def look(self, now: float) -> None:
+        self.next_at = now + LOOK_SECS
+        apply(self._log, self._slots)
+        if self._also is not None:
+            self._also(self._slots)
+
+
+def follow(log: Log, slots: Slots, loop: asyncio.AbstractEventLoop) -> None:
+    """Let this process's log follow it from now on."""
 
     def look() -> None:
         apply(log, slots)
-        if also is not None:
-            also(slots)
         loop.call_later(LOOK_SECS, look)
 
     look()

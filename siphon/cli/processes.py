@@ -10,7 +10,7 @@ from typing import NamedTuple
 from siphon.cli import directory
 from siphon.cli.admin.helper import NAME as ADMIN
 from siphon.cli.admin.helper import AdminHelper, wants_admin
-from siphon.cli.level import follow
+from siphon.cli.level import Follower, follow
 from siphon.cli.scratch import sources_of
 from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
@@ -29,6 +29,7 @@ from siphon.engine.shared import Shared
 from siphon.engine.traces import Traces
 from siphon.script.sources import Sources
 from workers.application import WorkerContext
+from workers.net import boottime
 
 
 class Good(NamedTuple):
@@ -60,7 +61,8 @@ class Worker(Engine):
         super().started(context)
         place, contacts = self.settings.shared.path, self.contacts
         traces = Traces(place, self.log.process, self.taps, context.aio.loop, contacts, self.log)
-        follow(self.log, self.shared.slots, context.aio.loop, traces.look)
+        self.follower = Follower(self.log, self.shared.slots, traces.look)
+        self.follower.look(boottime())
         self.watch()
 
     def contacts(self, aor: str) -> list[str]:
@@ -79,7 +81,9 @@ class Worker(Engine):
 
     def tick(self, now: float) -> float:
         require_secret(self.shared, self.secret_count)
-        return super().tick(now)
+        if now >= self.follower.next_at:
+            self.follower.look(now)
+        return min(super().tick(now), self.follower.next_at)
 
     def reload(self, payload: bytes) -> None:
         before = self.settings.script
