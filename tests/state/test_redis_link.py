@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,7 @@ from redis_servers import (
 
 from siphon.config.redis_url import parse_redis_url
 from siphon.state.redis.agreement import AnotherLayout, agree
+from siphon.state.redis.connect import tls_context
 from siphon.state.redis.link import Link
 from siphon.state.redis.names import PARTITIONS, Names, slot
 from siphon.state.redis.script import Lost, Refused, Script, Value
@@ -198,6 +200,22 @@ def test_tls_is_verified(redis_tls: tuple[Server, Path]) -> None:
     run(f"rediss://{place}?ca={certificate}", served)
     run(f"rediss://{place}?verify=none", served)
     run(f"rediss://{place}", unknown, up=False)
+
+
+def test_a_tls_context_is_made_once_and_again_for_another_file_and_trusts_nobody_else(
+    redis_tls: tuple[Server, Path],
+) -> None:
+    _, certificate = redis_tls
+    tls = parse_redis_url(f"rediss://127.0.0.1:1?ca={certificate}").tls
+    assert tls is not None
+    made = tls_context(tls)
+    assert tls_context(tls) is made
+    assert len(made.get_ca_certs()) == 1, "not the system's authorities beside it"
+    os.utime(certificate, ns=(1, 1))
+    assert tls_context(tls) is not made
+    certificate.unlink()
+    with pytest.raises(FileNotFoundError):
+        tls_context(tls)
 
 
 def test_nodes_agree_on_the_first_secret_and_refuse_another_layout(redis_server: Server) -> None:
