@@ -21,12 +21,24 @@ MOST = 200
 """Rows that are printed unless more are asked for."""
 
 
+class Shows(click.Group):
+    """A group with a command `show`: whoever names what he looks for in its place is told of it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            ctx.fail(f"{error.message} To look for that: {ctx.command_path} show {args[0]}")
+
+
 def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str, Any]) -> None:
     """Add the commands. `instance` finds the shared directory, `end` leaves the program with a status."""
     as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
     limit = click.option("--limit", default=MOST, type=click.IntRange(min=1), show_default=True, help="Rows at most.")
 
-    @group.group("registrations", invoke_without_command=True, context_settings=settings)
+    @group.group("registrations", cls=Shows, invoke_without_command=True, context_settings=settings)
     @as_json
     @click.pass_context
     def registrations(context: click.Context, as_json: bool) -> None:
@@ -59,7 +71,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
         """End the registrations of an address of record. The phone may register again."""
         end(lambda: registered.remove(instance(config), aor))
 
-    @group.group("calls", invoke_without_command=True, context_settings=settings)
+    @group.group("calls", cls=Shows, invoke_without_command=True, context_settings=settings)
     @limit
     @as_json
     @click.pass_context

@@ -14,9 +14,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -42,6 +44,7 @@ ALL_METHODS = (
 )
 NEVER_SHOWN = frozenset(("ACK", "CANCEL"))
 _OURS = ("siphon", "workers", "shm")
+_MISSING = re.compile(r"cannot import name '([^']+)'")
 
 
 class ScriptLoadError(Exception):
@@ -286,8 +289,17 @@ def _summary(error: BaseException, path: Path) -> str:
         if frame.f_code.co_filename == str(path):
             line = number
     text = error.msg if isinstance(error, SyntaxError) else error  # the text of one repeats file and line
-    what = f"{type(error).__name__}: {text}"
+    what = f"{type(error).__name__}: {_without_place(error) if isinstance(error, ImportError) else text}"
     return f"line {line}: {what}" if line else what
+
+
+def _without_place(error: ImportError) -> str:
+    """The text; where `siphon` has no such name, with the nearest one in the place of our path."""
+    missing = _MISSING.match(str(error)) if error.name == "siphon" else None
+    if missing is None:
+        return str(error)
+    near = get_close_matches(missing[1], vars(sys.modules["siphon"])["__all__"], 1)
+    return f"siphon has no {missing[1]!r}" + (f"; did you mean {near[0]!r}" if near else "")
 
 
 def _trace(error: BaseException) -> str:

@@ -5,9 +5,11 @@ import socket
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from shm.table import Table
 from siphon.cli.in_progress import calls
+from siphon.cli.siphonctl import command
 from siphon.services.dialogs import Dialogs, Place
 
 SCRIPT = """
@@ -186,3 +188,12 @@ def test_the_level_of_the_log_is_set_and_reset_without_a_reload(looked):
 def test_without_an_instance_each_is_3(site):
     for words in (["registrations"], ["calls"], ["transactions"], ["counters"], ["log-level", "debug"], ["trace", "x"]):
         assert site.siphonctl(*words).returncode == 3
+
+
+@pytest.mark.parametrize("group", ["registrations", "calls"])
+def test_who_names_what_he_looks_for_instead_of_a_command_is_told_of_show(group):
+    done = CliRunner().invoke(command, [group, "sip:bob@example.com"], prog_name="siphonctl")
+    assert done.exit_code == 2
+    assert done.output.endswith(
+        f"No such command 'sip:bob@example.com'. To look for that: siphonctl {group} show sip:bob@example.com\n"
+    )
