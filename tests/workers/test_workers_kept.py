@@ -300,7 +300,7 @@ def test_what_waits_in_the_sockets_of_workers_that_are_no_more_is_served(
     there, _ = sort(handed_over(before), [("127.0.0.1", port, None)], 60, print)
     clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(40)]
     for client in clients:
-        client.settimeout(10)
+        client.settimeout(30)
         client.sendto(b"hi", ("127.0.0.1", port))
     instance = start(count=2, listeners=open_listeners([("127.0.0.1", port, None)], 2, kept=there))
     sockets = {client.recv(200).split()[2] for client in clients}

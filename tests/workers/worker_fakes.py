@@ -251,6 +251,7 @@ class Instance:
             descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             sys.stderr = os.fdopen(descriptor, "w", buffering=1)  # not what pytest has put there
             os.dup2(descriptor, 2)
+            options = {"stale_after": 60.0, **options}  # on a busy machine a start takes longer than the default, 4 s
             settings = Options(count=self.count, slot_count=SLOTS, **options)  # type: ignore[arg-type]
             status = Supervisor(self.listeners, self.slots, make, settings).run()
         except BaseException:
