@@ -546,6 +546,16 @@ cdef int flush_box(void *argument) noexcept nogil:
     return 0
 
 
+cdef int one_of_family(int *families, int count, str ip):
+    """The first socket that can send there; the first of all, from which it fails, where there is none."""
+    cdef int family = AF_INET6 if ":" in ip else AF_INET
+    cdef int i
+    for i in range(count):
+        if families[i] == family:
+            return i
+    return 0
+
+
 cdef class Outbox:
     """The datagrams of one commit. `sockets` are the caller's descriptors to send from, one a listener.
 
@@ -596,12 +606,16 @@ cdef class Outbox:
         """Queues a datagram to `to` = (numeric ip, port) from the socket of `listener`.
 
         `source` is the local address to send from; it matters only where the listener is bound to the wildcard address.
+        A listener past the last is one of an earlier configuration, which a record or a binding still names: the first
+        of the family of `to` sends instead.
         """
         self.queue(data, to, listener, source)
 
     cdef int queue(self, bytes data, tuple to, int listener, str source) except -1:
-        if listener < 0 or listener >= self.sockets:
+        if listener < 0 or not self.sockets:
             raise IndexError(f"no listener {listener}")
+        if listener >= self.sockets:
+            listener, source = one_of_family(self.families, self.sockets, to[0]), None
         if self.box.flushed:
             self.empty()
         if self.box.count == self.box.capacity:

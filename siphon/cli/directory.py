@@ -22,6 +22,7 @@ from typing import Any
 from siphon.cli.exits import Exit, Refusal
 
 LOCK = "lock"
+LISTENERS = "listeners"
 RELOADS = "reloads"
 UPGRADES = "upgrades"
 BOOT = "boot"

@@ -291,9 +291,23 @@ class Instance:
         for address, there in zip(settings.listen.udp, kept, strict=True):
             facts = {"kept_sockets": len(there)} if there else {}
             self.log.info("listening", address=address.address, workers=settings.workers.count, **facts)
+        self.note_listeners([address.address for address in settings.listen.udp])
         if not self.predecessor:  # until it has gone the manager does not listen to this process
             self.give_to_manager(opened, stale)
         return opened
+
+    def note_listeners(self, addresses: list[str]) -> None:
+        """For the next start: records name a listener by its number, and one that is no more is told here, once."""
+        place = self.settings.shared.path
+        try:
+            before = directory.read_note(place, directory.LISTENERS).get("udp", [])
+            directory.write_note(place, directory.LISTENERS, {"udp": addresses})
+        except (OSError, ValueError) as error:
+            self.log.error("listeners.not_noted", error=str(error))
+            return
+        if len(addresses) < len(before) and not self.fresh:
+            gone = ", ".join(address for address in before if address not in addresses)
+            self.log.warn("listener.gone", addresses=gone, instead="the first of its family")
 
     def place(self) -> None:
         """Slots in which nobody lives; Refusal where there are not enough."""

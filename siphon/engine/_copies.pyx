@@ -97,7 +97,7 @@ cdef class Places:
         key = (listener, local_ip)
         found = self.senders.get(key)
         if found is None:
-            ours = self.identity.listeners[listener]
+            ours = self.identity.listener(listener)
             if ours.wildcard and not local_ip and not self.identity.advertised(ours):
                 return b""
             found = self.identity.sent_by(ours, local_ip).encode()

@@ -52,7 +52,8 @@ cpdef RequestContext context_of(Record r, identity, settings, services, double n
     cdef RequestContext c = RequestContext.__new__(RequestContext)
     cdef double age = now - r.created
     c.source = (r.source_ip, r.source_port)
-    c.listener = identity.listeners[r.listener]
+    listeners = identity.listeners
+    c.listener = listeners[r.listener] if r.listener < len(listeners) else identity.listener(r.listener)
     c.local_ip = r.local_ip
     c.transaction_id = r.key
     c.identity, c.settings, c.services = identity, settings, services

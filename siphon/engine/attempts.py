@@ -159,11 +159,19 @@ def _splices(
     via = via_value(place.sent_by, branch_token(r.key, r.salt, branch.index, loop))
     rrs: list[bytes] = []
     if r.record_route and r.method != "REGISTER":
-        arrived = env.identity.sent_by(env.identity.listeners[r.listener], r.local_ip)
-        rrs = record_routes(arrived, place.sent_by, r.call_id, env.signer)
+        rrs = record_routes(_arrived_at(env, r) or place.sent_by, place.sent_by, r.call_id, env.signer)
     return forward_copy(
         base, uri=outgoing.uri, via=via, record_routes=rrs, route_set=outgoing.route_set, max_breadth=breadth
     )
+
+
+def _arrived_at(env: Environment, record: Record) -> str:
+    """Our sent-by where the request came in; "" where that listener is gone and the kernel knows no route back."""
+    listener = env.identity.listener(record.listener)
+    local_ip = record.local_ip or env.local_ip(listener.index, record.source_ip)
+    if listener.wildcard and not local_ip and not env.identity.advertised(listener):
+        return ""
+    return env.identity.sent_by(listener, local_ip)
 
 
 def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> Place | LocalFailure:
@@ -208,7 +216,10 @@ def _recorded_peer(env: Environment, record: Record) -> Place | None:
     if side is None or side.listener >= len(env.identity.listeners):
         return None
     listener = env.identity.listeners[side.listener]
-    return Place(side.ip, side.port, listener, side.local_ip, env.identity.sent_by(listener, side.local_ip))
+    local_ip = side.local_ip or env.local_ip(listener.index, side.ip)
+    if listener.wildcard and not local_ip and not env.identity.advertised(listener):
+        return None
+    return Place(side.ip, side.port, listener, local_ip, env.identity.sent_by(listener, local_ip))
 
 
 def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Address] | LocalFailure:

@@ -42,8 +42,9 @@ class OwnAddresses:
         self._since = 0.0
 
     def has(self, index: int) -> bool:
-        """True for a wildcard listener, which sends from whatever is here."""
-        if self._listeners[index].wildcard:
+        """True for a wildcard listener, which sends from whatever is here, and for one that is configured no more, for
+        which another sends."""
+        if index >= len(self._listeners) or self._listeners[index].wildcard:
             return True
         now = self._clock()
         if now - self._since >= KEEP_SECS:

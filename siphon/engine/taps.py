@@ -65,5 +65,5 @@ class Taps:
             sink.copy(send.data, source, send.to, wall, incoming=False)
 
     def _own(self, listener: int, local: str, peer: str) -> Address:
-        own = self._identity.listeners[listener]
-        return local or (self._local_ip(listener, peer) if own.wildcard else "") or own.ip, own.port
+        own = self._identity.listener(listener)
+        return local or (self._local_ip(own.index, peer) if own.wildcard else "") or own.ip, own.port

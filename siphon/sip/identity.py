@@ -90,6 +90,10 @@ class Identity:
         """The index of the listener that receives what is sent to host:port; None when that is not one of ours."""
         return self._ours.get((canonical_host(_text(host)), port or 5060))
 
+    def listener(self, index: int) -> Listener:
+        """That of the index; the first where an earlier configuration had more, and a record names one of those."""
+        return self.listeners[index] if index < len(self.listeners) else self.listeners[0]
+
     def advertised(self, listener: Listener) -> str | None:
         """The `host[:port]` that we are known by where this listener sends; None: by the address that is used."""
         return listener.advertise or self.advertised_address

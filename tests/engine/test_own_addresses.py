@@ -104,3 +104,9 @@ def test_where_no_address_is_here_the_usual_one_is_tried(make_world: Make) -> No
     caller = world.agent("192.0.2.1")
     caller.send(caller.request("INVITE", "sip:bob@example.com"), listener=0)
     assert world.sent[-1].listener == 1
+
+
+def test_a_listener_that_is_configured_no_more_counts_as_here() -> None:
+    """Another sends in its place: what the kernel says of that concerns the peer."""
+    kernel = Asked()
+    assert OwnAddresses(listeners("192.0.2.1"), lambda: kernel.now, kernel.ask).has(1)

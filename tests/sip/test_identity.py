@@ -67,3 +67,8 @@ def test_prx_41_only_our_own_sent_by_is_ours() -> None:
 def test_hosts_have_one_form_to_compare(host: str, canonical: str) -> None:
     assert canonical_host(host) == canonical and canonical_host(canonical) == canonical
     assert bracketed("::1") == "[::1]" == bracketed("[::1]") and bracketed("a") == "a"
+
+
+def test_a_listener_past_the_last_is_the_first() -> None:
+    identity = Identity([Listener(0, "udp", "192.0.2.1", 5060), Listener(1, "udp", "192.0.2.2", 5060)])
+    assert [identity.listener(index).ip for index in (0, 1, 2)] == ["192.0.2.1", "192.0.2.2", "192.0.2.1"]

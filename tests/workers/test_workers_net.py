@@ -93,6 +93,21 @@ def test_kernel_drops_are_reported_once_by_all_readers_of_a_socket() -> None:
         assert (first.drops, second.drops) == (0, 200 - arrived)
 
 
+def test_a_listener_of_an_earlier_configuration_is_stood_in_for_by_the_first_of_the_family() -> None:
+    with opened("::1") as six, opened() as four, opened() as peer:
+        outbox = Outbox([six.fileno(), four.fileno()])
+        outbox.put(b"hello", peer.getsockname(), 7, "192.0.2.1")
+        outbox.flush()
+        assert peer.recvfrom(100) == (b"hello", four.getsockname()) and outbox.failures == []
+        alone = Outbox([six.fileno()])
+        alone.put(b"none", peer.getsockname(), 7)
+        alone.flush()
+        assert [index for index, _errno in alone.failures] == [0]
+        for sockets, listener in (([six.fileno()], -1), ([], 0)):
+            with pytest.raises(IndexError):
+                Outbox(sockets).put(b"x", peer.getsockname(), listener)
+
+
 def test_the_outbox_sends_in_order_and_is_empty_then(pair: Pair) -> None:
     one, other = pair
     outbox = Outbox([one.fileno()])
