@@ -58,7 +58,7 @@ def restarted_with_questions(manager, proxy, agent, count=40):
         for one in asking:
             list(one.drain())
         answered = sum(any(message.is_a("200 OPTIONS") for message in one.seen) for one in asking)
-        return answered + stale(proxy) - before == count
+        return answered + stale(proxy) - before >= count  # calls beside them become stale too
 
     until(all_read, 30, "that each question was read")
     assert stale(proxy) == before or time.monotonic() - began > STALE_SECS
