@@ -94,6 +94,14 @@ def test_can_04_without_any_final_the_answer_is_487_after_32_seconds(world: Worl
     assert callee.requests.count("CANCEL") == 11 or callee.requests.count("CANCEL") == 10
 
 
+def test_can_04_of_a_phone_that_never_says_anything_the_answer_is_487_too(world: World) -> None:
+    """No CANCEL goes out, and what Timer B makes of the branch is no timeout of the caller's."""
+    caller, callee, _ = ringing(world)
+    caller.send(cancel(caller))
+    world.advance(32.1)
+    assert caller.statuses[:3] == [100, 200, 487] and set(callee.requests) == {"INVITE"}
+
+
 def test_can_05_cancel_after_the_final_changes_nothing(world: World) -> None:
     caller, callee, _ = ringing(world, 180, 200)
     caller.send(cancel(caller))

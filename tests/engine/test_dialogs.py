@@ -80,6 +80,15 @@ def test_after_the_bye_the_dialog_is_forgotten(make_world: Make) -> None:
     assert caller.statuses[-1] == 481
 
 
+@pytest.mark.parametrize(("method", "status"), [("INFO", 200), ("BYE", 100)])
+def test_only_the_final_of_a_bye_ends_a_dialog(make_world: Make, method: str, status: int) -> None:
+    _, caller, callee = answered(make_world)
+    caller.send(in_dialog(caller, method, 2))
+    callee.answer(callee.last, status)
+    caller.send(in_dialog(caller, "MESSAGE", 3))
+    assert callee.requests == ["INVITE", method, "MESSAGE"]
+
+
 def test_a_dialog_is_forgotten_before_the_answer_to_its_bye_leaves(make_world: Make) -> None:
     """A worker that dies between the two leaves no record behind."""
     world, caller, callee = answered(make_world)

@@ -35,6 +35,13 @@ def test_max_forwards_must_not_be_0(check, value, sane):
     assert check(sip("INVITE", max_forwards=value)) is sane
 
 
+@pytest.mark.parametrize(("value", "sane"), [("0", False), ("1", True)])
+def test_max_forwards_counts_as_handlers_have_left_it(tmp_path, value, sane):
+    request = Bench(tmp_path, "").request(GOOD)
+    request.set_header("Max-Forwards", value)
+    assert proxy.sanity_check(request) is sane
+
+
 def test_an_absent_max_forwards_is_fine(check):
     assert check(GOOD.replace(b"Max-Forwards: 70\r\n", b"")) is True
 
