@@ -367,10 +367,20 @@ cdef class RequestFields(MessageFields):
         return "udp" if name == "UDP" else str(name).lower()
 
 
-def is_sane(SipMessage m not None):
+cdef bint is_sane(SipMessage m):
     """Whether the headers that every request needs are there and agree (proxy.sanity_check), of an unedited message."""
     if m.s.i_via < 0 or m.s.i_from < 0 or m.s.i_to < 0 or m.s.i_call_id < 0 or m.s.i_cseq < 0:
         return False
     if m.s.max_forwards == 0 or m.s.cseq < 0 or m.cseq_method != m.method:
         return False
     return m.s.content_length < 0 or m.s.content_length == m.s.body_end - m.s.body_start
+
+
+cdef class Checks:
+    """Of the namespace `proxy`: what its script asks of every request outside of dialogs."""
+
+    def sanity_check(self, request):
+        """Whether the headers that every request needs are there and agree, as handlers have left them."""
+        if isinstance(request, RequestFields) and (<RequestFields>request)._draft is None:
+            return is_sane((<RequestFields>request)._message)
+        return self._sanity_check(request)

@@ -9,20 +9,22 @@ theirs. An outcome that is not plain (an answer, edits, variables, an exception)
 
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
+from siphon.forwarding._own_route cimport without_line
+from siphon.script._actions cimport Fork, Relay
 from siphon.script._fields cimport RequestContext, RequestFields
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
+from siphon.sip._shorter cimport without
 from siphon.sip._splice_cy cimport apply_splices
 
 from inspect import isawaitable
 
 from siphon.config.log import CALL_ID
-from siphon.forwarding._own_route import without_line
 from siphon.forwarding.routes import ALL_CONSUMED
 from siphon.script import binding
 from siphon.script.checking import parsed
 from siphon.script.finishing import leaves_credentials
-from siphon.script.outcome import Answer, Fork, Relay
+from siphon.script.outcome import Answer
 from siphon.script.phase import Phase
 
 cdef extern from "Python.h":
@@ -119,9 +121,14 @@ cpdef Outcome plain_outcome(RequestFields request):
     made.message = m.raw
     if request._pending is not None:
         made.splices = without_line(m, b"Route")
-        made.message = apply_splices(m.raw, made.splices)
-        made.parsed = parsed(made.message)
         made.edited = True
+        if len(made.splices) == 1:
+            made.parsed = without(m, m.position(b"route", 0))
+        if made.parsed is not None:
+            made.message = made.parsed.raw
+        else:
+            made.message = apply_splices(m.raw, made.splices)
+            made.parsed = parsed(made.message)
     made.action = action
     made.provisionals = []
     made.reply_edits = request._reply_edits or []
@@ -133,8 +140,8 @@ cpdef Outcome plain_outcome(RequestFields request):
     made.uri_set, made.answer_to_source = request._uri_set, request._nat_register
     made.route_unsigned = request._loose is not None and request._loose.unsigned
     made.auth_failures, made.confirms = request._auth_failures, request._confirms
-    if type(action) is Relay and action.flow is None and request._via is not None:
-        action.via_override = request._via
+    if type(action) is Relay and (<Relay>action).flow is None and request._via is not None:
+        (<Relay>action).via_override = request._via
     return made
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from siphon.script import binding, log
-from siphon.script._fields import is_sane
+from siphon.script._fields import Checks
 from siphon.script.contact import Destination
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
@@ -22,7 +22,7 @@ ReplyHandler = TypeVar("ReplyHandler", bound=Callable[[Request, Reply], Any])
 REQUIRED = ("Via", "From", "To", "Call-ID", "CSeq")
 
 
-class Proxy:
+class Proxy(Checks):
     """`from siphon import proxy`."""
 
     __slots__ = ()
@@ -68,13 +68,9 @@ class Proxy:
         log.warn_of_script("proxy.on_register_reply handlers are never called: on_reply covers REGISTER")
         return _bare("proxy.on_register_reply", function)
 
-    def sanity_check(self, request: Request) -> bool:
-        """Whether the headers that every request needs are there and agree, as handlers have left them."""
-        if not isinstance(request, Request):
-            raise _not_a_request(request)
-        if request._draft is not None:
-            return _is_sane_as_edited(request)
-        return is_sane(request._message)
+    def _sanity_check(self, request: Request) -> bool:
+        """sanity_check() of a request that was edited."""
+        return _is_sane_as_edited(_request(request))
 
     def rate_limit(self, request: Request, window_secs: float, max_requests: int) -> bool:
         """True while the source is within `max_requests` in `window_secs`, counted by all workers. What is refused does

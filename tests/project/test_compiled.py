@@ -50,6 +50,7 @@ COMPILED = [
     "siphon.sip._message_cy",
     "siphon.sip._scan_cy",
     "siphon.sip._sha256",
+    "siphon.sip._shorter",
     "siphon.sip._splice_cy",
     "siphon.sip._uri_cy",
     "siphon.state._record",

@@ -1,0 +1,3 @@
+from siphon.sip.message import SipMessage
+
+def without(m: SipMessage, i: int) -> SipMessage | None: ...
