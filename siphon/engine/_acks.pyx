@@ -11,12 +11,11 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from siphon.engine._arrivals cimport holds, passes, transaction_of
-from siphon.engine._copies cimport Places, copy_of
+from siphon.engine._copies cimport Copy, Places, copy_of
 from siphon.engine._random_bits cimport RandomBits
 from siphon.forwarding._tokens cimport Tokens
 from siphon.sip._grammar_cy cimport AddressSpan, UriSpan, same_text, scan_address, utf8
 from siphon.sip._message_cy cimport SipMessage
-from siphon.sip._splice_cy cimport apply_splices
 from siphon.state._shm_store cimport ShmStore, datagram, shared
 
 from siphon.engine.counters import Counter
@@ -115,7 +114,7 @@ cdef class PlainAcks:
 
     cdef bint vouched(self, SipMessage m) except -1:
         """Whether it has a Route, and each is one that we signed for this Call-ID, or ours where nothing is signed."""
-        cdef list routes = m.values("Route")
+        cdef list routes = m.listed(b"Route")
         cdef bytes call_id
         if not routes or (len(routes) > 1 and self.places.count > 1) or holds(
                 m.p + m.s.uri_start, m.s.uri_end - m.s.uri_start, b"lr", 2):
@@ -161,6 +160,7 @@ cdef class PlainAcks:
         cdef tuple address = self.places.target(uri)
         cdef int leaving
         cdef bytes sent_by, token
+        cdef Copy copy
         cdef str ours
         if address is None:
             return False
@@ -173,12 +173,14 @@ cdef class PlainAcks:
             return False
         token = b"%032x" % self.ingest.random_bits(128) if self.drawn is None else self.drawn.digits()
         via = b"".join((b"SIP/2.0/UDP ", sent_by, b";branch=", COOKIE, token, b";rport"))
-        data = apply_splices(m.raw, copy_of(m, uri, via, b"", 0, True))
+        copy = copy_of(m, uri, via, b"", 0, True, False)
+        if copy is None:
+            return False
         if self.check is not None:
-            self.check(m, source, listener, local_ip, token, datagram(data, address, leaving, ours))
+            self.check(m, source, listener, local_ip, token, datagram(copy.data, address, leaving, ours))
         self.count(FORWARDED)
         if self.sender is not None:
-            self.sender.send_alone(data, address, leaving, ours)
+            self.sender.send_alone(copy.data, address, leaving, ours)
         else:
-            self.ingest.send(datagram(data, address, leaving, ours))
+            self.ingest.send(datagram(copy.data, address, leaving, ours))
         return True

@@ -12,13 +12,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
-from siphon.engine._copies cimport Places, copy_of
+from siphon.engine._copies cimport Copy, Places, copy_of
 from siphon.engine._hashes cimport Loops
 from siphon.forwarding._tokens cimport Tokens
 from siphon.script._outcome cimport Outcome
 from siphon.sip._build_cy cimport trying_for
 from siphon.sip._message_cy cimport SipMessage
-from siphon.sip._splice_cy cimport apply_splices, pack_splices
+from siphon.sip._splice_cy cimport pack_splices
 from siphon.state._record cimport Branch, Claim, Record, write
 from siphon.state._shm_store cimport datagram
 
@@ -254,17 +254,16 @@ cdef class PlainAttempts:
         cdef bytes loop = self.loops.value(received, self.env.loop_key)
         cdef bytes via = our_via(way.sent_by, r.key, r.salt, r.next_index, loop)
         cdef bytes recorded = b""
-        cdef bytes data, answer
-        cdef list splices
+        cdef bytes answer
+        cdef Copy copy
         cdef Py_ssize_t size
         cdef Attempt made
         if outcome.record_route and r.method != "REGISTER":
             if self.places.sent_by(r.listener, r.local_ip) != way.sent_by:
                 return None
             recorded = self.record_route(way.sent_by, r.call_id)
-        splices = copy_of(m, way.uri, via, recorded, breadth, False)
-        data = apply_splices(m.raw, splices)
-        size = PyBytes_GET_SIZE(data)
+        copy = copy_of(m, way.uri, via, recorded, breadth, False, True)
+        size = PyBytes_GET_SIZE(copy.data)
         if size > LARGEST:
             return None
         made = Attempt.__new__(Attempt)
@@ -277,8 +276,8 @@ cdef class PlainAttempts:
         self.count(r, outcome.action)
         if self.places.mtu is not None and size + (HEAD6 if ":" in way.address[0] else HEAD4) > self.places.mtu:
             made.oversize = size
-        self.branch(r, way, pack_splices(splices), now)
-        made.sends.append(datagram(data, way.address, way.listener, way.local_ip))
+        self.branch(r, way, copy.splices, now)
+        made.sends.append(datagram(copy.data, way.address, way.listener, way.local_ip))
         return made
 
     cdef bytes record_route(self, bytes sent_by, bytes call_id):

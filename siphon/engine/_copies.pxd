@@ -21,4 +21,8 @@ cdef class Places:
     cdef str local_ip(self, int listener, str ip)
     cdef bytes sent_by(self, int listener, str local_ip)
 
-cdef list copy_of(SipMessage m, bytes uri, bytes via, bytes record_route, int breadth, bint routes_go)
+cdef class Copy:
+    cdef bytes data, splices
+
+cdef char *decimal(char *end, unsigned long long number) noexcept nogil
+cdef Copy copy_of(SipMessage m, bytes uri, bytes via, bytes record_route, int breadth, bint routes_go, bint keeps)

@@ -7,8 +7,8 @@ listener, with no Route in the way. Answers that depend on the configuration alo
 # cython: boundscheck=False, wraparound=False
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdio cimport snprintf
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memcpy
 
 from siphon.sip._message_cy cimport SipMessage
 
@@ -18,8 +18,16 @@ cdef enum:
     KEPT = 4096
     LARGEST_MAX_FORWARDS = 255
     INITIAL_MAX_FORWARDS = 70
+    MOST = 32               # edits of one copy
+    ROOM = 128              # for numbers, and for lines with numbers
 
 cdef object failure = LocalFailure
+
+
+@cython.final
+@cython.freelist(4)
+cdef class Copy:
+    """A copy, and its splices as a record keeps them."""
 
 
 @cython.final
@@ -107,42 +115,168 @@ cdef class Places:
         return found
 
 
-cdef int set_number(SipMessage m, bytes name, int number, list head, list edits) except -1:
+cdef char *decimal(char *end, unsigned long long number) noexcept nogil:
+    """Writes the digits that end there; where they begin."""
+    while True:
+        end -= 1
+        end[0] = <char>(48 + number % 10)
+        number //= 10
+        if number == 0:
+            return end
+
+
+cdef struct Edit:           # as a splice: what stands in place of [start, end)
+    int start
+    int end
+    const char *text
+    int size
+
+
+cdef struct Edits:
+    Edit at[MOST]           # in their order
+    int count
+    char numbers[ROOM]      # what their texts point to, written from the end
+    char *free
+    char lines[ROOM]        # header lines of ours, below Record-Route and above Via
+    int size
+
+
+cdef void put(Edits *e, int start, int end, const char *text, int size) noexcept nogil:
+    """Into its place by start and end; the caller sees to it that there is room."""
+    cdef int i = e.count
+    while i > 0 and (e.at[i - 1].start > start or (e.at[i - 1].start == start and e.at[i - 1].end > end)):
+        e.at[i] = e.at[i - 1]
+        i -= 1
+    e.at[i].start, e.at[i].end, e.at[i].text, e.at[i].size = start, end, text, size
+    e.count += 1
+
+
+cdef void put_line(Edits *e, const char *lead, int size, unsigned int number) noexcept nogil:
+    """`lead` and the number, as a header line of ours."""
     cdef char text[16]
-    cdef int i = m.position(name, 0)
+    cdef char *digits = decimal(text + 16, number)
+    memcpy(e.lines + e.size, lead, size)
+    e.size += size
+    memcpy(e.lines + e.size, digits, text + 16 - digits)
+    e.size += <int>(text + 16 - digits)
+    memcpy(e.lines + e.size, b"\r\n", 2)
+    e.size += 2
+
+
+cdef void put_number(Edits *e, SipMessage m, int i, const char *lead, int size, unsigned int number) noexcept:
+    """The number as the value of line i; where there is none (-1), as a line of ours."""
+    cdef char *end = e.free
     if i < 0:
-        head.append(b"%b: %d\r\n" % (name, number))
-    else:
-        digits = PyBytes_FromStringAndSize(text, snprintf(text, 16, b"%d", number))
-        edits.append((<int>m.table[i].value_start, <int>m.table[i].value_end, digits))
-    return 0
+        put_line(e, lead, size, number)
+        return
+    e.free = decimal(end, number)
+    put(e, m.table[i].value_start, m.table[i].value_end, e.free, <int>(end - e.free))
 
 
-cdef list copy_of(SipMessage m, bytes uri, bytes via, bytes record_route, int breadth, bint routes_go):
-    """As copy.forward_copy: splices. `record_route` is b"" for none, `breadth` 0 leaves the header; with `routes_go`
-    the copy has no Route."""
-    cdef list head = [b"Record-Route: %b\r\n" % record_route] if record_route else []
-    cdef list edits = []
-    cdef int hops = m.s.max_forwards
+cdef bytes head_of(Edits *e, bytes via, bytes record_route):
+    """Our own lines: they stand together before the first of the message."""
+    cdef int recorded = <int>PyBytes_GET_SIZE(record_route)
+    cdef bytes head = PyBytes_FromStringAndSize(
+        NULL, (16 + recorded if recorded else 0) + e.size + 7 + PyBytes_GET_SIZE(via))
+    cdef char *p = PyBytes_AS_STRING(head)
+    if recorded:
+        memcpy(p, b"Record-Route: ", 14)
+        memcpy(p + 14, PyBytes_AS_STRING(record_route), recorded)
+        memcpy(p + 14 + recorded, b"\r\n", 2)
+        p += 16 + recorded
+    memcpy(p, e.lines, e.size)
+    p += e.size
+    memcpy(p, b"Via: ", 5)
+    memcpy(p + 5, PyBytes_AS_STRING(via), PyBytes_GET_SIZE(via))
+    memcpy(p + 5 + PyBytes_GET_SIZE(via), b"\r\n", 2)
+    return head
+
+
+cdef bytes applied(const Edits *e, bytes raw):
+    """As apply_splices()."""
+    cdef const char *source = PyBytes_AS_STRING(raw)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(raw), total = size, at = 0
+    cdef bytes made
+    cdef char *p
+    cdef int i
+    for i in range(e.count):
+        if e.at[i].start < at or e.at[i].end < e.at[i].start or e.at[i].end > size:
+            raise AssertionError("edits of a copy overlap")
+        at = e.at[i].end
+        total += e.at[i].size - (e.at[i].end - e.at[i].start)
+    made = PyBytes_FromStringAndSize(NULL, total)
+    p = PyBytes_AS_STRING(made)
+    at = 0
+    for i in range(e.count):
+        memcpy(p, source + at, e.at[i].start - at)
+        p += e.at[i].start - at
+        memcpy(p, e.at[i].text, e.at[i].size)
+        p += e.at[i].size
+        at = e.at[i].end
+    memcpy(p, source + at, size - at)
+    return made
+
+
+cdef inline char *put_little(char *p, unsigned int number, int size) noexcept nogil:
+    cdef int i
+    for i in range(size):
+        p[i] = <char>(number >> 8 * i)
+    return p + size
+
+
+cdef bytes packed(const Edits *e):
+    """As pack_splices(): offsets of a datagram fit into 16 bits."""
+    cdef Py_ssize_t total = 2
+    cdef bytes made
+    cdef char *p
+    cdef int i
+    for i in range(e.count):
+        total += 8 + e.at[i].size
+    made = PyBytes_FromStringAndSize(NULL, total)
+    p = put_little(PyBytes_AS_STRING(made), e.count, 2)
+    for i in range(e.count):
+        p = put_little(put_little(p, e.at[i].start, 2), e.at[i].end, 2)
+        p = put_little(p, e.at[i].size, 4)
+        memcpy(p, e.at[i].text, e.at[i].size)
+        p += e.at[i].size
+    return made
+
+
+cdef int lowered(int hops) noexcept nogil:
+    """As copy.lowered."""
+    if hops < 0 or hops > LARGEST_MAX_FORWARDS:
+        return INITIAL_MAX_FORWARDS
+    return hops - 1 if hops > 0 else 0
+
+
+cdef Copy copy_of(SipMessage m, bytes uri, bytes via, bytes record_route, int breadth, bint routes_go, bint keeps):
+    """As copy.forward_copy: the copy, and where it is kept the splices that a record keeps. `record_route` is b"" for
+    none, `breadth` 0 leaves the header; with `routes_go` the copy has no Route. None: too many of them."""
+    cdef Edits e
+    cdef Copy made
+    cdef bytes head
     cdef int first = m.table[0].start
     cdef int i
-    if hops < 0 or hops > LARGEST_MAX_FORWARDS:
-        hops = INITIAL_MAX_FORWARDS
-    elif hops > 0:
-        hops -= 1
-    set_number(m, b"Max-Forwards", hops, head, edits)
+    e.count = e.size = 0
+    e.free = e.numbers + ROOM
+    put_number(&e, m, m.position(b"Max-Forwards", 0), b"Max-Forwards: ", 14, lowered(m.s.max_forwards))
     if breadth:
-        set_number(m, b"Max-Breadth", breadth, head, edits)
+        put_number(&e, m, m.position(b"Max-Breadth", 0), b"Max-Breadth: ", 13, breadth)
     if routes_go:
         i = m.position(b"Route", 0)
         while i >= 0:
-            edits.append((<int>m.table[i].start, <int>m.table[i].end, b""))
+            if e.count == MOST - 2:
+                return None
+            put(&e, m.table[i].start, m.table[i].end, NULL, 0)
             i = m.position(b"Route", i + 1)
     if m.s.content_length < 0:
-        head.append(b"Content-Length: %d\r\n" % (m.s.body_end - m.s.body_start))
-    head += [b"Via: ", via, b"\r\n"]
-    edits.append((first, first, b"".join(head)))
-    if uri != m.uri:
-        edits.append((m.s.uri_start, m.s.uri_end, uri))
-    edits.sort()
-    return edits
+        put_line(&e, b"Content-Length: ", 16, m.s.body_end - m.s.body_start)
+    head = head_of(&e, via, record_route)
+    put(&e, first, first, PyBytes_AS_STRING(head), <int>PyBytes_GET_SIZE(head))
+    if PyBytes_GET_SIZE(uri) != m.s.uri_end - m.s.uri_start or memcmp(
+            PyBytes_AS_STRING(uri), m.p + m.s.uri_start, PyBytes_GET_SIZE(uri)):
+        put(&e, m.s.uri_start, m.s.uri_end, PyBytes_AS_STRING(uri), <int>PyBytes_GET_SIZE(uri))
+    made = Copy.__new__(Copy)
+    made.data = applied(&e, m.raw)
+    made.splices = packed(&e) if keeps else b""
+    return made

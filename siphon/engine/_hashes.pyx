@@ -8,10 +8,11 @@ X- and P- headers by which scripts mark what they have routed.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcpy
 
+from siphon.engine._copies cimport decimal
 from siphon.sip._blake cimport Keyed
+from siphon.sip._grammar_cy cimport hash_name
 from siphon.sip._message_cy cimport SipMessage
 
 from siphon.forwarding.branch import loop_value
@@ -21,6 +22,16 @@ cdef enum:
     VALUE_BYTES = 4
 
 cdef const char *HEX = "0123456789abcdef"
+
+
+cdef unsigned int hash_of(bytes name):
+    return hash_name(<const unsigned char *>PyBytes_AS_STRING(name), 0, <int>PyBytes_GET_SIZE(name))
+
+
+cdef unsigned int H_PROXY_REQUIRE = hash_of(b"Proxy-Require")
+cdef unsigned int H_PROXY_AUTHORIZATION = hash_of(b"Proxy-Authorization")
+cdef unsigned int H_AUTHORIZATION = hash_of(b"Authorization")
+cdef unsigned int H_ROUTE = hash_of(b"Route")
 
 
 cdef struct Text:
@@ -62,21 +73,34 @@ cdef bint has_mark(SipMessage m) noexcept:
 cdef bint gather(Text *text, SipMessage m) except -1:
     """What the value is taken of, where that is the usual; False: ask branch.loop_value."""
     cdef char number[24]
+    cdef char *digits
     cdef list routes
-    if m.position(b"Proxy-Require", 0) >= 0 or m.position(b"Proxy-Authorization", 0) >= 0:
-        return False
-    if m.position(b"Authorization", 0) >= 0 or has_mark(m):
+    cdef unsigned int h
+    cdef bint routed = False
+    cdef int i
+    for i in range(m.s.count):  # a hash that two names have costs time, no more
+        h = m.table[i].hash
+        if h == H_ROUTE:
+            routed = True
+        elif h == H_PROXY_REQUIRE or h == H_PROXY_AUTHORIZATION or h == H_AUTHORIZATION:
+            return False
+    if has_mark(m):
         return False
     text.size = 0
     if add(text, <const char *>m.p + m.s.uri_start, m.s.uri_end - m.s.uri_start) or add_line(text, m, m.s.i_call_id):
         return False
-    if add(text, number, snprintf(number, 24, b"%lld", m.s.cseq)):
+    if m.s.cseq < 0:
+        return False
+    digits = decimal(number + 24, <unsigned long long>m.s.cseq)
+    if add(text, digits, number + 24 - digits):
         return False
     if add_line(text, m, m.s.i_from) or add_line(text, m, m.s.i_to):
         return False
-    if m.position(b"Route", 0) < 0:
+    if not routed:
         return True
-    routes = m.values(b"Route")
+    routes = m.listed(b"Route")
+    if not routes and m.position(b"Route", 0) < 0:
+        return True
     if not routes or add(text, b"\0\0Route", 7):
         return False
     for value in routes:

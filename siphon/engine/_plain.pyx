@@ -17,13 +17,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from siphon.services.dialogs._plain cimport PlainDialogs
-from siphon.sip._message_cy cimport SipMessage
+from siphon.sip._message_cy cimport SipMessage, strip_top_via
 from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
 from siphon.state._shm_store cimport ShmStore, committed, datagram, shared
 
 from siphon.engine.counters import Counter
 from siphon.engine.dialogs import callee_place, caller_place
-from siphon.sip.build import strip_top_via
 from siphon.state.store import Commit, Loaded
 from siphon.transaction import invite_client, invite_server, non_invite_client, non_invite_server
 

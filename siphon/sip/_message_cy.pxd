@@ -25,4 +25,7 @@ cdef class SipMessage:
     cdef bint keep(self, const Line *lines, int count) except -1
     cdef int position(self, name, int start) except -2
     cdef bytes span_bytes(self, int s, int e)
+    cdef list listed(self, bytes name)
     cpdef bytes value_of(self, int i)
+
+cpdef bytes strip_top_via(SipMessage m)

@@ -15,7 +15,7 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
-from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.libc.string import memchr, memcmp, memcpy
 from cython.cimports.siphon.sip._grammar_cy import (
     AddressSpan,
     ViaSpan,
@@ -388,6 +388,20 @@ class SipMessage:
             i = self.position(name, i + 1)
         return found
 
+    def listed(self, name):
+        """As values(), of a header whose grammar is known to be a list."""
+        found: list = []
+        value: bytes
+        i: cython.int = self.position(name, 0)
+        while i >= 0:
+            value = self.value_of(i)
+            if memchr(PyBytes_AS_STRING(value), 44, PyBytes_GET_SIZE(value)) != cython.NULL:
+                found.extend(split_list(value))
+            elif PyBytes_GET_SIZE(value):
+                found.append(value)
+            i = self.position(name, i + 1)
+        return found
+
     def values(self, name):
         """All values of that header in order, lists split at their commas (quotes and <> respected, RFC 3261 §7.3.1);
         headers whose grammar has no list are not split. Empty values are left out."""
@@ -590,6 +604,17 @@ def move_address(a: cython.pointer(AddressSpan), behind: cython.int, delta: cyth
             a.tag_end += delta
 
 
+@cython.cfunc
+def without(raw: bytes, start: cython.int, end: cython.int) -> bytes:
+    """The bytes but for [start, end)."""
+    size: cython.Py_ssize_t = PyBytes_GET_SIZE(raw)
+    made: bytes = PyBytes_FromStringAndSize(cython.NULL, size - (end - start))
+    out: cython.p_char = PyBytes_AS_STRING(made)
+    memcpy(out, PyBytes_AS_STRING(raw), start)
+    memcpy(out + start, PyBytes_AS_STRING(raw) + end, size - end)
+    return made
+
+
 def strip_top_via(m: SipMessage) -> bytes:
     """The message without its top Via value (RFC 3261 §16.7 item 3), with a Content-Length (§18.3)."""
     i: cython.int = m.s.i_via
@@ -604,7 +629,7 @@ def strip_top_via(m: SipMessage) -> bytes:
         start = m.table[i].value_start
         end = skip_ws(m.p, comma + 1, m.table[i].value_end)
     if m.s.content_length >= 0:
-        return m.raw[:start] + m.raw[end:]
+        return without(m.raw, start, end)
     blank: cython.int = m.s.body_start - 2
     length: bytes = b"Content-Length: %d\r\n" % (m.s.body_end - m.s.body_start)
     return m.raw[:start] + m.raw[end:blank] + length + m.raw[blank:]

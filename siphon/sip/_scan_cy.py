@@ -13,7 +13,7 @@ Knowingly imperfect: past MAX_LINES header lines nothing is looked at; the limit
 # ruff: noqa: F821, F842  (the types come from the .pxd)
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
-from cython.cimports.libc.string import memchr, memcmp, memset
+from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
 from cython.cimports.siphon.sip._grammar_cy import (
     hash_name,
     number,
@@ -447,7 +447,8 @@ def check_bytes(p: cython.p_const_uchar, lines: cython.pointer(Line), s: cython.
     n: cython.int
     line: cython.pointer(Line)
     at: cython.p_const_uchar
-    high: cython.uchar = 0
+    high: cython.ulonglong = 0
+    eight: cython.ulonglong
     while True:
         at = cython.cast(cython.p_const_uchar, memchr(p + i, 0, s.body_start - i))
         if at == cython.NULL:
@@ -460,9 +461,15 @@ def check_bytes(p: cython.p_const_uchar, lines: cython.pointer(Line), s: cython.
             fail(s, 400, b"NUL In Header")
             break
         i += 1
-    for i in range(s.body_start):
+    i = 0
+    while i + 8 <= s.body_start:
+        memcpy(cython.address(eight), p + i, 8)
+        high |= eight
+        i += 8
+    while i < s.body_start:
         high |= p[i]
-    if high < 128:
+        i += 1
+    if not high & cython.cast(cython.ulonglong, 0x8080808080808080):
         return
     if s.is_request and not utf8(p, s.uri_start, s.uri_end):
         fail(s, 400, b"Bad Request-URI")
