@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum, IntFlag
 from typing import Protocol
 
+from workers._handling_cy import Handling
 from workers.aio import Stepper
 from workers.net import Outbox, Received, Unreachable
 from workers.timers import TimerRings
@@ -95,7 +96,7 @@ class WorkerContext:
         "aio",
         "count",
         "generation",
-        "handlers",
+        "handling",
         "index",
         "is_helper",
         "outbox",
@@ -117,18 +118,14 @@ class WorkerContext:
         self.timers = TimerRings()
         self.aio = Stepper()
         self.adopted: set[int] = set()
-        self.handlers = 0
+        self.handling = Handling(slots, slot)
 
     def enter_handler(self, now: float) -> None:
         """Marks that a script runs: now the stall limit of handlers holds, not that of the loop. May be nested."""
-        self.handlers += 1
-        if self.handlers == 1:
-            self.slots.set_handler(self.slot, now)
+        self.handling.enter_at(now)
 
     def leave_handler(self) -> None:
-        self.handlers -= 1
-        if self.handlers == 0:
-            self.slots.set_handler(self.slot, 0.0)
+        self.handling.leave()
 
     def draining(self) -> bool:
         """The instance is about to stop: nothing is begun any more that nobody has asked for."""

@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
+from siphon.engine._changing cimport Changing
 from siphon.engine._gate cimport Gate
 from siphon.engine._random_bits cimport RandomBits
 from siphon.engine._runs cimport PlainRuns
@@ -128,13 +129,18 @@ cdef class PlainRequests:
     """The short way in of one process, beside its Ingest and Core. `check(arrival facts ..., commit)`: see above."""
 
     cdef ShmStore shm
-    cdef object ingest, core, env, store, settings, reporter, arm, clock
+    cdef Changing env
+    cdef unsigned long seen
+    cdef object ingest, core, store, count, arm, clock, lines, wall, script_version
     cdef public object check
     cdef PlainRuns runs
     cdef Gate gate          # where what may come in is asked by a call of C; else None
     cdef RandomBits drawn   # the same of the bits of a salt
     cdef double invite_trying, linger, long
-    cdef bint force_rport, says_trying, counts_sources
+    cdef bint force_rport, says_trying, counts_sources, runs_handlers
+    cdef int slot
+    cdef int64_t owner
+    cdef object generation
     cdef bytes id_key
     cdef Py_ssize_t record_bytes
 
@@ -142,7 +148,8 @@ cdef class PlainRequests:
         core = ingest.core
         self.ingest, self.core, self.env, self.store = ingest, core, core.env, core.store
         self.shm = shared(core.store)
-        self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
+        self.count, self.arm, self.clock = core.reporter.count, core.arm, core.clock
+        self.lines, self.wall, self.script_version = core.order.lines, ingest.wall, ingest.script_version
         self.runs = runs
         self.drawn = ingest.random_bits if type(ingest.random_bits) is RandomBits else None
         gate = getattr(ingest.refusing, "__self__", None)
@@ -151,10 +158,12 @@ cdef class PlainRequests:
         self.configure()
 
     def configure(self):
-        """Settings and keys have changed."""
+        """The Environment has changed."""
         env = self.env
         settings = env.settings
-        self.settings = settings
+        self.seen = self.env.changes
+        self.id_key, self.slot, self.generation, self.owner = env.id_key, env.slot, env.generation, env.owner
+        self.runs_handlers = env.runs_handlers
         self.linger, self.long = env.timing.linger, env.timing.long
         self.says_trying = settings.transaction.auto_emit_100_trying
         self.invite_trying = settings.transaction.auto_emit_100_trying_delay_ms / 1000
@@ -166,9 +175,9 @@ cdef class PlainRequests:
         """Serve a request that came from this address; False: nothing has happened."""
         cdef double now
         cdef SipMessage stamped
-        if self.settings is not self.env.settings:
+        if self.seen != self.env.changes:
             self.configure()
-        if m.method in OTHER_WAYS or self.counts_sources or self.core.order.lines or not self.env.runs_handlers:
+        if m.method in OTHER_WAYS or self.counts_sources or self.lines or not self.runs_handlers:
             return False
         if not passes(m, self.env):
             return False
@@ -178,7 +187,7 @@ cdef class PlainRequests:
         if now - arrived > 3.9:  # near events.STALE_SECS: whether it is stale, the engine says
             return False
         stamped = stamp_source(m, source[0], source[1], self.force_rport)
-        key = transaction_of(stamped, self.env.id_key)
+        key = transaction_of(stamped, self.id_key)
         if key is None:
             return False
         return self.begin(key, stamped, source, listener, local_ip, arrived, now)
@@ -199,24 +208,24 @@ cdef class PlainRequests:
         cdef int64_t version
         if r.invite and 0.0 < r.trying_at <= now:
             return False
-        claim = Claim(CLAIM, 0, self.env.slot, self.env.generation, 0, now + CLAIMED)
+        claim = Claim(CLAIM, 0, self.slot, self.generation, 0, now + CLAIMED)
         r.claims.append(claim)
-        r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
+        r.touched |= <uint64_t>1 << (self.slot & 63)
         value = write(r)
         if PyBytes_GET_SIZE(value) > self.record_bytes:
             return False
         deadline = next_deadline(r)
         until = expiry(r, self.linger, self.long)
         if self.shm is not None and self.check is None:
-            version = self.shm.put(key, 0, value, self.env.owner, deadline, until, (), True)
+            version = self.shm.put(key, 0, value, self.owner, deadline, until, (), True)
         else:
-            commit = Commit(key, 0, value, self.env.owner, deadline, until, [], True)
+            commit = Commit(key, 0, value, self.owner, deadline, until, [], True)
             if self.check is not None:
                 self.check(m, source, listener, local_ip, arrived, r, now, commit)
             version = committed(self.store, commit)
         if version <= 0:
             return False
-        self.reporter.count(TRANSACTIONS)
+        self.count(TRANSACTIONS)
         if deadline:
             self.arm(deadline, key, version)
         self.runs.run(claim, version, r, m)
@@ -231,8 +240,8 @@ cdef class PlainRequests:
         r.invite = m.method == "INVITE"
         r.state = INVITE_STATE if r.invite else OTHER_STATE
         r.created = now
-        r.wall = self.ingest.wall()
-        r.script_version = self.ingest.script_version()
+        r.wall = self.wall()
+        r.script_version = self.script_version()
         r.request = m.raw
         r.call_id = m.call_id
         r.cseq = m.s.cseq

@@ -1,9 +1,12 @@
 # Declarations of _copies.pyx: where plain copies go, and what they are.
 
+from siphon.engine._changing cimport Changing
 from siphon.sip._message_cy cimport SipMessage
 
 cdef class Places:
-    cdef object env, settings, identity
+    cdef Changing env
+    cdef unsigned long seen
+    cdef object settings, identity
     cdef dict targets       # of a URI: where its numeric host is sent to, or None
     cdef dict names         # the same of what scripts name as next hop
     cdef dict addresses     # whether an address is sent to, and is none of ours

@@ -36,10 +36,14 @@ cdef class Places:
 
     def __init__(self, env):
         self.env = env
+        self.seen = self.env.changes - 1
         self.refresh()
 
     cdef bint refresh(self) except -1:
         """Once for each message; True when the configuration has changed."""
+        if self.seen == self.env.changes:
+            return False
+        self.seen = self.env.changes
         if self.settings is self.env.settings and self.identity is self.env.identity:
             return False
         self.settings, self.identity = self.env.settings, self.env.identity

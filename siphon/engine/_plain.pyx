@@ -16,6 +16,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from siphon.engine._changing cimport Changing
 from siphon.services.dialogs._plain cimport PlainDialogs
 from siphon.sip._message_cy cimport SipMessage, strip_top_via
 from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
@@ -89,25 +90,32 @@ cdef class PlainResponses:
     """The short way of one process, beside its Core. `check(event facts ..., commit, opened)`: see above; else None."""
 
     cdef ShmStore shm
-    cdef object core, env, store, settings, reporter, arm, clock, cdr
+    cdef Changing env
+    cdef unsigned long seen
+    cdef object core, store, count, arm, clock, cdr
+    cdef dict lines, running
     cdef public object check
     cdef PlainDialogs dialogs
     cdef dict senders, replies
     cdef double long, t4, timer_c, linger
-    cdef bint fixes_contact
+    cdef bint fixes_contact, keeps_dialogs
+    cdef int slot
+    cdef int64_t owner
     cdef Py_ssize_t record_bytes
 
     def __init__(self, core, check=None):
         self.core, self.env, self.store = core, core.env, core.store
         self.shm = shared(core.store)
-        self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
+        self.count, self.arm, self.clock = core.reporter.count, core.arm, core.clock
+        self.lines, self.running = core.order.lines, core.running
         self.check = check
         self.configure()
 
     def configure(self):
-        """Settings and identity have changed."""
+        """The Environment has changed."""
         settings, timing = self.env.settings, self.env.timing
-        self.settings = settings
+        self.seen = self.env.changes
+        self.slot, self.owner, self.keeps_dialogs = self.env.slot, self.env.owner, self.env.dialogs is not None
         self.cdr = self.env.cdr
         self.dialogs = None if self.env.dialogs is None else self.env.dialogs.plain
         self.replies = self.env.script.replies
@@ -124,9 +132,9 @@ cdef class PlainResponses:
         cdef double now
         cdef bytes data, value
         cdef uint64_t version = 0
-        if not 100 <= m.s.code < 300 or m.s.via_count < 2 or self.core.order.lines or self.core.running:
+        if not 100 <= m.s.code < 300 or m.s.via_count < 2 or self.lines or self.running:
             return False
-        if self.settings is not self.env.settings:
+        if self.seen != self.env.changes:
             self.configure()
         if not self.names(m, ours):
             return False
@@ -256,18 +264,17 @@ cdef class PlainResponses:
         cdef bytes value
         cdef int64_t version
         cdef double deadline = next_deadline(r)
-        env = self.env
-        r.touched |= <uint64_t>1 << (<int>env.slot & 63)
+        r.touched |= <uint64_t>1 << (self.slot & 63)
         value = write(r)
         if PyBytes_GET_SIZE(value) > self.record_bytes:
             return False
         sends = [datagram(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)] if data else []
         made = None
         if self.shm is None or self.check is not None:
-            made = Commit(r.key, before, value, env.owner, deadline, expiry(r, self.linger, self.long), sends)
+            made = Commit(r.key, before, value, self.owner, deadline, expiry(r, self.linger, self.long), sends)
         if self.check is not None:
             self.check(m, source, Loaded(before, loaded), now, made)
-        if r.final_status and env.dialogs is not None:
+        if r.final_status and self.keeps_dialogs:
             self.dialog(m, r, b, now)
         if self.cdr is not None and r.final_status:
             if not r.invite:
@@ -276,7 +283,7 @@ cdef class PlainResponses:
                 self.cdr.answered(r, b, m.to_tag, now)
         if made is None:
             version = self.shm.put(
-                r.key, before, value, env.owner, deadline, expiry(r, self.linger, self.long), sends, False)
+                r.key, before, value, self.owner, deadline, expiry(r, self.linger, self.long), sends, False)
         else:
             version = committed(self.store, made)
         if version <= 0:
@@ -305,16 +312,15 @@ cdef class PlainResponses:
 
     cdef int committed(self, Record r, Branch b, str source, int64_t version, double deadline, double now, int sent) except -1:
         cdef uint64_t touched = r.touched
-        count = self.reporter.count
         if source and source != b.ip:
-            count(OTHER_SOURCE)
+            self.count(OTHER_SOURCE)
         if sent:
-            count(RESPONSES_SENT, sent)
+            self.count(RESPONSES_SENT, sent)
         if deadline:
             self.arm(deadline, r.key, version)
         if r.final_sent_at == now:
             touched &= touched - 1
             touched &= touched - 1
             if touched:
-                count(MULTI_WORKER)
+                self.count(MULTI_WORKER)
         return 0

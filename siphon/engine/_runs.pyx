@@ -12,7 +12,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
 from siphon.engine._answers cimport PlainAnswers
-from siphon.engine._attempts cimport Attempt, PlainAttempts
+from siphon.engine._attempts cimport Attempt
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
@@ -57,18 +57,30 @@ cdef class PlainRuns:
         self.core, self.env, self.store = core, core.env, core.store
         self.shm = shared(core.store)
         self.reporter, self.arm, self.clock = core.reporter, core.arm, core.clock
+        self.handlers, self.count = core.handlers, core.reporter.count
         self.check = check
+        self.configure()
+
+    cdef int configure(self) except -1:
+        env = self.env
+        self.seen = self.env.changes
+        self.plain, self.slot, self.owner = env.plain, env.slot, env.owner
+        self.linger, self.long = env.timing.linger, env.timing.long
+        self.record_bytes = env.settings.shared.record_bytes
+        return 0
 
     cdef int run(self, Claim claim, version, Record r, SipMessage m) except -1:
         """As core.run_claim, of the first claim of a new request."""
         cdef Ending ending
         cdef int done
-        if self.core.at_work is not None or self.env.plain is None:
+        if self.seen != self.env.changes:
+            self.configure()
+        if self.core.at_work is not None or self.plain is None:
             self.core.run_claim(claim, version, r, m)
             return 0
         ending = Ending.__new__(Ending)
         ending.core, ending.key = self.core, r.key
-        self.core.handlers.run_request(r, m, ending)
+        self.handlers.run_request(r, m, ending)
         ending.late = True
         if ending.outcome is None:
             return 0
@@ -81,16 +93,17 @@ cdef class PlainRuns:
 
     cdef int finish(self, version, Record r, SipMessage m, Outcome outcome) except -1:
         """Commit what the handlers want; what has become of it."""
-        cdef PlainAttempts plain = self.env.plain
         cdef double now = self.clock()
         cdef Attempt made
         cdef int done
+        if self.seen != self.env.changes:    # by what the handlers have done
+            self.configure()
         if type(outcome.action) is Answer:
             return self.answer(version, r, m, outcome, now)
-        made = plain.decide(r, m, outcome, now)
+        made = self.plain.decide(r, m, outcome, now)
         if made is None:
             return NOT_PLAIN
-        r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
+        r.touched |= <uint64_t>1 << (self.slot & 63)
         done = self.commit(r, version, write(r), next_deadline(r), made.sends, now)
         if done == COMMITTED and made.oversize:
             self.reporter.warn("request.above_mtu", r.key, bytes=made.oversize)
@@ -103,26 +116,25 @@ cdef class PlainRuns:
         if data is None:
             return NOT_PLAIN
         if not outcome.action.stateless:
-            r.touched |= <uint64_t>1 << (<int>self.env.slot & 63)
+            r.touched |= <uint64_t>1 << (self.slot & 63)
             value = write(r)
         sends = [datagram(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)]
         return self.commit(r, version, value, 0.0, sends, now)
 
     cdef int commit(self, Record r, version, bytes value, double deadline, list sends, double now) except -1:
-        env = self.env
         cdef int64_t stored
-        if value is not None and PyBytes_GET_SIZE(value) > env.settings.shared.record_bytes:
+        if value is not None and PyBytes_GET_SIZE(value) > self.record_bytes:
             return TAKEN_UP_AGAIN
         if self.shm is not None and self.check is None:
             stored = self.put(r, version, value, deadline, sends)
         elif value is None:
             stored = self.stored(Commit(r.key, version, None, 0, 0.0, 0.0, sends), r, version, now)
         else:
-            commit = Commit(r.key, version, value, env.owner, deadline, expiry(r, env.timing.linger, env.timing.long), sends)
+            commit = Commit(r.key, version, value, self.owner, deadline, expiry(r, self.linger, self.long), sends)
             stored = self.stored(commit, r, version, now)
         if stored <= 0:
             return TAKEN_UP_AGAIN
-        self.reporter.count(SENT, len(sends))
+        self.count(SENT, len(sends))
         if deadline:
             self.arm(deadline, r.key, stored)
         return COMMITTED
@@ -131,9 +143,8 @@ cdef class PlainRuns:
         """Straight into the table; no value: the record goes."""
         if value is None:
             return self.shm.erase(r.key, version, sends)
-        timing = self.env.timing
-        lives = expiry(r, timing.linger, timing.long)
-        return self.shm.put(r.key, version, value, self.env.owner, deadline, lives, sends, False)
+        return self.shm.put(
+            r.key, version, value, self.owner, deadline, expiry(r, self.linger, self.long), sends, False)
 
     cdef int64_t stored(self, commit, Record r, version, double now) except? -9:
         if self.check is not None:

@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 from siphon.config.log import Log
 from siphon.config.settings import Settings
@@ -99,7 +100,9 @@ class Engine(Building):
         """Build this process's engine and take up what a former generation of its slot has left."""
         make_members_cheap()
         self.context = context
-        self.reports = Reports(context, self.log, self.shared.slots.adder(context.slot))
+        self.reports = Reports(
+            self.log, self.shared.slots.adder(context.slot), context.handling.enter, context.handling.leave
+        )
         self.shared.attach(context.slot)
         self.secret_count = self.shared.secret_count
         self.identity = identity_of(self.settings)
@@ -372,8 +375,8 @@ class Engine(Building):
         self._measure()
         fresh = self._environment(keys)
         fresh.plain = self.env.plain
-        for name in Environment.__slots__:
-            setattr(self.env, name, getattr(fresh, name))
+        for field in fields(Environment):
+            setattr(self.env, field.name, getattr(fresh, field.name))
         if self.receiving is not None:
             self.receiving.configure()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from siphon.config.settings import Settings
+from siphon.engine._changing import Changing
 from siphon.forwarding.next_hop import Hop
 from siphon.forwarding.signer import RouteSigner
 from siphon.services.dialogs import Dialogs
@@ -50,8 +51,8 @@ class Missing(Exception):
 
 
 @dataclass(slots=True)
-class Environment:
-    """One process's constants for decisions."""
+class Environment(Changing):
+    """One process's constants for decisions. The short ways keep copies of its fields until one gets another value."""
 
     settings: Settings
     identity: Identity

@@ -6,13 +6,12 @@ or by one fault of many records, so of each kind a few lines a second are writte
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from siphon.config.log import ERROR, INFO, WARN, Log
 from siphon.engine.counters import Counter
-from workers.application import WorkerContext
-from workers.net import boottime
 
 LINES_PER_SECOND = 5
 
@@ -25,11 +24,14 @@ class Count(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Of the process of `context`."""
+    """Of one process."""
 
-    context: WorkerContext
     log: Log
     count: Count
+    enter: Callable[[], None]
+    """A handler begins."""
+    leave: Callable[[], None]
+    """A handler has returned (or awaits)."""
 
     def error(self, event: str, record_key: bytes, **facts: object) -> None:
         """Log a fault of ours or of the store."""
@@ -45,11 +47,3 @@ class Reports:
 
     def _write(self, level: int, event: str, record_key: bytes, facts: dict[str, object]) -> None:
         self.log.often(level, event, LINES_PER_SECOND, record=record_key.hex() or "-", **facts)
-
-    def enter(self) -> None:
-        """A handler begins."""
-        self.context.enter_handler(boottime())
-
-    def leave(self) -> None:
-        """A handler has returned (or awaits)."""
-        self.context.leave_handler()

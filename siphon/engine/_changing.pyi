@@ -1,0 +1,2 @@
+class Changing:
+    """Base of Environment: counts, for callers in C, how often one of its fields got another value."""
