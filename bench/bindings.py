@@ -32,7 +32,7 @@ from shm.table import Table  # noqa: E402
 from siphon.cli.memory import need  # noqa: E402
 from siphon.config.settings import Registrar, Shared  # noqa: E402
 from siphon.engine.garbage import settle  # noqa: E402
-from siphon.engine.sweeping import Sweeping  # noqa: E402
+from siphon.engine.sweeping import Sweeping, swept_of  # noqa: E402
 from siphon.services.location.binding import AddressRecord  # noqa: E402
 from siphon.services.location.facts import RegisterFacts  # noqa: E402
 from siphon.services.location.index import Kind  # noqa: E402
@@ -120,7 +120,7 @@ class World:
 
     def sweeping(self, ended: Callable[..., None]) -> Sweeping:
         shared: Any = SimpleNamespace(location=self.table, mirror=None, **self.others)
-        return Sweeping(shared, lambda: self.location, ended)
+        return Sweeping(swept_of(shared), lambda: self.location, ended)
 
 
 def timed(world: World, names: list[str], now: float) -> float:

@@ -39,7 +39,7 @@ from siphon.engine.random_bits import RandomBits
 from siphon.engine.reports import Reports
 from siphon.engine.sending import OwnRequests
 from siphon.engine.shared import Shared
-from siphon.engine.sweeping import Sweeping
+from siphon.engine.sweeping import Sweeping, swept_of
 from siphon.engine.taps import Taps
 from siphon.script.runtime import Runtime
 from siphon.script.sources import Source
@@ -202,7 +202,7 @@ class Engine(Building):
         self.script_timers = self.services.timers = self._timers(keys, self.chance.random)
         self.script_timers.load()
         if self.context.is_helper:
-            self.sweeping = Sweeping(self.shared, lambda: self.services.location, self._tell_expired)
+            self.sweeping = Sweeping(swept_of(self.shared), lambda: self.services.location, self._tell_expired)
         self.keepalive = self._keepalive(keys)
         self.media = self._media(self.chance.random)
         self._configure_media(keys)

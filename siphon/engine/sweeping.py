@@ -11,10 +11,10 @@ Addresses of record are told one by one, since their end may be somebody's busin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from shm.expiry import Sweep
-from shm.table import Table
 from siphon.engine.shared import Shared
 from siphon.services.location.location import Events, Location
 from siphon.services.store import StoreError
@@ -29,25 +29,42 @@ ENDS = 32
 Ended = Callable[[str, Events, float], None]
 
 
-class _Swept:
+class Expiring(Protocol):
+    """What takes records away from one table: shm.expiry.Sweep, or that of a table in memory."""
+
+    @property
+    def waiting(self) -> int: ...
+    def look(self, until: float) -> None: ...
+    def give_back(self) -> None: ...
+    def turn(self, now: float, until: float, limit: int = ...) -> tuple[int, list[tuple[bytes, int]]]: ...
+
+
+class Swept:
+    """One table, and when it is looked at next. `wall`: its records expire by wall time."""
+
     __slots__ = ("next_at", "sweep", "wall")
 
-    def __init__(self, table: Table, *, wall: bool, deadlines: bool = False) -> None:
-        self.sweep = Sweep(table, deadlines)
+    def __init__(self, sweep: Expiring, *, wall: bool) -> None:
+        self.sweep = sweep
         self.wall = wall
         self.next_at = 0.0
+
+
+def swept_of(shared: Shared) -> list[Swept]:
+    """All that the timer helper sweeps."""
+    boot = (shared.transactions, shared.media, shared.limits, shared.caches)
+    wall = (shared.nonces, shared.dialogs, shared.cdrs, shared.hints, shared.bans)
+    mirrors = shared.mirror is not None  # then another helper sweeps addresses of record
+    tables = [Swept(Sweep(table), wall=False) for table in boot]
+    tables += [Swept(Sweep(table), wall=True) for table in wall]
+    return [*tables, Swept(Sweep(shared.location, not mirrors), wall=True)]
 
 
 class Sweeping:
     """`now` is CLOCK_BOOTTIME, `location` gives the service as it is configured at the moment."""
 
-    def __init__(self, shared: Shared, location: Callable[[], Location], ended: Ended) -> None:
-        boot = (shared.transactions, shared.media, shared.limits, shared.caches)
-        wall = (shared.nonces, shared.dialogs, shared.cdrs, shared.hints, shared.bans)
-        mirrors = shared.mirror is not None  # then another helper sweeps addresses of record
-        self._tables = [_Swept(table, wall=False) for table in boot]
-        self._tables += [_Swept(table, wall=True) for table in wall]
-        self._tables.append(_Swept(shared.location, wall=True, deadlines=not mirrors))
+    def __init__(self, tables: Sequence[Swept], location: Callable[[], Location], ended: Ended) -> None:
+        self._tables = tables
         self._location = location
         self._ended = ended
         self.next_at = 0.0
@@ -63,7 +80,7 @@ class Sweeping:
             next_at = min(next_at, table.next_at)
         self.next_at = next_at
 
-    def _turn(self, table: _Swept, now: float, wall: float, until: float) -> None:
+    def _turn(self, table: Swept, now: float, wall: float, until: float) -> None:
         sweep, clock = table.sweep, wall if table.wall else now
         if sweep.waiting:
             _, due = sweep.turn(clock, until, ENDS)

@@ -12,6 +12,7 @@ from siphon.engine.keys import Keys
 from siphon.services.location import Change, Location, RegisterFacts
 from siphon.services.location.changes import MOST_RUNS
 from siphon.testing.peer import PROXY
+from siphon.testing.sweep import sweep
 from siphon.testing.worker import SECRET
 
 if TYPE_CHECKING:
@@ -119,4 +120,4 @@ class ChangeHelper:
         self._work(None)
 
     def _sweep(self) -> None:
-        self.location.sweep(self.world.clock.wall())
+        sweep(self.location, self.world.location_table, self.world.clock.wall())

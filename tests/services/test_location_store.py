@@ -13,6 +13,7 @@ from siphon.services.location import AddressRecord, Event
 from siphon.services.store import BadRecord, StoreError, record_key
 from siphon.state.memory import MemoryTable
 from siphon.state.store import Wait
+from siphon.testing.sweep import sweep
 
 PHONE = "<sip:alice@192.0.2.7:5062>"
 SOFT = "<sip:alice@192.0.2.8>"
@@ -239,12 +240,12 @@ def test_the_sweep_deletes_what_has_expired_and_tells_whose_last_binding_went() 
     desk = Desk()
     desk.register(PHONE, expires="60")
     desk.register("<sip:bob@h>", to="<sip:bob@example.com>", expires="600")
-    assert desk.location.sweep(desk.wall) == []
+    assert sweep(desk.location, desk.table, desk.wall) == []
     desk.wall += 60
-    (gone,) = desk.location.sweep(desk.wall)
+    (gone,) = sweep(desk.location, desk.table, desk.wall)
     assert gone[0] == ALICE
     assert [(event, b.uri) for event, b in gone[1]] == [(Event.EXPIRED, "sip:alice@192.0.2.7:5062")]
-    assert desk.location.sweep(desk.wall) == []
+    assert sweep(desk.location, desk.table, desk.wall) == []
     assert desk.uris("sip:bob@example.com")
 
 
@@ -253,7 +254,7 @@ def test_after_the_last_expiry_and_its_sweeps_nothing_is_left_in_the_table() -> 
     desk.register(PHONE, SOFT, flow_token="t", aliases=["sip:a@example.com"])
     desk.location.set_associated_uris("sip:nobody@example.com", ["sip:n@example.com"], desk.wall)
     desk.wall += 100_000
-    desk.location.sweep(desk.wall)
+    sweep(desk.location, desk.table, desk.wall)
     assert desk.table.stats().records == 0
 
 

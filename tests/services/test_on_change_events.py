@@ -12,6 +12,7 @@ from siphon.services.location import AddressRecord, Changes, Event
 from siphon.services.location.changes import MOST
 from siphon.services.store import BadRecord, StoreError, pack
 from siphon.state.memory import MemoryTable
+from siphon.testing.sweep import sweep
 
 PHONE = "<sip:alice@192.0.2.7:5062>"
 SOFT = "<sip:alice@192.0.2.8>"
@@ -105,12 +106,12 @@ def test_only_the_sweep_that_takes_the_last_binding_away_is_an_expiry() -> None:
     office.register(SOFT, expires="100")
     office.all()
     office.wall += 61
-    office.location.sweep(office.wall)
+    sweep(office.location, office.table, office.wall)
     assert office.all() == []
     office.wall += 60
-    assert office.location.sweep(office.wall) != []
+    assert sweep(office.location, office.table, office.wall) != []
     assert office.next() == ("expired", [])
-    assert office.location.sweep(office.wall) == [] and office.all() == []
+    assert sweep(office.location, office.table, office.wall) == [] and office.all() == []
     assert office.location.count(office.wall) == 0
 
 
@@ -119,7 +120,7 @@ def test_a_phone_that_is_back_before_the_sweep_has_not_expired() -> None:
     office.register(PHONE, expires="60")
     office.wall += 61
     office.register(PHONE)
-    office.location.sweep(office.wall)
+    sweep(office.location, office.table, office.wall)
     assert office.all() == ["registered", "registered"]
 
 
@@ -140,7 +141,7 @@ def test_the_sweep_waits_for_nothing_that_was_not_told_yet() -> None:
     office = Office()
     office.register(PHONE, expires="60")
     office.wall += 61
-    office.location.sweep(office.wall)
+    sweep(office.location, office.table, office.wall)
     assert office.all() == ["registered", "expired"]
 
 
@@ -202,7 +203,7 @@ def test_events_wait_for_an_hour_although_the_record_has_nothing_else() -> None:
     office.register(PHONE, expires="60")
     office.register("*", expires="0")
     office.wall += 3500
-    office.location.sweep(office.wall)
+    sweep(office.location, office.table, office.wall)
     assert office.all() == ["registered", "deregistered"]
     office.register(PHONE, expires="60")
     office.location.remove(ALICE, office.wall)

@@ -12,6 +12,7 @@ from test_on_change_events import Office
 from siphon.services.location import AddressRecord
 from siphon.services.location.pending import MOST
 from siphon.services.store import BadRecord
+from siphon.testing.sweep import sweep
 
 PHONE = "<sip:alice@192.0.2.7:5062>"
 SOFT = "<sip:alice@192.0.2.8>"
@@ -50,13 +51,13 @@ def test_what_is_not_confirmed_within_32_s_is_dropped() -> None:
     desk = Desk()
     put_aside(desk, PHONE)
     desk.wall += 31.9
-    desk.location.sweep(desk.wall)
+    sweep(desk.location, desk.table, desk.wall)
     assert desk.table.stats().records == 1
     desk.wall += 0.1
     assert not desk.location.confirm(ALICE, desk.wall) and desk.lookup() == []
     put_aside(desk, PHONE, call_id="call-2")
     desk.wall += 33
-    desk.location.sweep(desk.wall)
+    sweep(desk.location, desk.table, desk.wall)
     assert desk.table.stats().records == 0
 
 

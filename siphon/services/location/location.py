@@ -7,8 +7,8 @@ REGISTERs are each applied whole and none loses another's contacts:
     worker 2:          load v7     compute                     commit 7: conflict; load v8, compute, commit 8 -> 9
 
 Nothing waits but for a mutex, a millisecond at a time (`services.store`). Expired bindings are invisible from their
-second on; `sweep` deletes records whose last binding has expired. A record without bindings (URIs or routes that a
-script stored) lives for `max_expires` after its last change.
+second on; `end` deletes a record whose last binding has expired, which siphon/engine/sweeping.py finds. A record
+without bindings (URIs or routes that a script stored) lives for `max_expires` after its last change.
 
 While `tell` is set, somebody waits for `on_change`: what happened to the bindings is stored with the change itself
 (`changes`), and `tell` is given the key of the record afterwards. That is a hint; `changed_keys` finds them all. While
@@ -269,17 +269,9 @@ class Location:
 
     # -- expiry and events
 
-    def sweep(self, wall: float, limit: int = 1000) -> list[tuple[str, Events]]:
-        """Delete records whose last binding has expired, up to `limit` of a kind: (address of record, its last
-        bindings). What was put aside and may still be confirmed stays, and so do events."""
-        gone = (self.end(key, version, wall) for key, version, _ in self._records.due(wall, limit))
-        found = [ended for ended in gone if ended is not None]
-        self._table.expire(wall, limit)
-        return found
-
     def end(self, key: bytes, version: int, wall: float) -> tuple[str, Events] | None:
-        """What sweep() does with one record whose deadline has come; None where no binding was in it, or it is another
-        version now."""
+        """Delete a record whose last binding has expired: (address of record, its bindings); None where no binding was
+        in it, or it is another version now. What was put aside and may still be confirmed stays, and so do events."""
         found = read(self._table, key)
         if found is None or found[0] != version:
             return None

@@ -150,12 +150,6 @@ class Records:
         """1, CONFLICT or BUSY."""
         return without_waiting(lambda: self.table.delete(key, version))
 
-    def due(self, wall: float, limit: int) -> list[tuple[bytes, int, AddressRecord | None]]:
-        """(key, version, record) of those whose deadline has come."""
-        found = [entry for owner in (BOUND, BARE, CHANGED) for entry in self.table.due(owner, wall, limit)]
-        loaded = ((key, version, self.load(key)) for key, version, _ in found)
-        return [(key, version, record[1]) for key, version, record in loaded if record[0] == version]
-
     def changed(self) -> list[bytes]:
         """Keys of the records in which events wait: one sweep over the table's headers."""
         return [key for key, _, _ in self.table.owned(CHANGED)]
