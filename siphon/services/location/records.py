@@ -67,12 +67,13 @@ class Records:
 
         Decoded records are kept by version, which is never reused: a header tells whether one still holds.
         """
-        head = self.table.head(key)
-        if head is None:
-            return 0, None
         known = self._decoded.get(key)
-        if known is not None and not isinstance(head, int) and known[0] == head.version:
-            return known
+        if known is not None:
+            head = self.table.head(key)
+            if head is None:
+                return 0, None
+            if not isinstance(head, int) and known[0] == head.version:
+                return known
         found = read(self.table, key)
         if found is None:
             return 0, None
