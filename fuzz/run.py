@@ -147,7 +147,8 @@ def fuzz(names: Sequence[str], runs: int, seconds: int, jobs: int) -> int:
 def tests(arguments: Sequence[str]) -> int:
     """pytest on the instrumented build, and what it starts; the exit status, 99 where AddressSanitizer spoke."""
     line = [sys.executable, "-m", "pytest", *arguments]
-    surroundings = {**os.environ, **instrumented.preloaded(instrumented.build())}
+    slower = {"SIPHOND_FUZZ_CPU": SLOWER}
+    surroundings = {**os.environ, **instrumented.preloaded(instrumented.build()), **slower}
     return subprocess.run(line, env=surroundings, stdin=subprocess.DEVNULL, cwd=ROOT).returncode
 
 

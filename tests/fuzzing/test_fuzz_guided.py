@@ -34,8 +34,11 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_guided_run_finds_new_ground_and_no_fault(modules: Path, name: str) -> None:
-    found = run.run(target(name), modules, RUNS.get(name, 1000), AT_MOST, 1)
+    """All seeds come first: for `message` and `engine` every stored message, those of RFC 4475 and 5118 among them."""
+    chosen = target(name)
+    found = run.run(chosen, modules, RUNS.get(name, 1000), AT_MOST, 1)
     assert not found.kept, found.output
+    assert found.inputs >= len(set(chosen.seeds()))
     assert found.features[1] > found.features[0] > 0 and found.corpus > 0
 
 
