@@ -26,7 +26,7 @@ NOT_RUN = {
     r"\./dev ha-demo": "tests/processes/test_ha_demo.py runs it",
     r"\./dev fuzz.*": "takes minutes; tests/fuzzing runs the targets",
     r"\./dev bench.*": "takes minutes and measures; tests/bench runs it in short",
-    r"\.venv/bin/python bench/bindings\.py": "takes minutes and 2.4 GB of memory; tests/bench runs it in short",
+    r"\.venv/bin/python bench/bindings\.py": "takes minutes and 1.7 GB of memory; tests/bench runs it in short",
     r"\./dev (chaos|soak).*": "takes minutes and makes load; tests/processes/test_load_commands.py runs them in short",
     r"\./dev sim --(seeds 1\d+ ?.*|nodes .*)": "takes minutes; tests/testing runs some seeds of each kind",
     r"\./dev mutants": "takes an hour; tests/project/test_mutants.py",
