@@ -36,7 +36,8 @@ from siphon.engine.events import (
     TimerEvent,
 )
 from siphon.engine.failover import rested
-from siphon.engine.order import CALL, Order
+from siphon.engine.lines import LONGEST_LINE, LONGEST_LINE_OF_ACKS, beside, lines_of
+from siphon.engine.order import Order
 from siphon.engine.orphans import AtWork, LookEvent, OrphanEvent
 from siphon.engine.own import SendEvent
 from siphon.engine.parts import Handlers, Reporter, Resolver
@@ -57,31 +58,11 @@ MAX_CONFLICTS = 16
 REPEATS_PER_SECOND = 20
 """Answers to retransmissions of one request a second, in one process."""
 
-LONGEST_LINE = 100
-"""Requests of one call that may stand in line; new work that comes then is refused, the rest is lost as on the way."""
-
-LONGEST_LINE_OF_ACKS = LONGEST_LINE // 2
-"""An ACK is lost where so many stand in line: it comes again with its 2xx, and must not keep a BYE out."""
-
 MOST_ACKS_WAITING = 500
 """Of one process. The first count most: what is refused later is seldom a copy of a call that runs elsewhere."""
 
-_OF_A_CALL = (RequestEvent, AckEvent, CancelEvent, PrackEvent)
-
 ROOM_AGAIN_SECS = 0.5
 """A deadline that found no room for its commit is tried again after this long: others have ended meanwhile."""
-
-
-def lines_of(event: Event) -> tuple[bytes, ...]:
-    """In which lines an event stands: its record's, and a request its call's. So an ACK is not overtaken by its BYE."""
-    if isinstance(event, _OF_A_CALL):
-        return event.key, CALL + event.arrival.message.call_id
-    return (event.key,)
-
-
-def beside(event: Event) -> bytes:
-    """The line in which the event waits for none of its kind: an ACK in its call's."""
-    return CALL + event.arrival.message.call_id if isinstance(event, AckEvent) else b""
 
 
 def is_new(event: Event) -> bool:

@@ -8,7 +8,6 @@ there or not. It also tells the other processes the store's time, keeps this nod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 
 from redis.exceptions import RedisError
@@ -17,14 +16,15 @@ from siphon.config.log import Log
 from siphon.config.settings import Settings
 from siphon.engine.keys import Keys
 from siphon.engine.location_store import LocationStore
+from siphon.engine.quiet_helper import QuietHelper
 from siphon.engine.shared import Shared
 from siphon.services.location.index import Index
 from siphon.services.location.mirror import RENEW_SECS, SWEEP_SECS, Mirror
 from siphon.services.location.records import Records
 from siphon.state.redis.agreement import AnotherLayout, NotAgreed, agree
 from siphon.state.redis.connect import Unusable, ask, closed, connection_to, opened
-from workers.application import Flag, WorkerContext
-from workers.net import Received, Unreachable, boottime
+from workers.application import Flag
+from workers.net import boottime
 
 AGREE_AGAIN_SECS = 0.3
 LAYOUT_AGAIN_SECS = 5.0
@@ -33,24 +33,18 @@ SUBSCRIBE_AGAIN_SECS = 0.3
 SILENT_SECS = 1.0
 
 
-class MirrorHelper:
-    """The Application of the helper."""
+class MirrorHelper(QuietHelper):
+    """The Application of the helper. One that takes over from it reads on from the store; its lease ends by itself."""
 
     def __init__(self, settings: Settings, shared: Shared, log: Log) -> None:
-        self.settings = settings
-        self.shared = shared
-        self.log = log
+        super().__init__(settings, shared, log)
         self.tasks: list[asyncio.Task[None]] = []
 
-    # -- workers.Application
-
-    def started(self, context: WorkerContext) -> None:
-        """After fork."""
-        self.context = context
-        self.shared.attach(context.slot)
+    def begin(self) -> None:
+        """See QuietHelper.begin."""
         assert self.shared.mirror is not None
         self.state = self.shared.mirror
-        loop = context.aio.loop
+        loop = self.context.aio.loop
         self.store = LocationStore(self.settings, self.state, loop, self.log, self.log.at)
         hash_key = Keys(self.shared.secret, self.settings.auth.nonce_secret).table
         records = Records(self.shared.location, hash_key, self.settings.registrar.max_expires, mirrors=True)
@@ -64,31 +58,6 @@ class MirrorHelper:
     def tick(self, now: float) -> float:
         """Once a turn; all work is on the loop."""
         return now + 1.0
-
-    def reload(self, payload: bytes) -> None:
-        """What it works with is fixed until a restart."""
-
-    def finish(self) -> bool:
-        """Another siphond's helper reads on from the store."""
-        return True
-
-    def stopping(self) -> None:
-        """The lease ends by itself."""
-
-    def receive(self, batch: Sequence[Received], now: float) -> None:
-        """It has no sockets."""
-
-    def unreachable(self, errors: list[Unreachable], now: float) -> None:
-        """It sends nothing."""
-
-    def due(self, entries: list[tuple[bytes, int]], now: float) -> None:
-        """It arms nothing."""
-
-    def adopt(self, slot: int, generation_dead: bool, now: float) -> None:
-        """It serves nobody."""
-
-    def release(self, slot: int) -> None:
-        """It serves nobody."""
 
     # -- its work
 

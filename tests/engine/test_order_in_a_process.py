@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from siphon.engine.core import LONGEST_LINE, LONGEST_LINE_OF_ACKS
 from siphon.engine.counters import Counter
+from siphon.engine.lines import LONGEST_LINE, LONGEST_LINE_OF_ACKS
 from siphon.engine.order import Order
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
