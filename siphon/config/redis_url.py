@@ -26,7 +26,6 @@ SCHEMES = {
     "rediss+cluster": ("cluster", True),
 }
 PORT, SENTINEL_PORT = 6379, 26379
-MOST_DATABASES = 1_000_000
 PARAMETERS = {
     "ca": "file with the certificates of authorities that are trusted, PEM; the system's if absent",
     "cert": "file with our certificate, PEM",

@@ -1,7 +1,7 @@
 """Whose fault it is, and what to answer.
 
-`PeerError` is the sender's fault and carries the response; `ScriptError` is the routing script's; `BadResponse` and
-`NotSip` are datagrams that get no answer at all. One boundary in the engine turns them into a response or silence,
+`PeerError` is the sender's fault and carries the response; `BadResponse` and `NotSip` are datagrams that get no answer
+at all. One boundary in the engine turns them into a response or silence,
 a counter and one log line. Everything else that is raised is a bug of ours.
 """
 
@@ -37,15 +37,6 @@ class PeerError(Exception):
         self.message = message
         self.partial = partial if partial is not None else message
         self.headers = list(headers)
-
-
-class ScriptError(Exception):
-    """The routing script did what it must not; the caller gets `status` and `reason`."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"{status} {reason}")
-        self.status = status
-        self.reason = reason
 
 
 class BadResponse(Exception):

@@ -104,11 +104,6 @@ class Exchange:
         self.finals: list[bytes] = []
         self._send(T1)
 
-    @property
-    def given_up(self) -> bool:
-        """Timer F has ended it."""
-        return not self.finals and self.peer.now >= self.began + LONG
-
     def _send(self, interval: float) -> None:
         if self.finals or self.peer.now >= self.began + LONG:
             return

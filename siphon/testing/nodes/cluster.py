@@ -29,7 +29,6 @@ TICK_SECS = 0.5
 JOIN_SECS = 1.0
 BOOTED = (4096.0, 0.0, 131072.0)
 """How much longer each machine has been up than the world."""
-MARK_SECS = 0.01
 
 
 class FarTable:
