@@ -5,23 +5,17 @@ from random import Random
 from typing import Any
 
 import pytest
+from call_scripts import IN_DIALOG
 
 from siphon.testing.world import World
 
-RELAY = """
-from siphon import proxy
-
-@proxy.on_request
-def route(request):
-    if request.in_dialog:
-        if request.loose_route():
-            request.relay()
-        else:
-            request.reply(404, "Not Here")
-        return
+RELAY = (
+    IN_DIALOG
+    + """
     request.record_route()
     request.relay("sip:127.0.0.2:5090")
 """
+)
 
 
 @pytest.fixture(params=["at once", "late"])

@@ -3,26 +3,21 @@
 from collections.abc import Callable
 
 import pytest
+from call_scripts import IN_DIALOG
 
 from siphon.testing.world import World
 
 Make = Callable[..., World]
-PHONES = """
-from siphon import proxy, registrar
-
-@proxy.on_request
-def route(request):
-    if request.in_dialog:
-        if request.loose_route():
-            request.relay()
-        else:
-            request.reply(404, "Not Here")
-    elif request.method == "REGISTER":
+PHONES = (
+    IN_DIALOG
+    + """
+    if request.method == "REGISTER":
         registrar.save(request)
     else:
         request.record_route()
         request.fork(registrar.lookup(request.ruri))
 """
+)
 BOB = "sip:bob@example.com"
 
 

@@ -3,24 +3,19 @@ whose Route set is not ours alone, two families of addresses."""
 
 from collections.abc import Callable
 
+from call_scripts import IN_DIALOG
+
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
 
 Make = Callable[..., World]
-SCRIPT = """
-from siphon import proxy
-
-@proxy.on_request
-def route(request):
-    if request.in_dialog:
-        if request.loose_route():
-            request.relay()
-        else:
-            request.reply(481)
-        return
+SCRIPT = (
+    IN_DIALOG
+    + """
     request.record_route()
     request.fork(TARGETS, strategy=STRATEGY)
 """
+)
 BOTH = '"sip:127.0.0.2:5091", "sip:127.0.0.2:5092"'
 
 

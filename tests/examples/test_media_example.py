@@ -35,18 +35,6 @@ def server(siphond):
     return siphond(config=EXAMPLES / "proxy_rtpengine.cfg")
 
 
-@pytest.fixture
-def alice(server):
-    return server.phone("alice", password="secret")
-
-
-@pytest.fixture
-def bob(server):
-    phone = server.phone("bob", password="secret")
-    assert phone.register().status == 200
-    return phone
-
-
 def test_the_media_of_a_call_begins_and_ends_with_it(asked, alice, bob):
     call = alice.invite(BOB, KIND, SDP)
     bob.incoming("INVITE").accept(SDP, KIND)

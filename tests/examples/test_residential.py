@@ -19,18 +19,6 @@ def server(siphond, monkeypatch):
 
 
 @pytest.fixture
-def alice(server):
-    return server.phone("alice", password="secret")
-
-
-@pytest.fixture
-def bob(server):
-    phone = server.phone("bob", password="secret")
-    assert phone.register().status == 200
-    return phone
-
-
-@pytest.fixture
 def voicemail(server):
     return server.phone("voicemail", address="192.0.2.90:5070")
 

@@ -32,7 +32,7 @@ def test_each_answered_call_is_written(kills, siphond, agent, sipp):
     phone = serve_bob(proxy, agent, sipp, "uas_answer")
     caller = sipp.caller("uac_call", proxy.address, calls=60, rate=20, hold=1000)
     for _ in range(3 if kills else 0):
-        time.sleep(0.7)
+        time.sleep(0.7)  # some calls between two kills
         os.kill(proxy.worker_pids()[0], signal.SIGKILL)
         writer = next(row["pid"] for row in proxy.status()["helpers"] if row["name"] == "cdr")
         os.kill(writer, signal.SIGKILL)

@@ -74,13 +74,13 @@ def test_calls_in_setup_fail_over_when_a_server_dies_and_it_has_calls_again_when
     servers = [server(address) for address in SERVERS]
     until(lambda: len(healthy(proxy, "pool")) == 3, 20, "the probes")
     caller = sipp.caller("uac_gateway", proxy.address, calls=400, rate=20, at_once=80, hold=500)
-    time.sleep(3)
+    time.sleep(3)  # calls are in setup when it dies
     kill(servers[0])
     until(lambda: f"gateway.down group=pool destination=sip:{SERVERS[0]}" in proxy.log(), 20, "the finding")
     assert healthy(proxy, "pool") == [f"sip:{address}" for address in SERVERS[1:]]
-    time.sleep(2)
+    time.sleep(2)  # what was on its way to it by then has been repeated
     tried_after = said_on(proxy)
-    time.sleep(2)
+    time.sleep(2)  # forty calls
     assert said_on(proxy) == tried_after  # no call is sent to it any more
     servers[0] = server(SERVERS[0])
     until(lambda: f"gateway.up group=pool destination=sip:{SERVERS[0]}" in proxy.log(), 20, "the return")

@@ -124,7 +124,7 @@ def test_shared_25_a_timer_rings_once_also_when_its_time_passed_meanwhile(proxy,
     alice = agent(proxy, "alice")
     assert message(alice, "alarm", "1500") == 200
     kill_everything(proxy)
-    time.sleep(1.6)
+    time.sleep(1.6)  # its time passes while nobody runs
     assert "rang alarm" not in proxy.log()
     proxy.start()
     until(lambda: "rang alarm" in proxy.log(), 20, "the ringing")

@@ -30,6 +30,17 @@ def run(bench, loop, raw=None, seconds=5):
     return loop.run_until_complete(asyncio.wait_for(outcome, seconds)), at_once
 
 
+def until(loop, holds):
+    """Turns of the loop until something holds."""
+
+    async def turns():
+        async with asyncio.timeout(10):
+            while not holds():
+                await asyncio.sleep(0)
+
+    loop.run_until_complete(turns())
+
+
 def test_an_async_handler_that_does_not_wait_finishes_at_once_without_the_loop(tmp_path, loop):
     bench = Bench(tmp_path, ASYNC.format("pass"), loop=loop)
     outcome, at_once = run(bench, loop)
@@ -80,7 +91,7 @@ def test_while_one_waits_others_are_served(tmp_path, loop):
     assert not bench.runtime.run_request(bench.request(sip()), None, lambda o: order.append(o.action.status))
     assert bench.runtime.pending == 1
     assert bench.runtime.run_request(bench.request(sip("OPTIONS")), None, lambda o: order.append(o.action.status))
-    loop.run_until_complete(asyncio.sleep(0.01))
+    until(loop, lambda: len(order) == 2)
     assert (order, bench.runtime.pending) == ([204, 200], 0)
 
 
@@ -135,9 +146,9 @@ def test_a_task_made_by_a_handler_outlives_it_and_may_not_arm(tmp_path, loop):
     bench = Bench(tmp_path, source, loop=loop)
     outcome, at_once = run(bench, loop)
     assert (outcome.action.status, at_once) == (200, True)
-    loop.run_until_complete(asyncio.sleep(0.01))
     from siphon_user_script import late
 
+    until(loop, lambda: late)
     assert "have returned" in late[0]
 
 
@@ -173,7 +184,7 @@ def test_async_reply_and_failure_handlers_and_callbacks(tmp_path, loop):
     assert not bench.runtime.run_reply(request, Reply(parse(response(180)), None, request), None, None, outcomes.append)
     reply = Reply(parse(response(486)), None, request)
     bench.runtime.run_failure(request, reply, 486, None, "siphon_user_script:f", None, outcomes.append)
-    loop.run_until_complete(asyncio.sleep(0.01))
+    until(loop, lambda: len(outcomes) == 2)
     assert outcomes[0].passed
     assert outcomes[1].action.next_hop == "sip:vm@h"
 

@@ -92,7 +92,7 @@ def test_a_process_that_is_killed_has_made_its_ban_or_has_not(table):
             while True:
                 bans.add(Ban(f"192.0.2.{number}", "", "a test", now, now + 600))
                 bans.remove(f"192.0.2.{number}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # it dies wherever it is by then
         os.kill(pid, 9)
         os.waitpid(pid, 0)
         table.recover(1)

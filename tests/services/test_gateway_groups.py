@@ -356,7 +356,7 @@ def test_a_process_that_is_killed_has_taken_its_turn_or_has_not_and_leaves_no_da
             os.write(say, b".")
     os.close(say)
     assert os.read(told, 1) == b"."
-    time.sleep(0.05)
+    time.sleep(0.05)  # it dies wherever it is by then
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(told)

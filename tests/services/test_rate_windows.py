@@ -160,7 +160,7 @@ def test_a_process_that_is_killed_has_recorded_its_request_or_has_not(table):
         os._exit(0)
     os.close(say)
     made = len(os.read(told, 1))
-    time.sleep(0.05)
+    time.sleep(0.05)  # it dies wherever it is by then
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     while chunk := os.read(told, 65536):
