@@ -146,11 +146,13 @@ MUTANTS = [
     ),
     Mutant(
         "Timer G is no deadline",
-        STATE + "_record.pyx",
+        STATE + "_deadlines.pyx",
         "sooner(sooner(0.0, r.trying_at), r.resend_at)",
         "sooner(0.0, r.trying_at)",
     ),
-    Mutant("Timer E of a CANCEL is no deadline", STATE + "_record.pyx", "sooner(found, b.cancel.resend_at)", "found"),
+    Mutant(
+        "Timer E of a CANCEL is no deadline", STATE + "_deadlines.pyx", "sooner(found, b.cancel.resend_at)", "found"
+    ),
     Mutant(
         "a PRACK ends no repeats",
         ENGINE + "reliable.py",
@@ -216,15 +218,15 @@ MUTANTS = [
         "put_double(out, wall + w.lifetime)",
         "put_double(out, wall)",
     ),
-    Mutant("the RSeq is not stored", STATE + "_record.pyx", "r.rseq = f.rseq", "pass"),
+    Mutant("the RSeq is not stored", STATE + "_codec.pyx", "r.rseq = f.rseq", "pass"),
     Mutant(
         "a record does not wait for a PRACK",
-        STATE + "_record.pyx",
+        STATE + "_deadlines.pyx",
         "later(later(r.end_at, r.created), r.prack_until)",
         "later(r.end_at, r.created)",
     ),
     Mutant("no request is merged", "siphon/services/merged.py", "and found[1] != transaction", "and False"),
-    Mutant("who cancelled is not stored", STATE + "_record.pyx", "b.cancel_by = f.cancel_by", "pass"),
+    Mutant("who cancelled is not stored", STATE + "_codec.pyx", "b.cancel_by = f.cancel_by", "pass"),
     Mutant(
         "the Call-ID of a response is not compared",
         ENGINE + "responses.py",

@@ -12,7 +12,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from siphon.sip._blake cimport Cipher
 from siphon.sip._message_cy cimport SipMessage
-from siphon.state._record cimport Claim, Record, write
+from siphon.state._codec cimport write
+from siphon.state._record cimport Claim, Record
 
 from siphon.script.outcome import Answer
 from siphon.sip.build import response

@@ -20,7 +20,9 @@ from siphon.engine._random_bits cimport RandomBits
 from siphon.engine._runs cimport PlainRuns
 from siphon.sip._blake cimport Keyed
 from siphon.sip._message_cy cimport SipMessage
-from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
+from siphon.state._codec cimport write
+from siphon.state._deadlines cimport expiry, next_deadline
+from siphon.state._record cimport Claim, Record
 from siphon.state._shm_store cimport ShmStore, committed, shared
 
 from siphon.engine.counters import Counter

@@ -19,7 +19,8 @@ from siphon.script._outcome cimport Outcome
 from siphon.sip._build_cy cimport trying_for
 from siphon.sip._message_cy cimport SipMessage
 from siphon.sip._splice_cy cimport pack_splices
-from siphon.state._record cimport Branch, Claim, Record, write
+from siphon.state._codec cimport write
+from siphon.state._record cimport Branch, Claim, Record
 from siphon.state._shm_store cimport datagram
 
 from siphon.engine.attempts import IPV4_BYTES, IPV6_BYTES, LARGEST_DATAGRAM

@@ -19,7 +19,9 @@ from libc.string cimport memcmp
 from siphon.engine._changing cimport Changing
 from siphon.services.dialogs._plain cimport PlainDialogs
 from siphon.sip._message_cy cimport SipMessage, strip_top_via
-from siphon.state._record cimport Branch, Record, expiry, next_deadline, read, write
+from siphon.state._codec cimport read, write
+from siphon.state._deadlines cimport expiry, next_deadline
+from siphon.state._record cimport Branch, Record
 from siphon.state._shm_store cimport ShmStore, committed, datagram, shared
 
 from siphon.engine.counters import Counter

@@ -15,7 +15,9 @@ from siphon.engine._answers cimport PlainAnswers
 from siphon.engine._attempts cimport Attempt
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
-from siphon.state._record cimport Claim, Record, expiry, next_deadline, write
+from siphon.state._codec cimport write
+from siphon.state._deadlines cimport expiry, next_deadline
+from siphon.state._record cimport Claim, Record
 from siphon.state._shm_store cimport ShmStore, committed, datagram, shared
 
 from siphon.engine.counters import Counter

@@ -109,8 +109,3 @@ cdef class Record:
 
     cpdef Branch branch(self, int index)
     cpdef Claim claim(self, int kind, int branch=*)
-
-cdef bytes write(Record r)
-cdef Record read(bytes key, bytes value)
-cpdef double next_deadline(Record r) except? -1.0
-cpdef double expiry(Record r, double linger, double timer_j) except? -1.0

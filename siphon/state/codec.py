@@ -4,6 +4,6 @@
 used, nothing is evaluated. The table's checksum is the first defence, this is the second.
 """
 
-from siphon.state._record import SAME, BadRecord, decode, encode
+from siphon.state._codec import SAME, BadRecord, decode, encode
 
 __all__ = ["SAME", "BadRecord", "decode", "encode"]

@@ -4,6 +4,6 @@ Both follow from the record alone, so that any worker that reads it knows when t
 earliest deadline of the whole record (siphon/engine/core.py), the table expires what is past its last one.
 """
 
-from siphon.state._record import PENDING_GRACE, expiry, next_deadline
+from siphon.state._deadlines import PENDING_GRACE, expiry, next_deadline
 
 __all__ = ["PENDING_GRACE", "expiry", "next_deadline"]

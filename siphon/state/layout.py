@@ -4,7 +4,7 @@
     another
 
 All integers are little endian, times are IEEE doubles. A reader checks LAYOUT first: a record of another layout is
-never guessed at. siphon/state/_record.pyx has the same as structs and
+never guessed at. siphon/state/_codec.pyx has the same as structs and
 refuses to be imported when the sizes differ; a test encodes and decodes every field.
 """
 

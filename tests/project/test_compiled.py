@@ -54,6 +54,8 @@ COMPILED = [
     "siphon.sip._shorter",
     "siphon.sip._splice_cy",
     "siphon.sip._uri_cy",
+    "siphon.state._codec",
+    "siphon.state._deadlines",
     "siphon.state._record",
     "siphon.state._shm_store",
     "workers._handling_cy",

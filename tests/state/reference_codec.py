@@ -1,4 +1,4 @@
-"""What siphon/state/_record.pyx does, in plain Python: both must give the same bytes."""
+"""What siphon/state/_codec.pyx does, in plain Python: both must give the same bytes."""
 
 from __future__ import annotations
 

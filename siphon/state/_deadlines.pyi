@@ -1,0 +1,6 @@
+from siphon.state._record import Record
+
+PENDING_GRACE: float
+
+def next_deadline(r: Record) -> float: ...
+def expiry(r: Record, linger: float, timer_j: float) -> float: ...
