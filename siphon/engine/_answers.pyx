@@ -11,6 +11,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from siphon.sip._blake cimport Cipher
+from siphon.sip._hex cimport put_digits
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._codec cimport write
 from siphon.state._record cimport Claim, Record
@@ -28,8 +29,6 @@ cdef enum:
 if (non_invite_server.State.TRYING, non_invite_server.State.COMPLETED, ClaimKind.REQUEST) != (
         TRYING, COMPLETED, REQUEST):
     raise ImportError("the states of non-INVITE server transactions have changed")
-
-cdef const char *HEX = "0123456789abcdef"
 
 
 @cython.final
@@ -94,9 +93,6 @@ cdef class PlainAnswers:
         """As answers.tag_of: the key, enciphered."""
         cdef unsigned char out[16]
         cdef char text[32]
-        cdef int i
         self.cipher.encipher_into(<const unsigned char *>PyBytes_AS_STRING(r.key), out)
-        for i in range(16):
-            text[2 * i] = HEX[out[i] >> 4]
-            text[2 * i + 1] = HEX[out[i] & 15]
+        put_digits(out, 16, text)
         return PyBytes_FromStringAndSize(text, 32)

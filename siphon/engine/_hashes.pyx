@@ -13,6 +13,7 @@ from libc.string cimport memchr, memcpy
 from siphon.engine._copies cimport decimal
 from siphon.sip._blake cimport Keyed
 from siphon.sip._grammar_cy cimport hash_name
+from siphon.sip._hex cimport put_digits
 from siphon.sip._message_cy cimport SipMessage
 
 from siphon.forwarding.branch import loop_value
@@ -20,8 +21,6 @@ from siphon.forwarding.branch import loop_value
 cdef enum:
     ROOM = 4096
     VALUE_BYTES = 4
-
-cdef const char *HEX = "0123456789abcdef"
 
 
 cdef unsigned int hash_of(bytes name):
@@ -118,16 +117,11 @@ cdef class Loops:
         cdef Text text
         cdef unsigned char digest[VALUE_BYTES]
         cdef bytes found
-        cdef char *out
-        cdef int i
         if key is not self.key:
             self.keyed, self.key = Keyed(key, VALUE_BYTES), key
         if not gather(&text, m):
             return loop_value(m, key)
         self.keyed.into(<const unsigned char *>text.at, text.size, digest)
         found = PyBytes_FromStringAndSize(NULL, 2 * VALUE_BYTES)
-        out = PyBytes_AS_STRING(found)
-        for i in range(VALUE_BYTES):
-            out[2 * i] = HEX[digest[i] >> 4]
-            out[2 * i + 1] = HEX[digest[i] & 15]
+        put_digits(digest, VALUE_BYTES, PyBytes_AS_STRING(found))
         return found

@@ -18,7 +18,8 @@ from libc.string cimport memcmp
 
 from siphon.engine._changing cimport Changing
 from siphon.services.dialogs._plain cimport PlainDialogs
-from siphon.sip._message_cy cimport SipMessage, strip_top_via
+from siphon.sip._message_cy cimport SipMessage
+from siphon.sip._top_via_cy cimport strip_top_via
 from siphon.state._codec cimport read, write
 from siphon.state._deadlines cimport expiry, next_deadline
 from siphon.state._record cimport Branch, Record

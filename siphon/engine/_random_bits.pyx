@@ -9,13 +9,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
+from siphon.sip._hex cimport put_digits
+
 import os
 
 cdef enum:
     DRAWN = 4096
     TOKEN = 16              # bytes
-
-cdef const char *HEX = "0123456789abcdef"
 
 
 @cython.final
@@ -46,11 +46,7 @@ cdef class RandomBits:
         """128 bits as hex digits."""
         cdef const unsigned char *bits = self.draw(TOKEN)
         cdef bytes made = PyBytes_FromStringAndSize(NULL, 2 * TOKEN)
-        cdef char *p = PyBytes_AS_STRING(made)
-        cdef int i
-        for i in range(TOKEN):
-            p[2 * i] = HEX[bits[i] >> 4]
-            p[2 * i + 1] = HEX[bits[i] & 15]
+        put_digits(bits, TOKEN, PyBytes_AS_STRING(made))
         return made
 
     def __call__(self, int bits):

@@ -3,12 +3,6 @@
 from siphon.sip._grammar_cy cimport AddressSpan, ViaSpan
 from siphon.sip._scan_cy cimport Line, Scan
 
-cdef struct Edit:
-    int start
-    int end
-    const char *text        # of a bytes object that the caller holds
-    int size
-
 cdef class Via:
     cdef bytes raw
     cdef ViaSpan v
@@ -27,5 +21,3 @@ cdef class SipMessage:
     cdef bytes span_bytes(self, int s, int e)
     cdef list listed(self, bytes name)
     cpdef bytes value_of(self, int i)
-
-cpdef bytes strip_top_via(SipMessage m)

@@ -3,7 +3,6 @@
 from libc.stdint cimport uint32_t
 
 cdef void sha256_digits(const unsigned char *data, size_t length, char *out) noexcept nogil
-cdef void put_digits(const unsigned char *hash, int count, char *out) noexcept nogil
 
 cdef class KeyedSha256:
     cdef uint32_t inner[8]      # the states once the key's blocks are through

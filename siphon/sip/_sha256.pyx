@@ -11,6 +11,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from siphon.sip._hex cimport put_digits
+
 from hashlib import sha256
 
 cdef extern from *:
@@ -76,8 +78,6 @@ cdef enum:
     HASH = 32
     LENGTH = 8              # bytes of the length at the end
 
-cdef const char *HEX = "0123456789abcdef"
-
 
 cdef void begin(uint32_t *h, const unsigned char *key, unsigned char mask) noexcept nogil:
     """The state once the key's block is through."""
@@ -118,13 +118,6 @@ cdef void sha256_digits(const unsigned char *data, size_t length, char *out) noe
     memcpy(h, sha_first, HASH)
     finish(h, 0, data, length, hash)
     put_digits(hash, HASH, out)
-
-
-cdef void put_digits(const unsigned char *hash, int count, char *out) noexcept nogil:
-    cdef int i
-    for i in range(count):
-        out[2 * i] = HEX[hash[i] >> 4]
-        out[2 * i + 1] = HEX[hash[i] & 15]
 
 
 def hexdigest(bytes data not None):

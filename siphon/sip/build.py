@@ -5,7 +5,7 @@ the standard reason phrases (RFC 3261 §21 and the registry of response codes).
 from __future__ import annotations
 
 from siphon.sip._build_cy import ack_for, cancel_for, response
-from siphon.sip._message_cy import strip_top_via
+from siphon.sip._top_via_cy import strip_top_via
 
 __all__ = ["REASONS", "ack_for", "cancel_for", "reason_for", "response", "strip_top_via"]
 

@@ -53,6 +53,7 @@ COMPILED = [
     "siphon.sip._sha256",
     "siphon.sip._shorter",
     "siphon.sip._splice_cy",
+    "siphon.sip._top_via_cy",
     "siphon.sip._uri_cy",
     "siphon.state._codec",
     "siphon.state._deadlines",

@@ -10,6 +10,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from siphon.sip._hex cimport put_digits
+
 import sys
 
 cdef extern from *:
@@ -59,8 +61,6 @@ cdef enum:
     HASH = 16
     LENGTH = 8              # bytes of the length at the end
 
-cdef const char *HEX = "0123456789abcdef"
-
 if sys.byteorder != "little":
     raise ImportError("hashes are computed as on a little-endian machine")
 
@@ -71,7 +71,6 @@ cdef void md5_digits(const unsigned char *data, size_t length, char *out) noexce
     cdef unsigned char block[BLOCK]
     cdef uint64_t bits = <uint64_t>length * 8
     cdef const unsigned char *hash = <const unsigned char *>h
-    cdef int i
     h[0], h[1], h[2], h[3] = 0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476
     while length >= BLOCK:
         md5_block(h, data)
@@ -85,9 +84,7 @@ cdef void md5_digits(const unsigned char *data, size_t length, char *out) noexce
         memset(block, 0, BLOCK)
     memcpy(block + BLOCK - LENGTH, &bits, LENGTH)
     md5_block(h, block)
-    for i in range(HASH):
-        out[2 * i] = HEX[hash[i] >> 4]
-        out[2 * i + 1] = HEX[hash[i] & 15]
+    put_digits(hash, HASH, out)
 
 
 def hexdigest(bytes data not None):

@@ -19,8 +19,9 @@ from libc.string cimport memcmp, memcpy
 from siphon.services._msgpack cimport Reading, Writing, is_next, put, put_byte, put_number, read_number
 from siphon.services.digest._md5 cimport md5_digits
 from siphon.sip._blake cimport Keyed
+from siphon.sip._hex cimport put_digits
 from siphon.sip._message_cy cimport SipMessage
-from siphon.sip._sha256 cimport KeyedSha256, put_digits, sha256_digits
+from siphon.sip._sha256 cimport KeyedSha256, sha256_digits
 
 from hashlib import blake2b
 from os import urandom
