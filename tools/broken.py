@@ -263,8 +263,9 @@ PARSER = {
     "TOR-unreason": Mutant(
         "a response whose head is not ASCII is dropped",
         SIP + "_scan_cy.py",
-        "    if high < 128:\n        return\n",
-        '    if high < 128:\n        return\n    if not s.is_request:\n        fail(s, 400, b"Bad UTF-8")\n',
+        "    if s.is_request and not utf8(p, s.uri_start, s.uri_end):\n",
+        '    if not s.is_request:\n        fail(s, 400, b"Bad UTF-8")\n'
+        "    if s.is_request and not utf8(p, s.uri_start, s.uri_end):\n",
     ),
     "TOR-zeromf": Mutant(
         "OPTIONS is served when no hop is left",

@@ -62,10 +62,12 @@ def _members(kind: type, prefix: str) -> Iterator[str]:
         function = getattr(member, "__func__", member)
         if _doc(function) != NOT_OFFERED:
             awaited = "await " if inspect.iscoroutinefunction(function) else ""
-            yield f"### `{awaited}{prefix}.{name}{_signature(function)}`\n\n{_doc(function)}\n"
+            yield f"### `{awaited}{prefix}.{name}{_signature(_given(kind, name, function))}`\n\n{_doc(function)}\n"
 
 
 def _property(prefix: str, name: str, member: Any) -> str:
+    if isinstance(member, str):
+        return f"### `{prefix}.{name}`\n\nAlways {member!r}.\n"
     if isinstance(member, property):
         kind = _text(inspect.signature(member.fget).return_annotation) if member.fget is not None else ""
         assignable = member.fset is not None
@@ -78,13 +80,18 @@ def _property(prefix: str, name: str, member: Any) -> str:
 def _declared(member: Any, name: str) -> tuple[str, bool]:
     """Kind of a property of a compiled class, and whether it may be assigned, from the stub beside its module."""
     owner = getattr(member, "__objclass__", None)
-    stub = _stub_of(owner.__module__) if owner is not None else None
-    if owner is None or stub is None:
-        return "", False
-    (found,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == owner.__name__)
-    forms = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    forms = [] if owner is None else _stubs_of(owner, name)
     kinds = [ast.unparse(node.returns) for node in forms[:1] if node.returns is not None]
     return "".join(kinds), len(forms) > 1
+
+
+def _stubs_of(owner: type, name: str) -> list[ast.FunctionDef]:
+    """The forms of a member in the stub beside a compiled module: one, or a property's getter and setter."""
+    stub = _stub_of(owner.__module__)
+    if stub is None:
+        return []
+    (found,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == owner.__name__)
+    return [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == name]
 
 
 @cache
@@ -93,12 +100,38 @@ def _stub_of(module: str) -> ast.Module | None:
     return ast.parse(path.read_text()) if path.is_file() else None
 
 
-def _signature(function: Any) -> str:
+def _given(kind: type, name: str, function: Any) -> inspect.Signature:
+    """The signature of a method; that of a compiled one is in the stub beside its module."""
+    owner = next(base for base in kind.__mro__ if name in vars(base))
+    forms = [] if inspect.isfunction(function) else _stubs_of(owner, name)
+    return _of_stub(forms[0]) if forms else inspect.signature(function)
+
+
+def _of_stub(form: ast.FunctionDef) -> inspect.Signature:
+    kinds = inspect.Parameter
+    given, named = form.args, form.args.kwonlyargs
+    places = [*given.posonlyargs, *given.args]
+    defaults = [None] * (len(places) - len(given.defaults)) + given.defaults
+    listed = [
+        *((*pair, kinds.POSITIONAL_OR_KEYWORD) for pair in zip(places, defaults, strict=True)),
+        *((*pair, kinds.KEYWORD_ONLY) for pair in zip(named, given.kw_defaults, strict=True)),
+    ]
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                one.arg,
+                place,
+                default=kinds.empty if default is None else ast.literal_eval(default),
+                annotation=kinds.empty if one.annotation is None else ast.unparse(one.annotation),
+            )
+            for one, default, place in listed
+        ],
+        return_annotation=inspect.Signature.empty if form.returns is None else ast.unparse(form.returns),
+    )
+
+
+def _signature(given: inspect.Signature) -> str:
     """As Python writes it, without self and without the quotes of annotations that are text."""
-    try:
-        given = inspect.signature(function)
-    except (TypeError, ValueError):
-        return "(...)"
     parts: list[str] = []
     kinds = inspect.Parameter
     listed = [one for one in given.parameters.values() if one.name not in ("self", "cls")]
@@ -131,7 +164,7 @@ def _text(annotation: Any) -> str:
 def _doc(member: Any) -> str:
     """The docstring as one text that Markdown leaves alone."""
     text = re.sub(r" \(API [\d.]+\)", "", inspect.getdoc(member) or "")
-    text = re.sub(r"\A\w+\.\w+\(.*\).*\n+", "", text)  # the signature that compiled functions begin theirs with
+    text = re.sub(r"\A\w+(\.\w+)?\(.*\).*\n+", "", text)  # the signature that compiled functions begin theirs with
     return "\n".join(line.replace("<", "\\<") if "`" not in line else line for line in text.splitlines())
 
 
