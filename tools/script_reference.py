@@ -62,7 +62,7 @@ def _members(kind: type, prefix: str) -> Iterator[str]:
         function = getattr(member, "__func__", member)
         if _doc(function) != NOT_OFFERED:
             awaited = "await " if inspect.iscoroutinefunction(function) else ""
-            yield f"### `{awaited}{prefix}.{name}{_signature(_given(kind, name, function))}`\n\n{_doc(function)}\n"
+            yield f"### `{awaited}{prefix}.{name}{_signature(_given(kind, function))}`\n\n{_doc(function)}\n"
 
 
 def _property(prefix: str, name: str, member: Any) -> str:
@@ -100,10 +100,13 @@ def _stub_of(module: str) -> ast.Module | None:
     return ast.parse(path.read_text()) if path.is_file() else None
 
 
-def _given(kind: type, name: str, function: Any) -> inspect.Signature:
+def _given(kind: type, function: Any) -> inspect.Signature:
     """The signature of a method; that of a compiled one is in the stub beside its module."""
-    owner = next(base for base in kind.__mro__ if name in vars(base))
-    forms = [] if inspect.isfunction(function) else _stubs_of(owner, name)
+    if inspect.isfunction(function):
+        return inspect.signature(function)
+    own = function.__name__  # of an alias, that of what it stands for
+    owner = next(base for base in kind.__mro__ if own in vars(base))
+    forms = _stubs_of(owner, own)
     return _of_stub(forms[0]) if forms else inspect.signature(function)
 
 
