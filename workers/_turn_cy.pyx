@@ -70,8 +70,9 @@ def wait_quietly(int epoll, double interval, double until, tuple stirs):
     time.monotonic() is `until`. The longest time in which nobody looked."""
     cdef epoll_event event
     cdef double before = monotonic(), now, longest = 0.0
-    cdef int count, milliseconds = <int>ceil(interval * 1000.0)
+    cdef int count, milliseconds
     while True:
+        milliseconds = <int>ceil(max(0.0, min(interval, until - before)) * 1000.0)
         with nogil:
             count = siphond_epoll(epoll, &event, 1, milliseconds)
         if count == -EINTR:

@@ -10,6 +10,7 @@ The sockets are watched only while it waits like this: what watches a socket cos
 import select
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 from workers._turn_cy import wait_quietly
 
@@ -18,22 +19,25 @@ CALM_TICK = 0.25
 
 
 class Calm:
-    """`selector` is the descriptor of the supervisor's own selector, `sockets` are those of all workers."""
+    """`selector` is the descriptor of the supervisor's own selector, `sockets` are those of all workers; `quiet_tick`
+    is how often it looks, in seconds, where they cannot be watched."""
 
-    def __init__(self, selector: int, sockets: Iterable[socket.socket]) -> None:
+    def __init__(self, selector: int, sockets: Iterable[socket.socket], quiet_tick: float) -> None:
+        self.quiet_tick = quiet_tick
         self.sockets = tuple(sockets)
         self.epoll = select.epoll()
         self.epoll.register(selector, select.EPOLLIN)
 
     def wait(self, until: float, stirs: tuple[Callable[[], object], ...]) -> float:
         """As wait_quietly()."""
-        for sock in self.sockets:
-            self.epoll.register(sock, select.EPOLLIN)
-        try:
+        with ExitStack() as watched:
+            try:
+                for sock in self.sockets:
+                    self.epoll.register(sock, select.EPOLLIN)
+                    watched.callback(self.epoll.unregister, sock)
+            except OSError:  # the user's watches are used up: without them it looks as often as ever
+                return wait_quietly(self.epoll.fileno(), self.quiet_tick, until, stirs)
             return wait_quietly(self.epoll.fileno(), CALM_TICK, until, stirs)
-        finally:
-            for sock in self.sockets:
-                self.epoll.unregister(sock)
 
     def close(self) -> None:
         self.epoll.close()

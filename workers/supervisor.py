@@ -36,7 +36,8 @@ __all__ = ["Extra", "Options", "Supervisor", "log_to_stderr"]
 
 TICK = 0.025
 QUIET_TICK = 2 * TICK
-"""Not above BEAT_LIMIT: a worker that is found busy after it cannot have been silent for longer than allowed."""
+"""Not above BEAT_LIMIT: a worker that is found busy after it cannot have been silent for longer than allowed. After a
+second of quiet CALM_TICK takes its place (calm.py): who is stuck by a deadline is seen that much later."""
 QUIET_SECS = 1.0
 PAUSE_SECS = 0.5
 OWN_FLAGS = Flag.DRAINING | Flag.STARTING
@@ -57,7 +58,7 @@ class Supervisor:
         self.options = options
         self.log = options.log
         self.selector = selectors.EpollSelector()
-        self.calm = Calm(self.selector.fileno(), (sock for group in listeners for sock in group))
+        self.calm = Calm(self.selector.fileno(), (sock for group in listeners for sock in group), QUIET_TICK)
         self.children = Children(listeners, slots, make_application, options, self.selector, self.close_own)
         self.hearts = Hearts(self.children, slots, listeners, options.log)
         self.reload = Reload(self.children, options, self.close_after_fork)

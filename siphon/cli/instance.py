@@ -24,7 +24,7 @@ from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.level import apply as apply_level
-from siphon.cli.listening import addresses_of, refusals, require_addresses
+from siphon.cli.listening import addresses_of, note_listeners, refusals, require_addresses
 from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
 from siphon.cli.place import with_workers
 from siphon.cli.processes import (
@@ -189,6 +189,7 @@ class Instance:
                 self.predecessor.take = self.take
             else:
                 self.describe()
+                note_listeners(settings, self.log, anew=fresh)
             yield shared
         finally:
             directory.release(lock, forget=self.is_instance())
@@ -208,6 +209,7 @@ class Instance:
     def take(self) -> None:
         """After an upgrade: this process is the instance from now on."""
         self.describe()
+        note_listeners(self.settings, self.log, anew=False)
         self.note_reload(self.reloads)
 
     def describe(self) -> None:
@@ -291,23 +293,9 @@ class Instance:
         for address, there in zip(settings.listen.udp, kept, strict=True):
             facts = {"kept_sockets": len(there)} if there else {}
             self.log.info("listening", address=address.address, workers=settings.workers.count, **facts)
-        self.note_listeners([address.address for address in settings.listen.udp])
         if not self.predecessor:  # until it has gone the manager does not listen to this process
             self.give_to_manager(opened, stale)
         return opened
-
-    def note_listeners(self, addresses: list[str]) -> None:
-        """For the next start: records name a listener by its number, and one that is no more is told here, once."""
-        place = self.settings.shared.path
-        try:
-            before = directory.read_note(place, directory.LISTENERS).get("udp", [])
-            directory.write_note(place, directory.LISTENERS, {"udp": addresses})
-        except (OSError, ValueError) as error:
-            self.log.error("listeners.not_noted", error=str(error))
-            return
-        if len(addresses) < len(before) and not self.fresh:
-            gone = ", ".join(address for address in before if address not in addresses)
-            self.log.warn("listener.gone", addresses=gone, instead="the first of its family")
 
     def place(self) -> None:
         """Slots in which nobody lives; Refusal where there are not enough."""

@@ -51,7 +51,8 @@ def create(place: Path, size: TableSize, boot: bytes, fresh: bool) -> Table:
     except LayoutMismatch as error:
         if ": records is " not in str(error):  # damaged, or of another program: no setting helps
             raise
-        raise LayoutMismatch(f"{error}, or give {size.key} its old value") from None
+        journal = "; without this file registrations come back from the journal" if size.name == "location" else ""
+        raise LayoutMismatch(f"{error}, or give {size.key} its old value{journal}") from None
 
 
 def shape(size: TableSize, boot: bytes) -> dict[str, Any]:

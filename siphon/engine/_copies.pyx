@@ -105,11 +105,13 @@ cdef class Places:
         return self.env.local_ip(listener, ip) if self.wildcards[listener] else ""
 
     cdef bytes sent_by(self, int listener, str local_ip):
-        """`host:port` of our Via; b"" for a wildcard listener without an address."""
+        """`host:port` of our Via; b"" for a wildcard listener without an address, and where there is no such listener."""
         key = (listener, local_ip)
         found = self.senders.get(key)
         if found is None:
-            ours = self.identity.listener(listener)
+            if listener >= self.count:  # of an earlier configuration
+                return b""
+            ours = self.identity.listeners[listener]
             if ours.wildcard and not local_ip and not self.identity.advertised(ours):
                 return b""
             found = self.identity.sent_by(ours, local_ip).encode()

@@ -53,7 +53,7 @@ cpdef RequestContext context_of(Record r, identity, settings, services, double n
     cdef double age = now - r.created
     c.source = (r.source_ip, r.source_port)
     listeners = identity.listeners
-    c.listener = listeners[r.listener] if r.listener < len(listeners) else identity.listener(r.listener)
+    c.listener = listeners[r.listener] if r.listener < len(listeners) else identity.listener(r.listener, r.source_ip)
     c.local_ip = r.local_ip
     c.transaction_id = r.key
     c.identity, c.settings, c.services = identity, settings, services

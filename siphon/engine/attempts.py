@@ -167,11 +167,9 @@ def _splices(
 
 def _arrived_at(env: Environment, record: Record) -> str:
     """Our sent-by where the request came in; "" where that listener is gone and the kernel knows no route back."""
-    listener = env.identity.listener(record.listener)
+    listener = env.identity.listener(record.listener, record.source_ip)
     local_ip = record.local_ip or env.local_ip(listener.index, record.source_ip)
-    if listener.wildcard and not local_ip and not env.identity.advertised(listener):
-        return ""
-    return env.identity.sent_by(listener, local_ip)
+    return env.identity.known_by(listener, local_ip)
 
 
 def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> Place | LocalFailure:

@@ -65,5 +65,5 @@ class Taps:
             sink.copy(send.data, source, send.to, wall, incoming=False)
 
     def _own(self, listener: int, local: str, peer: str) -> Address:
-        own = self._identity.listener(listener)
+        own = self._identity.listener(listener, peer)
         return local or (self._local_ip(own.index, peer) if own.wildcard else "") or own.ip, own.port

@@ -98,7 +98,9 @@ def _complete(answer: Answer, request: Request, allow: list[str]) -> None:
     context = request._context
     names = [name.lower() for name, _ in answer.headers] + [name.lower() for _, name, _ in request._reply_edits or ()]
     present = {COMPACT.get(name, name) for name in names}
+    ours = ""
     if context.identity is not None and context.listener is not None:
-        sent_by = context.identity.sent_by(context.listener, context.local_ip)
-        defaults.insert(0, ("Contact", f"<sip:{sent_by}>"))
+        ours = context.identity.known_by(context.listener, context.local_ip)
+    if ours:
+        defaults.insert(0, ("Contact", f"<sip:{ours}>"))
     answer.headers.extend(header for header in defaults if header[0].lower() not in present)

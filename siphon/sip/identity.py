@@ -90,9 +90,13 @@ class Identity:
         """The index of the listener that receives what is sent to host:port; None when that is not one of ours."""
         return self._ours.get((canonical_host(_text(host)), port or 5060))
 
-    def listener(self, index: int) -> Listener:
-        """That of the index; the first where an earlier configuration had more, and a record names one of those."""
-        return self.listeners[index] if index < len(self.listeners) else self.listeners[0]
+    def listener(self, index: int, peer: str) -> Listener:
+        """That of the index. Where an earlier configuration had more, and a record names one of those: the first of the
+        family of `peer`, from which is sent instead."""
+        if index < len(self.listeners):
+            return self.listeners[index]
+        same = (listener for listener in self.listeners if (":" in listener.ip) == (":" in peer))
+        return next(same, self.listeners[0])
 
     def advertised(self, listener: Listener) -> str | None:
         """The `host[:port]` that we are known by where this listener sends; None: by the address that is used."""
@@ -111,6 +115,13 @@ class Identity:
                 raise ValueError("a wildcard listener needs the local address that is used")
             ip = canonical_host(local_ip)
         return f"{bracketed(ip)}:{listener.port}"
+
+    def known_by(self, listener: Listener, local_ip: str) -> str:
+        """sent_by(), or "" of a wildcard listener from whose address nothing is known: one that stands in for another
+        that is gone, and to whose peer there is no route."""
+        if listener.wildcard and not local_ip and not self.advertised(listener):
+            return ""
+        return self.sent_by(listener, local_ip)
 
     def is_our_sent_by(self, host: str | bytes, port: int | None) -> bool:
         """Could this sent-by be one of ours?"""

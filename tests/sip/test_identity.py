@@ -69,6 +69,16 @@ def test_hosts_have_one_form_to_compare(host: str, canonical: str) -> None:
     assert bracketed("::1") == "[::1]" == bracketed("[::1]") and bracketed("a") == "a"
 
 
-def test_a_listener_past_the_last_is_the_first() -> None:
-    identity = Identity([Listener(0, "udp", "192.0.2.1", 5060), Listener(1, "udp", "192.0.2.2", 5060)])
-    assert [identity.listener(index).ip for index in (0, 1, 2)] == ["192.0.2.1", "192.0.2.2", "192.0.2.1"]
+def test_a_listener_past_the_last_is_the_first_of_the_peers_family() -> None:
+    addresses = ("2001:db8::1", "192.0.2.1", "192.0.2.2")
+    identity = Identity([Listener(index, "udp", ip, 5060) for index, ip in enumerate(addresses)])
+    assert [identity.listener(index, "192.0.2.9").ip for index in (0, 1, 2, 3)] == [*addresses, "192.0.2.1"]
+    assert identity.listener(3, "2001:db8::9").ip == "2001:db8::1"
+    assert Identity([Listener(0, "udp", "192.0.2.1", 5060)]).listener(1, "2001:db8::9").ip == "192.0.2.1"
+
+
+def test_a_wildcard_whose_address_is_not_known_has_no_name() -> None:
+    wildcard = Listener(0, "udp", "0.0.0.0", 5060, wildcard=True)  # noqa: S104
+    identity = Identity([wildcard])
+    assert identity.known_by(wildcard, "") == "" and identity.known_by(wildcard, "192.0.2.1") == "192.0.2.1:5060"
+    assert Identity([wildcard], advertised_address="sip.example.com").known_by(wildcard, "") == "sip.example.com:5060"

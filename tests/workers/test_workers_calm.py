@@ -1,5 +1,6 @@
 """The supervisor's longer wait, while nobody has done anything for a second."""
 
+import select
 import selectors
 import socket
 import threading
@@ -30,7 +31,7 @@ def selector() -> Iterator[selectors.EpollSelector]:
 
 @pytest.fixture
 def calm(selector, pair) -> Iterator[Calm]:
-    made = Calm(selector.fileno(), [pair[0]])
+    made = Calm(selector.fileno(), [pair[0]], 0.01)
     yield made
     made.close()
 
@@ -76,3 +77,12 @@ def test_it_ends_in_time_and_watches_the_sockets_no_longer(calm, pair) -> None:
     calm.wait(until, (lambda: during.append(watched(calm)),))
     assert time.monotonic() >= until
     assert during[0] == 2 and watched(calm) == 1, "the selector is left"
+
+
+def test_where_the_sockets_cannot_be_watched_it_looks_more_often(calm, pair) -> None:
+    """As where the kernel's watches of the user are used up."""
+    calm.epoll.register(pair[0], select.EPOLLIN)
+    looks: list[float] = []
+    began = time.monotonic()
+    longest = calm.wait(began + LONG, (lambda: looks.append(time.monotonic()) or len(looks) == 3,))
+    assert len(looks) == 3 and longest < LONG and watched(calm) == 2, "what it could not register it leaves alone"

@@ -318,13 +318,11 @@ def test_term_drains_no_longer_than_drain_secs(start: Start) -> None:
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_drain_at_once(start: Start, second: signal.Signals) -> None:
-    instance = start(count=1, idle=lambda: False)
+    instance = start(count=1, idle=lambda: False, drain_secs=600.0)
     instance.send_signal(signal.SIGTERM)
     until(lambda: instance.slots.flags & Flag.DRAINING, "flag")
-    began = time.monotonic()
     instance.send_signal(second)
-    assert instance.wait() == 0
-    assert time.monotonic() - began < 30
+    assert instance.wait() == 0, "far before the drain would end by itself"
 
 
 def test_hup_reloads_every_process_and_those_forked_later(start: Start, tmp_path: Path) -> None:

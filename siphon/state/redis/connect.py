@@ -92,9 +92,14 @@ class _Context:
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """One a process, until a file of it is written anew."""
-    files = (tls.ca, tls.cert, tls.key)
-    return _made(tls, tuple(os.stat(file).st_mtime_ns if file else 0 for file in files))
+    """One a process, until a file of it, or one of the system's authorities, is written anew."""
+    files = [file for file in (tls.cert, tls.key) if file]
+    if tls.ca:
+        files.append(tls.ca)
+    else:  # the authorities of the system
+        paths = ssl.get_default_verify_paths()
+        files += [path for path in (paths.cafile, paths.capath) if path]
+    return _made(tls, tuple(os.stat(file).st_mtime_ns for file in files))
 
 
 @functools.lru_cache(maxsize=8)
