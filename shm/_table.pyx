@@ -76,7 +76,7 @@ cdef class Table(Looking):
         self.slot_file = -1
 
     def __dealloc__(self):
-        if self.slot_file >= 0 and self.forks == shm_forks:
+        if self.scratch != NULL and self.slot_file >= 0 and self.forks == shm_forks:  # NULL: nothing was set
             shm_let_go(self.slot_file)
 
     # Opening

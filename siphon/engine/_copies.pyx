@@ -73,7 +73,7 @@ cdef class Places:
         found = self.names.get(text, self)
         if found is not self:
             return found
-        hop = next_hop(text.encode(), (), b"sip:", self.identity)
+        hop = next_hop(text.encode("utf-8", "surrogateescape"), (), b"sip:", self.identity)
         found = None
         if not isinstance(hop, failure) and hop.numeric and self.sendable(hop.numeric):
             found = hop.numeric

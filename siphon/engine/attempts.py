@@ -221,7 +221,7 @@ def _recorded_peer(env: Environment, record: Record) -> Place | None:
 
 
 def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Address] | LocalFailure:
-    explicit = plan.next_hop.encode() if plan.next_hop else outgoing.next_hop
+    explicit = plan.next_hop.encode("utf-8", "surrogateescape") if plan.next_hop else outgoing.next_hop
     routes = () if plan.fork and not plan.path else outgoing.routes
     hop = next_hop(explicit, routes, outgoing.uri, env.identity)
     if isinstance(hop, LocalFailure):
@@ -244,7 +244,7 @@ def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]
             continue
         steered = not plan.fork and not plan.next_hop
         outgoing = outgoing_routes(base, plan.uri, env.identity, path=plan.path, steered=steered)
-        explicit = plan.next_hop.encode() if plan.next_hop else outgoing.next_hop
+        explicit = plan.next_hop.encode("utf-8", "surrogateescape") if plan.next_hop else outgoing.next_hop
         routes = () if plan.fork and not plan.path else outgoing.routes
         hop = next_hop(explicit, routes, outgoing.uri, env.identity)
         if not isinstance(hop, LocalFailure) and hop.numeric is None:

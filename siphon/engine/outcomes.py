@@ -149,7 +149,7 @@ def _relay(step: Step, env: Environment, action: Relay, outcome: Outcome, messag
 def _begin(step: Step, env: Environment, groups: list[list[Plan]]) -> None:
     """Start the first group. What earlier branches were redirected to is followed, and no longer an answer."""
     r = step.record
-    tried = [plan.next_hop.encode() or plan.uri for group in groups for plan in group]
+    tried = [plan.next_hop.encode("utf-8", "surrogateescape") or plan.uri for group in groups for plan in group]
     for branch in r.branches:
         if branch.response and 300 <= branch.result < 400:
             left = without_followed(parse(branch.response), tried)

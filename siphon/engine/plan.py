@@ -91,7 +91,7 @@ def pack_plans(plans: list[list[Plan]]) -> bytes:
     if not plans:
         return b""
     rows = [[[getattr(plan, name) for name in Plan.__slots__] for plan in group] for group in plans]
-    packed: bytes = msgpack.packb(rows)
+    packed: bytes = msgpack.packb(rows, unicode_errors="surrogateescape")
     return packed
 
 
@@ -99,7 +99,7 @@ def unpack_plans(data: bytes) -> list[list[Plan]]:
     """The groups that pack_plans() wrote."""
     if not data:
         return []
-    return [[_unpack(row) for row in group] for group in msgpack.unpackb(data)]
+    return [[_unpack(row) for row in group] for group in msgpack.unpackb(data, unicode_errors="surrogateescape")]
 
 
 def _unpack(row: list[object]) -> Plan:

@@ -29,14 +29,16 @@ cdef class Places:
         """The index of the listener and that address; None for both where there is none now."""
         if identity is None:
             return NOWHERE
+        cdef dict found
         if identity is not self.identity:
             self.identity, self.found = identity, {}
+        found = self.found  # of this identity, also when another thread brings a new one meanwhile
         key = (transport, local)
-        place = self.found.get(key)
+        place = found.get(key)
         if place is None:
-            if len(self.found) >= KEPT:
-                self.found.clear()
-            place = self.found[key] = place_of(identity, transport, local)
+            if len(found) >= KEPT:
+                found.clear()
+            place = found[key] = place_of(identity, transport, local)
         return place
 
 

@@ -29,14 +29,16 @@ cdef class Domains:
     cdef dict found
 
     cdef bint has(self, identity, str host) except -1:
+        cdef dict found
         if identity is not self.identity:
             self.identity, self.found = identity, {}
-        known = self.found.get(host)
+        found = self.found  # of this identity, also when another thread brings a new one meanwhile
+        known = found.get(host)
         if known is None:
             known = bool(identity.is_local(host))
-            if len(self.found) >= KEPT:
-                self.found.clear()
-            self.found[host] = known
+            if len(found) >= KEPT:
+                found.clear()
+            found[host] = known
         return known
 
 

@@ -86,7 +86,7 @@ def with_via(m: SipMessage, edits: cython.pointer(Edit), count: cython.int) -> S
         at = edits[i].end
         delta += edits[i].size - (edits[i].end - edits[i].start)
     at = 0
-    if m.s.body_start + delta > 65535:
+    if size + delta > 65535:  # nothing larger is parsed again
         return m
     new: SipMessage = SipMessage.__new__(SipMessage)
     new.raw = PyBytes_FromStringAndSize(cython.NULL, size + delta)

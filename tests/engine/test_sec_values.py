@@ -417,3 +417,30 @@ def test_sec_11_the_cost_grows_no_faster_than_the_size(make_world, shape):
             min(cost_of(world, "REGISTER", name, make(n), f"{n}-{turn}") for turn in range(5)) for n in (1_500, 12_000)
         )
         assert large <= 8 * small * 2 + 0.01
+
+
+# -- a next hop that a script takes from the message
+
+FROM_HEADER = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    given = request.get_header("X-Next")
+    if request.has_header("X-Fork"):
+        request.fork([given, given])
+    else:
+        request.relay(given)
+"""
+
+
+@pytest.mark.parametrize("more", ["", "X-Fork: 1\n"])
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+@pytest.mark.parametrize("value", [b"127.0.0.2\xff", b"sip:bob@127.0.0.2:5090;x=\xc3"])
+def test_bytes_of_a_peer_that_are_no_text_lead_nowhere_and_are_answered(make_world, method, value, more):
+    world = make_world(FROM_HEADER)
+    caller = world.agent("192.0.2.1")
+    text = caller.request(method, BOB, headers=f"X-Next: here\n{more}")
+    caller.send(text.replace("\n", "\r\n").encode().replace(b"here", value))
+    world.advance(5)
+    assert caller.statuses[-1] >= 400
