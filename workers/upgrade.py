@@ -64,6 +64,8 @@ class Upgrade:
         self.stopping = False
         """The next one has been told to stop, so its end is no failure."""
         self.told_alone = False
+        self.theirs: set[int] = set()
+        """Slots that processes of the next one have been seen in: it may have left them itself before it ended."""
         self.over = False
         """Nothing is left to do here."""
 
@@ -89,6 +91,7 @@ class Upgrade:
         else:
             self.report(Progress(self.progress.begun + 1, self.progress.ended))
             self.phase, self.deadline = Phase.STARTING, now + succession.limit_secs
+            self.theirs.clear()
             self.launch(succession)
 
     def refuse(self, why: str) -> None:
@@ -183,6 +186,8 @@ class Upgrade:
     # Each tick.
 
     def follow(self, now: float) -> None:
+        if self.runs:
+            self.theirs.update(self.others())
         if self.phase in (Phase.STARTING, Phase.TAKING) and now > self.deadline:
             assert self.options.succession is not None
             self.fail(f"the next siphond does not serve within {self.options.succession.limit_secs:g} s")
@@ -209,16 +214,20 @@ class Upgrade:
 
     def go_on_clearing(self) -> None:
         """Its processes die with it, a moment later."""
-        mine = self.children.slots_in_use
-        theirs = [slot for slot in range(self.options.slot_count) if slot not in mine and self.slots.read(slot).pid]
-        living = [slot for slot in theirs if not is_gone(self.slots.read(slot).pid)]
-        for slot in theirs:
-            if slot not in living:
+        living = False
+        for slot in self.others():
+            if is_gone(self.slots.read(slot).pid):
                 self.slots.leave(slot)
-                self.left.append(slot)
+            else:
+                living = True
         if not living:
             self.phase = Phase.NONE
-            self.children.look_after(self.left)
+            self.children.look_after(self.theirs)
+
+    def others(self) -> list[int]:
+        """Slots with processes of somebody else: of the next one."""
+        mine = self.children.slots_in_use
+        return [slot for slot in range(self.options.slot_count) if slot not in mine and self.slots.read(slot).pid]
 
     # Failure.
 
@@ -238,12 +247,13 @@ class Upgrade:
         self.children.serve_again()
 
     def clear(self) -> None:
-        self.drop_link()
+        """The link is dropped last: who hears of it while it lives takes this one for dead."""
+        self.theirs.update(self.others())
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self.drop_link()
         self.process = None
-        self.left: list[int] = []
         self.told_alone = False
         self.phase = Phase.CLEARING
         self.slots.lower_flags(Flag.DRAINING)

@@ -15,6 +15,10 @@ from siphon.cli import directory
 
 HANGS = "time.sleep(600)"
 NEVER_READY = "import workers.predecessor as p\np.Predecessor.ready = lambda self: None"
+ENDS_BY_ITSELF = """
+import os, signal, threading, workers.predecessor as p
+p.Predecessor.ready = lambda self: threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT)).start()
+"""
 SLOW_START = "time.sleep(3)"
 DIES_AT_THE_END = """
 import os, signal, workers.predecessor as p
@@ -138,6 +142,25 @@ def test_one_that_hangs_is_killed_at_the_limit_and_what_it_began_is_taken_over(m
     until(lambda: busy(carol, finals) >= len(calls), 60, "the end of each call")
     serves_on(one, agent, pid)
     upgrades_after_all(one, agent)
+
+
+def test_the_timers_of_one_that_ends_by_itself_are_taken_over(started, agent):
+    """It leaves its slots in order, so nothing in the table tells that anybody was there."""
+    one = started()
+    one.put(ENDS_BY_ITSELF)
+    bob, carol = agent(one.proxy, "bob"), agent(one.proxy, "carol")
+    bob.register()
+    control = one.ask()
+    calls: list[bytes] = []
+    ringing: dict = {}
+    while control.is_alive():
+        calls.append(carol.send(carol.request("INVITE", "sip:bob@example.com"), via=carol.bound()))
+        until(lambda: answered(bob, ringing) >= len(calls), 30, "the call at the phone")
+        time.sleep(0.2)
+    assert "the next siphond ended with exit status 0" in control.outcome()[1]
+    list(bob.drain())
+    again: dict = {}
+    until(lambda: answered(bob, again) >= len(calls), 30, "each call at the phone again")
 
 
 def answered(bob: Agent, ringing: dict) -> int:
