@@ -133,8 +133,8 @@ def test_shared_30_a_redis_that_comes_back_empty_empties_the_mirror(
     assert called(caller, bob) == "reached", "the mirror serves"
     redis_server.start()
     until(lambda: called(caller, bob) == "404", 30, "an empty mirror")
-    assert register(bob).status == 200
-    assert called(caller, bob) == "reached"
+    until(lambda: register(bob).status == 200, 30, "the connection of the process at a that is asked")
+    until(lambda: called(caller, bob) == "reached", 30, "the binding at b")
     assert called(agent(a, "caller"), bob) == "reached"
 
 
