@@ -82,6 +82,18 @@ cdef bint is_plain_answer(RequestFields request, action) except -1:
     return request._draft is None or leaves_credentials(request)
 
 
+cdef int take_facts(Outcome made, RequestFields request, RequestContext context) except -1:
+    """What handlers have left in a request beside its edits, whatever they have armed."""
+    made.record_route = request._record_route
+    made.vars, made.vars_bytes = {}, context.vars
+    made.auth_user = request._auth_user
+    made.consumed_routes = list(context.consumed_routes if request._consumed is None else request._consumed)
+    made.uri_set, made.answer_to_source = request._uri_set, request._nat_register
+    made.route_unsigned = request._loose is not None and request._loose.unsigned
+    made.auth_failures, made.confirms = request._auth_failures, request._confirms
+    return 0
+
+
 cdef Outcome plain_answer(RequestFields request, action):
     cdef RequestContext context = request._context
     cdef Outcome made
@@ -92,13 +104,7 @@ cdef Outcome plain_answer(RequestFields request, action):
     made.message = request._message.raw
     made.splices, made.provisionals, made.reply_edits = [], [], []
     made.reply_to_tag = request._reply_to_tag
-    made.record_route = request._record_route
-    made.vars, made.vars_bytes = {}, context.vars
-    made.auth_user = request._auth_user
-    made.consumed_routes = list(context.consumed_routes if request._consumed is None else request._consumed)
-    made.uri_set, made.answer_to_source = request._uri_set, request._nat_register
-    made.route_unsigned = request._loose is not None and request._loose.unsigned
-    made.auth_failures, made.confirms = request._auth_failures, request._confirms
+    take_facts(made, request, context)
     return made
 
 
@@ -133,13 +139,7 @@ cpdef Outcome plain_outcome(RequestFields request):
     made.provisionals = []
     made.reply_edits = request._reply_edits or []
     made.reply_body, made.reply_to_tag = request._reply_body, request._reply_to_tag
-    made.record_route = request._record_route
-    made.vars, made.vars_bytes = {}, context.vars
-    made.auth_user = request._auth_user
-    made.consumed_routes = list(context.consumed_routes if request._consumed is None else request._consumed)
-    made.uri_set, made.answer_to_source = request._uri_set, request._nat_register
-    made.route_unsigned = request._loose is not None and request._loose.unsigned
-    made.auth_failures, made.confirms = request._auth_failures, request._confirms
+    take_facts(made, request, context)
     if type(action) is Relay and (<Relay>action).flow is None and request._via is not None:
         (<Relay>action).via_override = request._via
     return made

@@ -25,7 +25,7 @@ from siphon.state.redis.local import FULL as LOCAL_FULL
 from siphon.state.redis.local import NOBODY, Entry, Held, Local
 from siphon.state.redis.nodes import SLOTS, Membership
 from siphon.state.redis.remote import SALT_BITS, TOMBSTONE_SECS, Found, Lost, Remote, Write, Writer
-from siphon.state.store import CONFLICT, FULL, Away, Busy, Commit, Loaded, Send, Wait
+from siphon.state.store import CONFLICT, FULL, Away, Busy, Commit, Loaded, Wait
 from siphon.state.times import shifted
 
 PATIENCE_SECS = 32.0
@@ -365,13 +365,3 @@ class FarStore:
         waiting, self._away = self._away, []
         for away in waiting:
             away.resolve(True)
-
-
-def sends_of(send: Callable[[Send], None]) -> Callable[[Commit], None]:
-    """The `send` of a store, one datagram at a time."""
-
-    def every(commit: Commit) -> None:
-        for datagram in commit.sends:
-            send(datagram)
-
-    return every
