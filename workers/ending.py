@@ -39,8 +39,7 @@ class Ending:
         self.state = State.DRAINING
         self.busy_at = time.monotonic()
         self.deadline = self.busy_at + self.options.drain_secs
-        self.slots.raise_flags(Flag.DRAINING)
-        self.options.notifier.stopping()
+        self.announce()
         self.log("info", "draining", limit_secs=self.options.drain_secs)
 
     def stop(self) -> None:
@@ -49,11 +48,18 @@ class Ending:
         self.state = State.STOPPING
         self.children.respawning = False
         self.deadline = time.monotonic() + STOP_SECS
-        self.slots.raise_flags(Flag.DRAINING)
-        self.options.notifier.stopping()
+        self.announce()
         self.log("info", "stopping")
         for child in self.children:
             child.tell(Message.STOP)
+
+    def announce(self) -> None:
+        """New work is refused from here on, by all who share the slots: not by one that ends before it has taken over,
+        the siphond that goes on serves beside it."""
+        predecessor = self.options.predecessor
+        if predecessor is None or predecessor.took:
+            self.slots.raise_flags(Flag.DRAINING)
+            self.options.notifier.stopping()
 
     def follow(self, now: float) -> None:
         if self.state is State.DRAINING and now >= self.next_idle_poll:

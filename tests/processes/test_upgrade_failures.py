@@ -19,6 +19,15 @@ ENDS_BY_ITSELF = """
 import os, signal, threading, workers.predecessor as p
 p.Predecessor.ready = lambda self: threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT)).start()
 """
+STOPS_SLOWLY = """
+import workers.ending as e
+stop = e.Ending.stop
+def until_told(self):
+    stop(self)
+    while not os.path.exists("GO"):
+        time.sleep(0.05)
+e.Ending.stop = until_told
+"""
 SLOW_START = "time.sleep(3)"
 DIES_AT_THE_END = """
 import os, signal, workers.predecessor as p
@@ -161,6 +170,23 @@ def test_the_timers_of_one_that_ends_by_itself_are_taken_over(started, agent):
     list(bob.drain())
     again: dict = {}
     until(lambda: answered(bob, again) >= len(calls), 30, "each call at the phone again")
+
+
+def test_one_that_is_told_to_stop_before_it_has_taken_over_does_not_drain_the_old_one(started, agent):
+    one = started()
+    go = one.proxy.directory / "go"
+    one.put(ENDS_BY_ITSELF + STOPS_SLOWLY.replace("GO", str(go)))
+    bob, carol = agent(one.proxy, "bob"), agent(one.proxy, "carol")
+    bob.register()
+    control = one.ask()
+    until(lambda: one.proxy.log().count(" stopping"), 60, "the end of the next one")
+    for _ in range(3):
+        carol.send(carol.request("INVITE", "sip:bob@example.com"), via=carol.bound())
+        bob.respond(bob.expect("INVITE", but=["ACK"]), 486, tag="b")
+        carol.expect("486 INVITE", but=["100 INVITE"])
+    go.touch()
+    status, text = control.outcome()
+    assert (status, "ended with exit status 0" in text) == (1, True), text
 
 
 def answered(bob: Agent, ringing: dict) -> int:
