@@ -2,10 +2,14 @@
 
 Without a C compiler, Cython or the Python headers the build ends with a message that names what is missing; nothing
 degrades to an interpreted fallback. SIPHOND_ONLY=shm,siphon/sip/_scan_cy.py builds a part (developers).
+
+SIPHOND_PGO=count:DIR puts counters into the code, SIPHOND_PGO=use:DIR compiles by what they have counted: GCC's
+profile-guided optimization (tools/pgo.py). DIR has the object files of both, for GCC finds the counts beside them.
 """
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -16,6 +20,29 @@ ROOT = Path(__file__).resolve().parent
 PACKAGES = ("siphon", "workers", "shm")
 COMMANDS = {"build", "build_ext", "build_py", "bdist_wheel", "install", "develop", "editable_wheel"}
 FLAGS = ["-O2", "-g", "-fno-strict-aliasing", "-Wno-unused-function"]
+COUNT = ["-fprofile-generate"]
+USE = ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"]
+
+
+def compiler() -> str:
+    return (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+
+
+def guidance() -> tuple[list[str], list[str], dict[str, str]]:
+    """Flags of the compiler, of the linker, and options of build_ext, as SIPHOND_PGO says."""
+    word, _, place = os.environ.get("SIPHOND_PGO", "").partition(":")
+    if not word:
+        return [], [], {}
+    if word not in ("count", "use") or not place:
+        sys.exit(f"siphond: SIPHOND_PGO is count:DIR or use:DIR, not '{os.environ['SIPHOND_PGO']}'")
+    macros = [compiler(), "-dM", "-E", "-x", "c", "/dev/null"]
+    said = subprocess.run(macros, capture_output=True, text=True, check=False).stdout
+    if "__GNUC__" not in said or "__clang__" in said:
+        sys.exit(f"siphond: profile-guided optimization needs GCC; '{compiler()}' is another compiler")
+    if word == "use" and not any(Path(place).rglob("*.gcda")):
+        sys.exit(f"siphond: nothing was counted in {place}")
+    options = {"build_temp": str(Path(place).resolve())}
+    return (COUNT, COUNT, options) if word == "count" else (USE, [], options)
 
 
 def sources() -> list[Path]:
@@ -28,9 +55,8 @@ def sources() -> list[Path]:
 
 
 def require_toolchain() -> None:
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-    if shutil.which(compiler) is None:
-        sys.exit(f"siphond: building needs a C compiler; '{compiler}' was not found (Debian: gcc libc6-dev)")
+    if shutil.which(compiler()) is None:
+        sys.exit(f"siphond: building needs a C compiler; '{compiler()}' was not found (Debian: gcc libc6-dev)")
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not header.exists():
         sys.exit(f"siphond: building needs the Python headers; {header} was not found (Debian: python3-dev)")
@@ -41,8 +67,15 @@ def require_toolchain() -> None:
 
 
 def extensions() -> list[Extension]:
+    compile_args, link_args, _ = guidance()
     return [
-        Extension(str(p.with_suffix("")).replace("/", "."), [str(p)], extra_compile_args=FLAGS, libraries=["pthread"])
+        Extension(
+            str(p.with_suffix("")).replace("/", "."),
+            [str(p)],
+            extra_compile_args=[*FLAGS, *compile_args],
+            extra_link_args=link_args,
+            libraries=["pthread"],
+        )
         for p in sources()
     ]
 
@@ -59,4 +92,5 @@ def compiled() -> list[Extension]:
 
 if __name__ == "__main__":  # cythonize starts processes that may import this file again
     jobs = len(os.sched_getaffinity(0))
-    setup(ext_modules=compiled() if COMMANDS & set(sys.argv) else [], options={"build_ext": {"parallel": jobs}})
+    modules = compiled() if COMMANDS & set(sys.argv) else []
+    setup(ext_modules=modules, options={"build_ext": {"parallel": jobs, **(guidance()[2] if modules else {})}})

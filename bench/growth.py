@@ -137,7 +137,7 @@ def cells(growth: dict[str, Any]) -> dict[str, list[list[str]]]:
         short = "" if min(row["before"], row["after"]) >= 0.9 * row["wanted"] else " (short)"
         transactions.append(
             [
-                f"{row['wanted']}{short}",
+                f"{number(row['wanted'])}{short}",
                 number(row["before"]),
                 number(row["after"]),
                 number(row["cpu_us"]),

@@ -60,6 +60,19 @@ def warning(options: list[str]) -> str:
     return f"warning: this Python was built without {' and '.join(lacking)}: siphond is slower in it than in Debian's"
 
 
+BY_PROFILE = "by profile"
+
+
+def guided(root: Path = ROOT, suffix: str = sysconfig.get_config_var("EXT_SUFFIX")) -> str:
+    """How the compiled modules of this Python were built, by the options that GCC notes in them: "by profile" (./dev
+    build --pgo), "partly by profile" where some were built again since, or "without profile"."""
+    modules = [path for package in ("siphon", "workers", "shm") for path in (root / package).rglob(f"*{suffix}")]
+    found = sum(b"-fprofile-use" in path.read_bytes() for path in modules)
+    if not found:
+        return "without profile"
+    return BY_PROFILE if found == len(modules) else f"partly {BY_PROFILE}"
+
+
 def description() -> dict[str, Any]:
     return {
         "cpu": field("/proc/cpuinfo", "model name"),
@@ -71,6 +84,7 @@ def description() -> dict[str, Any]:
         "python_options": python_options(sysconfig.get_config_var("CONFIG_ARGS")),
         "compiler": platform.python_compiler(),
         "siphond": commit(),
+        "siphond_built": guided(),
         "kamailio": kamailio_server.version(),
         "load_before": round(os.getloadavg()[0], 2),
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -83,8 +97,9 @@ def in_words(machine: dict[str, Any]) -> str:
     built = [*options, *(f"without {option}" for option in WANTED if option not in options)]
     if DISTRIBUTION in options:
         built = options
+    siphond = f"siphond {machine['siphond']} (built {machine['siphond_built']})"
     return (
         f"{machine['cores']} cores of a {kind} ({machine['cpu']}), Linux {machine['kernel']}, "
         f"Python {machine['python']} ({', '.join(built)}), load {machine['load_before']} before; "
-        f"siphond {machine['siphond']}, Kamailio {machine['kamailio'] or 'not installed'}"
+        f"{siphond}, Kamailio {machine['kamailio'] or 'not installed'}"
     )

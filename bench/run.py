@@ -172,6 +172,8 @@ def measured_results(asked: argparse.Namespace) -> dict[str, Any]:
     print(results["machine_in_words"])
     if slow := machine.warning(found["python_options"]):
         print(slow)
+    if found["siphond_built"] != machine.BY_PROFILE:
+        print(f"siphond was built {found['siphond_built']}: ./dev build --pgo makes it faster")
     sides = sides_of(asked)
     driver_process.built()
     bed = results["test_bed"] = test_bed(named("call"), min(2, plan.seconds))

@@ -128,6 +128,20 @@ def test_a_python_without_optimizations_is_warned_of_and_described():
     )
 
 
+def test_how_siphond_was_compiled_is_read_from_its_modules(tmp_path):
+    modules = [tmp_path / "siphon/sip/a.so", tmp_path / "shm/b.so"]
+    for module, flags in zip(modules, (b"-O2 -fprofile-use", b"-O2"), strict=True):
+        module.parent.mkdir(parents=True)
+        module.write_bytes(b"\x7fELF GNU C17 " + flags)
+    assert machine.guided(tmp_path, ".so") == "partly by profile"
+    modules[0].write_bytes(b"")
+    assert machine.guided(tmp_path, ".so") == "without profile"
+    for module in modules:
+        module.write_bytes(b"-fprofile-use")
+    assert machine.guided(tmp_path, ".so") == machine.BY_PROFILE
+    assert "(built by profile)" in machine.in_words(machine.description() | {"siphond_built": machine.BY_PROFILE})
+
+
 def results_of(rounds):
     result = {
         "scenario": {"what": "INVITE"},

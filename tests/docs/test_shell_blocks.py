@@ -16,12 +16,13 @@ from test_blocks import BLOCKS, ROOT, Block, files_of
 SERVES = ("./dev run", "siphond -c siphon.cfg")
 
 NOT_RUN = {
-    r"sudo deploy/install\.sh|sudo systemctl .*": "changes the machine; tests/project/test_install.py runs install.sh",
+    r"sudo deploy/install\.sh( --pgo)?|sudo systemctl .*": "changes the machine; tests/project/test_install.py runs it",
     r"sysctl -w .*": "changes the machine, and is the kernel's",
     r"tshark .*": "listens until Ctrl-C, and is no program of ours",
     r"(\w+=\S+ )?\./dev test.*": "is what runs this test, or some of what it runs",
     r"\.venv/bin/python -m pytest .*": "the whole run has this file",
     r"\./dev check": "what CI runs first",
+    r"\./dev build --pgo": "takes minutes; tests/project/test_install.py compiles that way",
     r"\./dev docs": "tests/docs/test_site.py builds the site",
     r"\./dev ha-demo": "tests/processes/test_ha_demo.py runs it",
     r"\./dev fuzz.*": "takes minutes; tests/fuzzing runs the targets",

@@ -1,6 +1,6 @@
 """What a person installs: a wheel built from the files that git holds, and the service by deploy/install.sh.
 
-One isolated build serves both: compiling takes most of the time.
+Compiling takes most of the time: the service is built by profile, the other as ever.
 """
 
 import os
@@ -49,9 +49,9 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(checkout, tmp_path_factory):
-    """The tree that install.sh has made below a directory of ours."""
+    """The tree that install.sh has made below a directory of ours, compiled by profile."""
     root = tmp_path_factory.mktemp("machine")
-    run(checkout / "deploy/install.sh", "--root", root, PYTHON=sys.executable)
+    run(checkout / "deploy/install.sh", "--pgo", "--root", root, PYTHON=sys.executable)
     return root
 
 
@@ -114,6 +114,26 @@ def test_the_service_is_laid_out_and_its_configuration_has_no_users(service):
     assert os.readlink(service / "usr/local/bin/siphonctl") == "/opt/siphond/bin/siphonctl"
     assert "file:///opt/siphond/README.md" in (service / "etc/systemd/system/siphond.service").read_text()
     assert (service / "opt/siphond/README.md").exists() and (service / "opt/siphond/docs/configuration.md").exists()
+
+
+def test_the_service_is_compiled_by_profile_if_asked_and_pip_compiles_without(service, fresh):
+    for place, flags in ((service / "opt/siphond", True), (fresh.parent, False)):
+        modules = list(place.glob("lib/python*/site-packages/siphon/engine/*.so"))
+        assert modules and {b"-fprofile-use" in module.read_bytes() for module in modules} == {flags}
+        assert not [module for module in modules if b"__gcov" in module.read_bytes()], "no counters are left"
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "said"),
+    [
+        ("yes", {}, "SIPHOND_PGO is count:DIR or use:DIR, not 'yes'"),
+        ("use:nowhere", {}, "nothing was counted in nowhere"),
+        ("count:here", {"CC": "true"}, "profile-guided optimization needs GCC; 'true' is another compiler"),
+    ],
+)
+def test_what_cannot_be_built_by_profile_is_said(value, more, said, checkout):
+    done = run(sys.executable, "setup.py", "build_ext", cwd=checkout, check=False, SIPHOND_PGO=value, **more)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
 
 
 def test_the_installed_program_accepts_the_installed_configuration(service, tmp_path):
