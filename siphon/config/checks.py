@@ -4,11 +4,13 @@ Both are pairs of the path of a key and a text that continues "KEY: ...".
 """
 
 import ipaddress
+import ssl
 from collections.abc import Iterator
 
 from siphon.config.locate import Path
 from siphon.config.redis_url import parse_redis_url
 from siphon.config.settings import ListenAddress, Settings
+from siphon.config.values import may_exist, split_address
 
 Finding = tuple[Path, str]
 
@@ -111,10 +113,42 @@ def _services(settings: Settings) -> Iterator[Finding]:
         yield ("cdr", "http"), 'is needed: cdr.backend is "http"'
     if settings.cdr.enabled and settings.cdr.backend == "syslog" and settings.cdr.syslog is None:
         yield ("cdr", "syslog"), 'is needed: cdr.backend is "syslog"'
+    yield from _web(settings)
+    yield from _media(settings)
+    firewall, hep = settings.security.firewall, settings.tracing.hep
+    if firewall is not None and firewall.set_v4 == firewall.set_v6:
+        yield ("security", "firewall", "set_v6"), "must be another set than set_v4: one holds addresses of one family"
+    if hep is not None and hep.transport == "tls" and hep.ca_cert is not None:
+        try:
+            ssl.create_default_context(cafile=str(hep.ca_cert))
+        except OSError as error:  # ssl.SSLError is one; without this every worker would end with a traceback
+            why = "no certificate in PEM" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
+            yield ("tracing", "hep", "ca_cert"), f"{hep.ca_cert} cannot be used: {why}"
     groups = [group.name for group in settings.gateway.groups] if settings.gateway else []
     for place, name in enumerate(groups):
         if name in groups[:place]:
             yield ("gateway", "groups", place, "name"), f'a second group "{name}"'
+
+
+def _web(settings: Settings) -> Iterator[Finding]:
+    """One address may serve both; two that the kernel gives to one socket only may not."""
+    admin, prometheus = settings.admin, settings.metrics.prometheus
+    if admin is None or prometheus is None or admin.listen == prometheus.listen:
+        return
+    one, other = split_address(admin.listen), split_address(prometheus.listen)
+    wide = [ip for ip, _ in (one, other) if ipaddress.ip_address(ip).is_unspecified]
+    same_family = (":" in one[0]) == (":" in other[0])
+    if wide and one[1] == other[1] and same_family:
+        yield ("metrics", "prometheus", "listen"), f"overlaps admin.listen, which is {admin.listen}; make them equal"
+
+
+def _media(settings: Settings) -> Iterator[Finding]:
+    for name in ("rtpengine", "rtpproxy"):
+        engines = getattr(settings.media, name, None)
+        if engines is not None and engines.address is None and not engines.instances:
+            yield ("media", name), "needs address, or instances"
+        if engines is not None and engines.address is not None and engines.instances:
+            yield ("media", name, "address"), "stands beside instances; keep one of the two"
 
 
 def warnings(settings: Settings) -> Iterator[Finding]:
@@ -130,6 +164,7 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         yield ("auth", "http"), 'is not used: auth.backend is not "http"'
     if settings.registrar.backend != "redis" and settings.registrar.redis is not None:
         yield ("registrar", "redis"), 'is not used: registrar.backend is not "redis"'
+    yield from _unused(settings)
     entries = sum(cache.local_max_entries for cache in settings.cache if cache.url is None)
     if entries > settings.shared.max_cache_entries:
         yield ("shared", "max_cache_entries"), f"is less than the {entries} entries that the caches may have together"
@@ -142,3 +177,20 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         yield ("auth", "users"), f"{users}: the demo password is served on {', '.join(public)}; change it"
     if settings.shared.max_transactions < 64 * settings.workers.count:
         yield ("shared", "max_transactions"), f"is small for {settings.workers.count} workers"
+
+
+def _unused(settings: Settings) -> Iterator[Finding]:
+    """What is set beside a switch that makes nothing of it."""
+    for place, path in enumerate(settings.script.include_paths):
+        if not may_exist(path):
+            yield ("script", "include_paths", place), f"{path} does not exist"
+    for place, cache in enumerate(settings.cache):
+        if cache.url is None and cache.local_ttl_secs is not None:
+            yield ("cache", place, "local_ttl_secs"), "is not used: the cache has no url, all workers share it"
+    for name in ("auto_emit", "include_register"):
+        if getattr(settings.cdr, name) and not settings.cdr.enabled:
+            yield ("cdr", name), "is not used: cdr.enabled is false"
+    media = settings.media
+    other = "rtpproxy" if media is not None and media.backend == "rtpengine" else "rtpengine"
+    if media is not None and getattr(media, other) is not None:
+        yield ("media", other), f'is not used: media.backend is "{media.backend}"'

@@ -4,6 +4,7 @@ What this release does not do yet is named in NOT_YET (below): setting it gives 
 arrives takes its line out.
 """
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -16,12 +17,14 @@ from siphon.config.values import (
     Endpoint,
     Filled,
     Host,
+    HttpUrl,
     Nameserver,
     Network,
     Real,
     Switch,
     Text,
     Whole,
+    check_host,
     choice,
     quote,
 )
@@ -37,6 +40,11 @@ NOT_OFFERED = (
     *("b2bua", "diameter", "rf", "ipsec", "li", "lcr", "presence", "smpp", "sbi", "srs", "isc", "qos", "stir"),
     *("registration", "numbers", "http", "audit", "extensions"),
 )
+
+
+USER = r"^[A-Za-z0-9\-_.!~*'()%&=+$,;?/]+$"
+"""The user of a URI (RFC 3261 §25.1)."""
+LINE = r"^[^\r\n\x00]*$"
 
 
 class Certificate(Section):
@@ -96,7 +104,7 @@ class Apiban(Section):
     """Ban list of apiban.org."""
 
     api_key: Filled = Field(description="key", repr=False)
-    url: Filled = Field("https://apiban.org/api", description="where it is asked", pattern="^https?://")
+    url: HttpUrl = Field("https://apiban.org/api", description="where it is asked")
     interval_secs: Real = Field(300.0, ge=1, le=86400, description="seconds between two look-ups")
     ban_ttl_secs: Real = Field(604800.0, ge=1, le=31536000, description="length of a ban, seconds")
 
@@ -170,9 +178,20 @@ class Cache(Section):
 
 
 def _sip_uri(text: str) -> str:
-    """What can be told without the parser of messages, which lies above: the scheme, and no line that it would end."""
-    if not text.lower().startswith("sip:") or not text[4:] or any(c.isspace() or c in "<>" for c in text):
+    """What can be told without the parser of messages, which lies above: the scheme, no line that it would end, host,
+    port and transport."""
+    place, *parameters = text[4:].rpartition("@")[2].partition("?")[0].split(";")
+    host, colon, port = (place, "", "") if place.endswith("]") else place.rpartition(":")
+    try:
+        check_host(host if colon else place)
+        is_one = not colon or bool(re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536)
+    except ValueError:
+        is_one = False
+    if not is_one or not text.lower().startswith("sip:") or any(c.isspace() or c in "<>" for c in text):
         raise ValueError(f'must be a sip: URI as in "sip:192.0.2.1", not {quote(text)}')
+    for name, _, value in (parameter.lower().partition("=") for parameter in parameters):
+        if name == "transport" and value != "udp":
+            raise ValueError(f"the transport {quote(value)} is not served by this release; use udp")
     return text
 
 
@@ -195,7 +214,7 @@ class Probe(Section):
     enabled: Switch = Field(True, description="probe")
     interval_secs: Real = Field(30.0, ge=1, le=3600, description="seconds between two")
     failure_threshold: Whole = Field(3, ge=1, le=1000, description="failures before the destination is down")
-    from_user: Filled = Field("siphon", description="user of From")
+    from_user: Filled = Field("siphon", description="user of From", pattern=USER)
     from_domain: Host | None = Field(None, description="host of From")
 
 
@@ -240,6 +259,13 @@ class Engines(Section):
     instances: list[Engine] = Field(default_factory=list, description="several relays")
 
 
+def _received_from(value: Any) -> Any:
+    pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(one, str) for one in value)
+    if value is None or isinstance(value, str) or pair:
+        return value
+    raise ValueError('must be "source", an address, or a pair of family and address')
+
+
 class ProfileSide(Section):
     """What is asked of the media relay for an offer or an answer (docs/media.md)."""
 
@@ -252,7 +278,9 @@ class ProfileSide(Section):
     direction: list[Text] = Field(default_factory=list, description="interfaces from, to")
     record_call: Switch | None = Field(None, description="record")
     record_path: Text | None = Field(None, description="directory of the recording")
-    received_from: Any = Field(None, description='where media comes from: "source", an address, or a pair')
+    received_from: Annotated[Any, AfterValidator(_received_from)] = Field(
+        None, description='where media comes from: "source", an address, or a pair'
+    )
     rtcp_mux: list[Text] = Field(default_factory=list, description="rtcp-mux flags")
 
 
@@ -352,14 +380,14 @@ class CdrFile(Section):
 class CdrSyslog(Section):
     """Call detail records to syslog."""
 
-    target: Filled = Field(description="host:port")
+    target: Endpoint = Field(description="host:port")
 
 
 class CdrHttp(Section):
     """Call detail records by HTTP."""
 
-    url: Filled = Field(description="URL", repr=False)
-    auth_header: Text | None = Field(None, description="Authorization header", repr=False)
+    url: HttpUrl = Field(description="http:// or https:// URL", repr=False)
+    auth_header: Text | None = Field(None, description="Authorization header", repr=False, pattern=LINE)
 
 
 class Cdr(Section):

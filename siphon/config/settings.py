@@ -202,6 +202,9 @@ class Limits(Section):
     )
 
 
+OptionTag = Annotated[Text, Field(pattern=r"^[A-Za-z0-9\-.!%*_+`'~]+$")]
+
+
 class Proxy(Section):
     """Routing that no script decides."""
 
@@ -209,7 +212,7 @@ class Proxy(Section):
     unrouted_in_dialog: Annotated[Text, choice("refuse", "relay")] = Field(
         "refuse", description='in-dialog requests that no route of ours covers: "refuse" or "relay"'
     )
-    known_extensions: list[Filled] = Field(default_factory=list, description="Proxy-Require options that pass")
+    known_extensions: list[OptionTag] = Field(default_factory=list, description="Proxy-Require options that pass")
 
 
 class Script(Section):

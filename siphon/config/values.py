@@ -256,7 +256,7 @@ def quote(value: object) -> str:
     return clean if len(clean) <= 60 else clean[:57] + "..."
 
 
-def _user_url(value: str) -> str:
+def _http_url(value: str) -> str:
     """The value is not shown: it may hold a password."""
     try:
         parts = urlsplit(value)
@@ -264,11 +264,19 @@ def _user_url(value: str) -> str:
     except ValueError:
         parts, port_reads = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_reads:
-        raise PydanticCustomError("user_url", "must be an http:// or https:// URL")
+        raise PydanticCustomError("url", "must be an http:// or https:// URL")
     if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise PydanticCustomError("user_url", "holds a character that cannot stand in a URL")
+        raise PydanticCustomError("url", "holds a character that cannot stand in a URL")
+    return value
+
+
+HttpUrl = Annotated[Text, AfterValidator(_http_url)]
+
+
+def _user_url(value: str) -> str:
+    parts = urlsplit(_http_url(value))
     if "{username}" not in parts.path + parts.query:
-        raise PydanticCustomError("user_url", "needs {username} in its path or query")
+        raise PydanticCustomError("url", "needs {username} in its path or query")
     return value
 
 

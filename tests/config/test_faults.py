@@ -94,6 +94,41 @@ count = 2
         ),
         ("log.file = ''", "log.file: must not be empty"),
         ("cache = [{name = 'a'}, {name = 'a'}]", 'cache[1].name: a second cache "a"'),
+        (
+            "proxy.known_extensions = ['a b']",
+            'proxy.known_extensions[0]: holds a character that cannot stand here: "a b"',
+        ),
+        (
+            "cdr = { backend = 'syslog', syslog.target = '10.0.0.9' }",
+            'cdr.syslog.target: must be "host:port" as in "collector.example.com:9060", not "10.0.0.9"',
+        ),
+        ("cdr.http.url = 'web/cdr'", "cdr.http.url: must be an http:// or https:// URL"),
+        (
+            "cdr.http = { url = 'http://h/', auth_header = \"a\\r\\nX: y\" }",
+            "cdr.http.auth_header: holds a character that cannot stand here: a text",
+        ),
+        (
+            "security.apiban = { api_key = 'k', url = 'https://' }",
+            "security.apiban.url: must be an http:// or https:// URL",
+        ),
+        (
+            "security.firewall = { table = 't', chain = 'c', set_v4 = 's', set_v6 = 's' }",
+            "security.firewall.set_v6: must be another set than set_v4: one holds addresses of one family",
+        ),
+        (
+            "tracing.hep = { endpoint = 'h:1', transport = 'tls', ca_cert = '/nowhere/ca.pem' }",
+            "tracing.hep.ca_cert: /nowhere/ca.pem cannot be used: no such file or directory",
+        ),
+        ("media.rtpengine = {}", "media.rtpengine: needs address, or instances"),
+        ("media.rtpproxy.instances = []", "media.rtpproxy: needs address, or instances"),
+        (
+            "media.rtpengine = { address = '127.0.0.1:1', instances = [{ address = '127.0.0.1:2' }] }",
+            "media.rtpengine.address: stands beside instances; keep one of the two",
+        ),
+        (
+            "media.profiles.p.offer.received_from = ['IP4']",
+            'media.profiles.p.offer.received_from: must be "source", an address, or a pair of family and address',
+        ),
         ("log.levle = 'x'", "log.levle: unknown key; did you mean log.level"),
         ("realm = 'x'", "realm: unknown key; did you mean auth.realm"),
         ("auth.users_fiel = 'x'", "auth.users_fiel: unknown key; did you mean auth.users_file"),
@@ -101,6 +136,55 @@ count = 2
 )
 def test_a_wrong_value_is_said_in_words(faults, line, what):
     assert faults(line) == [f"1: {what}"]
+
+
+@pytest.mark.parametrize("uri", ["", "192.0.2.1", "sips:h", "sip:", "sip:a b", "sip:u@h:0", "sip:h:99999", "sip:[::1"])
+def test_a_gateways_destination_is_a_sip_uri(faults, uri):
+    found = faults(f"gateway.groups = [{{ name = 'g', destinations = [{{ uri = '{uri}' }}] }}]")
+    what = "must not be empty" if not uri else f'must be a sip: URI as in "sip:192.0.2.1", not "{uri}"'
+    assert found == [f"1: gateway.groups[0].destinations[0].uri: {what}"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["sip:h", "SIP:u@h:5080;lr;transport=UDP", "sip:u;a=b@[2001:db8::1]:5060?x=1", "sip:[::1]"]
+)
+def test_a_gateways_destination_may_be_any_sip_uri_that_udp_reaches(read, uri):
+    settings = read(f"gateway.groups = [{{ name = 'g', destinations = [{{ uri = '{uri}' }}] }}]")
+    assert settings.gateway.groups[0].destinations[0].uri == uri
+
+
+def test_a_gateways_destination_and_its_probes_are_what_can_be_sent(faults):
+    assert faults("gateway.groups = [{ name = 'g', destinations = [{ uri = 'sip:h;transport=tcp' }] }]") == [
+        '1: gateway.groups[0].destinations[0].uri: the transport "tcp" is not served by this release; use udp'
+    ]
+    probed = "gateway.groups = [{ name = 'g', probe.from_user = 'a b', destinations = [{ uri = 'sip:h' }] }]"
+    assert faults(probed) == ['1: gateway.groups[0].probe.from_user: holds a character that cannot stand here: "a b"']
+
+
+def test_the_authorities_of_a_collector_are_certificates(faults, tmp_path):
+    (tmp_path / "ca.pem").write_text("none")
+    assert faults("tracing.hep = { endpoint = 'h:1', transport = 'tls', ca_cert = 'ca.pem' }") == [
+        f"1: tracing.hep.ca_cert: {tmp_path}/ca.pem cannot be used: no certificate in PEM"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("admin", "prometheus", "clashes"),
+    [
+        ("127.0.0.1:9", "127.0.0.1:9", False),
+        ("127.0.0.1:9", "127.0.0.1:10", False),
+        ("0.0.0.0:9", "[::]:9", False),
+        ("0.0.0.0:9", "127.0.0.1:9", True),
+        ("[::1]:9", "[::]:9", True),
+    ],
+)
+def test_two_web_listeners_are_equal_or_apart(faults, read, admin, prometheus, clashes):
+    text = f"admin.listen = '{admin}'\nmetrics.prometheus.listen = '{prometheus}'"
+    if clashes:
+        what = f"metrics.prometheus.listen: overlaps admin.listen, which is {admin}; make them equal"
+        assert faults(text) == [f"2: {what}"]
+    else:
+        assert read(text).metrics.prometheus.listen == prometheus
 
 
 @pytest.mark.parametrize(
@@ -201,6 +285,16 @@ def test_sections_that_are_not_offered_warn_and_are_skipped(warnings, line):
         ("transaction.invite_timeout_secs = 30", "transaction.invite_timeout_secs: is accepted, but has no effect"),
         ("script.sync_pool_max = 30", "script.sync_pool_max: is accepted, but has no effect"),
         ("nat.crlf_keepalive = {}", "nat.crlf_keepalive: is accepted, but this release does nothing with it yet"),
+        ("script.include_paths = ['/nowhere']", "script.include_paths[0]: /nowhere does not exist"),
+        ("cdr.auto_emit = true", "cdr.auto_emit: is not used: cdr.enabled is false"),
+        (
+            "cache = [{ name = 'a', local_ttl_secs = 5 }]",
+            "cache[0].local_ttl_secs: is not used: the cache has no url, all workers share it",
+        ),
+        (
+            "media = { backend = 'rtpproxy', rtpengine.address = '127.0.0.1:1' }",
+            'media.rtpengine: is not used: media.backend is "rtpproxy"',
+        ),
     ],
 )
 def test_what_has_no_effect_or_is_unwise_warns(warnings, text, warning):
