@@ -13,10 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from siphon.config.explain import findings
 from siphon.config.later import Probe
 from siphon.script import binding, log
 from siphon.script.contact import Destination
 from siphon.script.flow import address
+from siphon.script.text import encode
 from siphon.script.uri import SipUri
 from siphon.services.balancing import ALGORITHMS, Group, Groups, ProbePlan, Upstream, View
 from siphon.services.balancing.model import SAME, probe_plan, upstreams_of
@@ -42,8 +44,10 @@ class Gateway:
     ) -> Destination | None:
         """The destination that gets the call, by the group's algorithm; `key` is for "hash", `attrs` are pairs that it
         must have. None: no such group, or nothing healthy."""
+        if attrs is not None and not isinstance(attrs, Mapping):
+            raise TypeError(f"attrs is a dict, not {type(attrs).__name__}")
         groups = _groups("select")
-        if groups is None or not isinstance(group, str):
+        if groups is None or not _can_be(group):
             return None
         found = groups.select(group, None if key is None else str(key), attrs)
         return None if found is None else _destination(found, True)
@@ -76,7 +80,7 @@ class Gateway:
         groups = _groups("add_group")
         if not isinstance(name, str):
             raise TypeError(f"the name of a group is a str, not {type(name).__name__}")
-        if not 0 < len(name.encode("utf-8", "surrogateescape")) <= LONGEST_NAME:
+        if not 0 < len(encode(name)) <= LONGEST_NAME:
             raise ValueError(f"the name of a group has 1 to {LONGEST_NAME} bytes")
         made = Group(name, upstreams_of(destinations), _algorithm(algorithm), _probe(probe))
         if groups is not None:
@@ -85,17 +89,17 @@ class Gateway:
     def remove_group(self, name: str) -> bool:
         """Remove a group from all workers; False where there is none."""
         groups = _groups("remove_group")
-        return groups is not None and isinstance(name, str) and groups.remove(name)
+        return groups is not None and _can_be(name) and groups.remove(name)
 
     def mark_up(self, group: str, uri: str | SipUri | Destination) -> bool:
         """A destination may get calls again, until a probe finds otherwise; False where there is none of that URI."""
         groups = _groups("mark_up")
-        return groups is not None and isinstance(group, str) and groups.mark(group, str(uri), True)
+        return groups is not None and _can_be(group) and groups.mark(group, str(uri), True)
 
     def mark_down(self, group: str, uri: str | SipUri | Destination) -> bool:
         """A destination gets no more calls, until a probe finds it healthy; False where there is none of that URI."""
         groups = _groups("mark_down")
-        return groups is not None and isinstance(group, str) and groups.mark(group, str(uri), False)
+        return groups is not None and _can_be(group) and groups.mark(group, str(uri), False)
 
     def __repr__(self) -> str:
         return "<namespace gateway>"
@@ -104,7 +108,7 @@ class Gateway:
 def is_from(groups: Groups | None, group: str, source: str | None) -> bool:
     """Whether a source address belongs to a group: that of a destination, or in one of its source networks. Never
     raises."""
-    if groups is None or source is None or not isinstance(group, str):
+    if groups is None or source is None or not _can_be(group):
         return False
     view = groups.view(group)
     if view is None:
@@ -127,7 +131,18 @@ def _groups(method: str) -> Groups | None:
 
 def _view(method: str, group: str) -> View | None:
     groups = _groups(method)
-    return None if groups is None or not isinstance(group, str) else groups.view(group)
+    return None if groups is None or not _can_be(group) else groups.view(group)
+
+
+def _can_be(name: object) -> bool:
+    """Whether there may be a group of that name: text that has bytes. All else is a name of none."""
+    if not isinstance(name, str):
+        return False
+    try:
+        encode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _destination(upstream: Upstream, healthy: bool) -> Destination:
@@ -149,8 +164,11 @@ def _probe(given: bool | Mapping[str, Any]) -> ProbePlan | None:
         return ProbePlan() if given else None
     if not isinstance(given, Mapping):
         raise TypeError(f"probe is a bool or a dict, not {type(given).__name__}")
+    unknown = [name for name in given if name not in Probe.model_fields]
+    if unknown:
+        raise ValueError(f"a probe has no {unknown[0]!r}; it has {', '.join(Probe.model_fields)}")
     try:
-        return probe_plan(Probe(**given))
+        return probe_plan(Probe.model_validate(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"probe: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        path, what, _ = next(findings(error, dict(given)))
+        raise ValueError(f"probe: {'.'.join(map(str, path))}: {what}") from None

@@ -28,5 +28,6 @@ GROUP = Group("trunks", UPSTREAMS, source_networks=("198.51.100.0/24", "2001:db8
 def test_a_source_belongs_to_a_group_by_its_address(source, belongs):
     groups = Groups(MemoryTable(), b"k" * 32, [GROUP], "start", lambda: 0.0)
     assert is_from(groups, "trunks", source) is belongs
-    assert is_from(groups, "other", source) is False
+    for unknown in ("other", "", "\ud800", None, ["trunks"]):
+        assert is_from(groups, unknown, source) is False
     assert is_from(None, "trunks", source) is False

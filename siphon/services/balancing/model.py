@@ -22,6 +22,8 @@ ALGORITHMS = ("weighted", "round_robin", "hash")
 SAME = {"call_id_hash": "hash", "from_uri_hash": "hash", "to_uri_hash": "hash"}
 HIGHEST = 1_000_000
 """Of weight and priority, as in the configuration."""
+LARGEST = 1 << 63
+"""Of a whole number in `attrs`: what a record can hold."""
 TRANSPORTS = ("udp",)
 
 NOBODY = Identity(())
@@ -176,7 +178,7 @@ def _upstream(given: object) -> Upstream:
         raise ValueError("a destination needs a uri")
     transport = str(given.get("transport") or "udp").lower()
     if transport not in TRANSPORTS:
-        raise ValueError(f"{uri}: this release sends over UDP, not {transport!r}")
+        raise ValueError(f"{uri!r}: this release sends over UDP, not {transport!r}")
     numbers = [_number(given.get(name, 1), name) for name in ("weight", "priority")]
     made = Upstream(uri, str(given.get("address") or ""), transport, numbers[0], numbers[1], attributes(given))
     require_usable(made)
@@ -189,7 +191,8 @@ def attributes(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise TypeError(f"attrs is a dict, not {type(found).__name__}")
     for name, value in found.items():
-        if not isinstance(name, str) or not isinstance(value, (str, bool, int, float, type(None))):
+        storable = isinstance(value, (str, bool, int, float, type(None)))
+        if not isinstance(name, str) or not storable or (type(value) is int and not -LARGEST <= value < LARGEST):
             raise ValueError(f"attrs holds str, bool, int, float and None by str, not {name!r}: {value!r}")
     return dict(found)
 
@@ -199,14 +202,17 @@ def require_usable(upstream: Upstream) -> None:
     try:
         uri = Uri.parse(upstream.given.encode("utf-8", "surrogateescape"))
     except ValueError as error:
-        raise ValueError(f"{upstream.given}: {error}") from None
+        raise ValueError(f"uri: {error}") from None
     if uri.scheme != "sip":
-        raise ValueError(f"{upstream.given}: a destination is a sip: URI")
+        raise ValueError(f"{upstream.given!r}: a destination is a sip: URI")
     named = (uri.param("transport") or "udp").lower()
     if named not in TRANSPORTS:
-        raise ValueError(f"{upstream.given}: this release sends over UDP, not {named!r}")
+        raise ValueError(f"{upstream.given!r}: this release sends over UDP, not {named!r}")
     if upstream.address:
-        split_address(upstream.address)
+        try:
+            split_address(upstream.address)
+        except ValueError as error:
+            raise ValueError(f"{upstream.given!r}: address: {error}") from None
 
 
 def _number(value: object, name: str) -> int:
