@@ -6,7 +6,6 @@ shared memory that fails raises RuntimeError, as all shared state does.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from siphon.script import binding
@@ -14,6 +13,7 @@ from siphon.services.caches import Caches, MemoryCache, RedisCache
 from siphon.services.caches.memory_cache import LONGEST_KEY
 
 RESERVED = "siphon:"
+LONGEST_SECS = 1e9
 
 
 class Cache:
@@ -117,6 +117,6 @@ def _text(value: Any, name: str) -> str:
 def _secs(ttl: Any) -> float:
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
         raise TypeError(f"ttl is a number of seconds, not {type(ttl).__name__}")
-    if not math.isfinite(ttl) or not 0 < ttl <= 1e9:
-        raise ValueError(f"ttl is a number of seconds above 0, not {ttl!r}")
+    if not 0 < ttl <= LONGEST_SECS:  # also nan
+        raise ValueError(f"ttl is a number of seconds above 0, at most {LONGEST_SECS:g}")
     return float(ttl)

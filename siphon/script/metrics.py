@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from siphon.script import binding
+from siphon.script import binding, log
 from siphon.services.metrics import COUNTER, GAUGE, HISTOGRAM, Definition
 from siphon.services.metrics import Metrics as Store
 from siphon.services.metrics.definition import LONGEST_VALUE, define, number, rising
@@ -64,7 +64,7 @@ Child = TypeVar("Child", bound=_Metric)
 class _Labelled(_Metric, Generic[Child]):
     __slots__ = ()
 
-    def labels(self: Child, **values: object) -> Child:
+    def labels(self: Child, /, **values: object) -> Child:
         """The series with these label values, each label once; ValueError where one is missing or unknown."""
         definition = self._definition
         if self._values is not None:
@@ -152,4 +152,7 @@ def _registered(
     definition = define(name, kind, text, labels, buckets)
     if name.startswith(BUILT_IN):
         raise ValueError(f"{name}: names that begin with {BUILT_IN} are those of siphond itself")
-    return _store().register(definition)
+    found = _store().register(definition)
+    if buckets is not None and found.buckets != definition.buckets:
+        log.warn_of_script(f"metrics.histogram: {name} is already there with other buckets, which stay")
+    return found

@@ -255,6 +255,8 @@ def test_with_a_full_table_it_runs_once_there_is_room(make_world: Make) -> None:
         ("timer.every(True)", "TypeError: seconds is a number"),
         ("timer.every(0)", "ValueError: seconds is a number > 0"),
         ("timer.every(float('nan'))", "ValueError: seconds"),
+        ("timer.every(10**400)", "ValueError: seconds"),
+        ("timer.every(print)", "TypeError: seconds is a number"),
         ("timer.every(5, jitter=-1)", "ValueError: jitter"),
         ("timer.every(5, name=7)", "TypeError: name is a str"),
         ("timer.every(5)(7)", "TypeError: timer.every decorates a function"),

@@ -254,6 +254,8 @@ def test_a_partial_and_a_bound_method_are_called_too(make_world: Make) -> None:
         ("timer.set('a', -1, ring)", ValueError),
         ("timer.set('a', float('nan'), ring)", ValueError),
         ("timer.set('a', float('inf'), ring)", ValueError),
+        ("timer.set('a', 10**400, ring)", ValueError),
+        ("timer.set('\\ud800', 1, ring)", ValueError),
         ("timer.set('a', 1, 'ring')", TypeError),
         ("timer.cancel(None)", TypeError),
     ],

@@ -50,6 +50,37 @@ def test_buckets_rise(bench, buckets):
         metrics.histogram("fine", "x", buckets=buckets)
 
 
+@pytest.mark.parametrize("buckets", ["123", b"12", ["1", "2"], [None], [True, 2], 5])
+def test_buckets_are_a_list_of_numbers(bench, buckets):
+    with pytest.raises(TypeError):
+        metrics.histogram("fine", "x", buckets=buckets)
+
+
+def test_other_buckets_of_a_histogram_that_is_there_are_not_taken_and_warned_of(bench):
+    metrics.histogram("sizes", "x", buckets=[1, 2]).observe(1.5)
+    metrics.histogram("sizes", "x").observe(1.5)
+    assert "sizes" not in bench.log.text
+    metrics.histogram("sizes", "x", buckets=[5]).observe(1.5)
+    assert "metrics.histogram: sizes is already there with other buckets, which stay" in bench.log.text
+    family = next(f for f in families(bench.services.metrics._table) if f.name == "sizes")
+    bounds = {dict(s.labels)["le"]: s.value for s in family.samples if "le" in dict(s.labels)}
+    assert bounds == {"1": 0, "2": 3, "+Inf": 3}
+
+
+def test_a_number_that_no_float_holds_is_a_value_error(bench):
+    for call in (metrics.counter("large", "x").inc, metrics.gauge("huge", "x").set):
+        with pytest.raises(ValueError, match="too large"):
+            call(10**400)
+    with pytest.raises(ValueError, match="too large"):
+        metrics.histogram("wide", "x", buckets=[1, 10**400])
+
+
+def test_a_label_may_have_any_name_that_prometheus_takes(bench):
+    metrics.counter("named", "x", ["self", "name"]).labels(self="a", name="b").inc()
+    family = next(f for f in families(bench.services.metrics._table) if f.name == "named")
+    assert [dict(s.labels) for s in family.samples] == [{"self": "a", "name": "b"}]
+
+
 def test_labels_are_given_all_and_no_others(bench):
     counter = metrics.counter("marked", "x", ["one", "two"])
     for wrong in ({}, {"one": 1}, {"one": 1, "two": 2, "three": 3}, {"one": 1, "thre": 3}):

@@ -28,7 +28,10 @@ def test_a_line_has_all_fields_in_their_order_and_those_of_the_script_after_them
 
 
 def test_what_a_script_adds_is_text():
-    assert extra_of({"a": "1", 2: "x", "b": 3, "c": None, "d": "\n"}) == {"a": "1", "d": "\n"}
+    assert extra_of({"a": "1", 2: "x", "b": 3, "c": None, "d": "\n", "e": "\ud800", "\ud800": "f"}) == {
+        "a": "1",
+        "d": "\n",
+    }
     assert len(extra_of({str(number): "" for number in range(100)})) == 64
 
 

@@ -93,6 +93,13 @@ def test_another_type_or_other_labels_are_refused_within_a_version_of_the_script
         one.register(DELAY) and one.register(define("delay_sum", COUNTER, "", None))
 
 
+def test_a_histogram_keeps_the_buckets_of_its_first_registration(table):
+    one = process(table, 0)
+    first = one.register(define("sizes", HISTOGRAM, "", None, [1, 2]))
+    assert one.register(define("sizes", HISTOGRAM, "", None, [5])) is first
+    assert one.register(define("sizes", HISTOGRAM, "", None)) is first
+
+
 def test_the_next_version_may_change_a_metric_and_begins_it_anew(table):
     old, new = process(table, 0), process(table, 1, version=2)
     old.add(CALLS, ("ok",), 5)

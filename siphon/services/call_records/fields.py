@@ -34,8 +34,19 @@ def line(fields: Mapping[str, Any], extra: Mapping[str, str]) -> bytes:
 
 def extra_of(given: Mapping[Any, Any]) -> dict[str, str]:
     """Of what a script gave: str to str, the first MOST_EXTRA; anything else is left out."""
-    found = [(k, v) for k, v in given.items() if isinstance(k, str) and isinstance(v, str)]
+    found = [(k, v) for k, v in given.items() if _is_text(k) and _is_text(v)]
     return {key[:LONGEST]: value[:LONGEST] for key, value in found[:MOST_EXTRA]}
+
+
+def _is_text(value: object) -> bool:
+    """A str that has bytes: a lone surrogate, as JSON may bring one, has none."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def duration(answered: float | None, ended: float) -> float:

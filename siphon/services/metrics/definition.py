@@ -59,8 +59,12 @@ class Definition:
         return tuple(self.name + suffix for suffix in suffixes)
 
     def is_same(self, other: Definition) -> bool:
-        """Whether registering both is registering one: help does not matter."""
+        """Whether both have the same records: help does not matter."""
         return self.id == other.id
+
+    def is_equal_but_buckets(self, other: Definition) -> bool:
+        """Whether registering both is registering one."""
+        return (self.name, self.kind, self.labels) == (other.name, other.kind, other.labels)
 
 
 def define(
@@ -95,7 +99,9 @@ def _labels(name: str, kind: str, labels: Sequence[str] | None) -> tuple[str, ..
 def _buckets(kind: str, buckets: Sequence[float] | None) -> tuple[float, ...]:
     if kind != HISTOGRAM:
         return ()
-    found = tuple(map(float, DEFAULT_BUCKETS if buckets is None else buckets))
+    if isinstance(buckets, (str, bytes)):
+        raise TypeError(f"buckets is a list of numbers, not {type(buckets).__name__}")
+    found = tuple(number(bound, "a bucket") for bound in (DEFAULT_BUCKETS if buckets is None else buckets))
     if found and found[-1] == math.inf:
         found = found[:-1]
     if not 1 <= len(found) <= MOST_BUCKETS or not all(map(math.isfinite, found)):
@@ -106,10 +112,13 @@ def _buckets(kind: str, buckets: Sequence[float] | None) -> tuple[float, ...]:
 
 
 def number(value: object, name: str) -> float:
-    """A number that a script gave; TypeError for anything else."""
+    """A number that a script gave; TypeError for anything else, ValueError for one that no float holds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number, not {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large a number") from None
 
 
 def rising(value: object, name: str) -> float:

@@ -74,12 +74,13 @@ class Metrics:
         self._stored = set()
 
     def register(self, definition: Definition) -> Definition:
-        """The metric of that name; ValueError where the script has already said otherwise."""
+        """The metric of that name; ValueError where the script has already said otherwise. The buckets are those of
+        the first registration."""
         with self._lock:
             found = self._defined.get(definition.name)
             if found is not None:
-                if not found.is_same(definition):
-                    raise ValueError(f"{definition.name} is already there with another type, labels or buckets")
+                if not found.is_equal_but_buckets(definition):
+                    raise ValueError(f"{definition.name} is already there with another type or other labels")
                 return found
             for other in self._defined.values():
                 if both := set(other.sample_names) & set(definition.sample_names):
