@@ -18,7 +18,8 @@ Seen = dict[str, tuple[int, int, int]]
 
 
 class ScriptWatch:
-    """The script, every *.py beside it and in the include paths; not those in directories below."""
+    """The script, every *.py beside it and in the include paths; not those in directories below. Of a script that is a
+    symbolic link also those beside the file it leads to at the moment: that is where its modules are found."""
 
     def __init__(self, script: Path, include_paths: Iterable[Path]) -> None:
         self.script = script
@@ -28,7 +29,7 @@ class ScriptWatch:
     def look(self) -> Seen:
         """Modification time, size and inode of every file that is there now."""
         found: Seen = {}
-        for place in self.directories:
+        for place in dict.fromkeys((*self.directories, self.script.resolve().parent)):
             with suppress(OSError), os.scandir(place) as entries:
                 for entry in entries:
                     if entry.name.endswith(".py") or entry.path == str(self.script):

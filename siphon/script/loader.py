@@ -43,6 +43,8 @@ ALL_METHODS = (
     "REFER",
 )
 NEVER_SHOWN = frozenset(("ACK", "CANCEL"))
+LONGEST_TEXT = 500
+"""Characters of what an exception says, in the line that tells why a script does not load."""
 _OURS = ("siphon", "workers", "shm")
 _MISSING = re.compile(r"cannot import name '([^']+)'")
 
@@ -288,9 +290,19 @@ def _summary(error: BaseException, path: Path) -> str:
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == str(path):
             line = number
-    text = error.msg if isinstance(error, SyntaxError) else error  # the text of one repeats file and line
-    what = f"{type(error).__name__}: {_without_place(error) if isinstance(error, ImportError) else text}"
+    what = f"{type(error).__name__}: {_text(error)}"
     return f"line {line}: {what}" if line else what
+
+
+def _text(error: BaseException) -> str:
+    """What it says, cut: the whole is in the traceback. The text of a script's own exception may raise."""
+    if isinstance(error, SyntaxError):
+        return error.msg  # its text repeats file and line
+    try:
+        text = _without_place(error) if isinstance(error, ImportError) else str(error)
+    except Exception as further:
+        text = f"its text raised {type(further).__name__}"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 
 def _without_place(error: ImportError) -> str:

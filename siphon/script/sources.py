@@ -7,10 +7,12 @@ draft lies on disk, still starts with what was proved.
 
 from __future__ import annotations
 
+import errno
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import linecache
+import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,7 +37,9 @@ Sources = dict[str, Source]
 
 
 def source_of(path: Path, is_package: bool = False) -> Source:
-    """What a file holds now. Raises OSError."""
+    """What a file holds now. Raises OSError; also for what is no file: a pipe would keep us, a device never end."""
+    if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "Not a regular file")
     return Source(str(path), is_package, path.read_bytes().decode("latin-1"))
 
 

@@ -42,6 +42,22 @@ def test_a_change_is_noticed_once(script, what):
     assert not watching.changed()
 
 
+def test_of_a_script_that_is_a_link_the_modules_beside_its_file_count_too(script, tmp_path):
+    (tmp_path / "link").mkdir()
+    link = tmp_path / "link" / "routes.py"
+    link.symlink_to(script)
+    watching = ScriptWatch(link, [])
+    (script.parent / "helper.py").write_text("y = 1\n")
+    assert watching.changed()
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next" / "routes.py").write_text("x = 1\n")
+    link.unlink()
+    link.symlink_to(tmp_path / "next" / "routes.py")
+    assert watching.changed()
+    (tmp_path / "next" / "helper.py").touch()
+    assert watching.changed() and not watching.changed()
+
+
 def test_other_files_are_no_change(script):
     watching = ScriptWatch(script, [script.parent / "none"])
     (script.parent / "notes.txt").touch()

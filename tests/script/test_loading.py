@@ -1,5 +1,6 @@
 """Loading and reloading scripts (section 3)."""
 
+import os
 import sys
 
 import pytest
@@ -74,6 +75,45 @@ def test_a_script_that_does_not_load_is_an_error_with_line_and_traceback(tmp_pat
 def test_a_missing_script_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ScriptLoadError, match=r"script\.py: cannot be read: no such file"):
         Bench(tmp_path).runtime.load()
+
+
+@pytest.mark.parametrize("special", ["pipe", "device"])
+def test_a_script_that_is_no_file_is_an_error_and_is_not_read(tmp_path, special):
+    bench = Bench(tmp_path)
+    if special == "pipe":
+        os.mkfifo(bench.path)
+    else:
+        bench.path.symlink_to("/dev/zero")
+    with pytest.raises(ScriptLoadError, match="cannot be read: not a regular file"):
+        bench.runtime.load()
+
+
+def test_what_an_exception_says_is_cut_in_the_reason_and_whole_in_the_traceback(tmp_path):
+    bench = Bench(tmp_path, None)
+    bench.write("raise ValueError('x' * 100000)\n")
+    with pytest.raises(ScriptLoadError) as caught:
+        bench.runtime.load()
+    assert caught.value.what == f"line 1: ValueError: {'x' * 500}..."
+    assert "x" * 100000 in caught.value.traceback
+
+
+def test_an_exception_that_cannot_be_told_is_an_error_of_the_script_as_any(tmp_path):
+    bench = Bench(tmp_path, None)
+    bench.write("class Odd(Exception):\n    def __str__(self):\n        return 1 / 0\n\nraise Odd\n")
+    with pytest.raises(ScriptLoadError) as caught:
+        bench.runtime.load()
+    assert caught.value.what == "line 5: Odd: its text raised ZeroDivisionError"
+
+
+def test_the_script_and_its_include_paths_come_first_on_the_path_in_their_order(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    places = [str(tmp_path / "one"), str(tmp_path / "two")]
+    bench = Bench(tmp_path, "import sys\nPLACES = sys.path[:3]\n", script={"include_paths": places})
+    loaded = list(sys.modules["siphon_user_script"].PLACES)
+    assert loaded == [str(tmp_path), *places]
+    bench.runtime.load()
+    assert [sys.path.count(place) for place in (str(tmp_path), *places)] == [1, 1, 1]
 
 
 def test_a_reload_sees_changed_modules_and_the_old_version_keeps_its_own(tmp_path):
