@@ -91,7 +91,7 @@ class Driver:
 class _Run:
     """One generator of steps on its way."""
 
-    __slots__ = ("_context", "_done", "_driver", "_steps", "_timed_out")
+    __slots__ = ("_context", "_done", "_driver", "_steps")
 
     def __init__(self, driver: Driver, steps: Steps, context: Context, done: Done) -> None:
         """`context` is where the steps run: Call-ID and binding are set there."""
@@ -99,7 +99,6 @@ class _Run:
         self._steps = steps
         self._context = context
         self._done = done
-        self._timed_out = False
 
     def resume(self, error: BaseException | None) -> bool:
         """Take steps until one suspends (False) or all are done (True)."""
@@ -165,24 +164,29 @@ class _Run:
             await result
 
     def _wait(self, task: asyncio.Task[Any]) -> None:
+        """Go on when the task has ended. One that awaits too long is cancelled and has raised, whatever it makes of
+        that: nobody waits for a handler that does not let itself be cancelled."""
         driver = self._driver
         assert driver.loop is not None
         driver.pending += 1
-        timer = driver.loop.call_later(driver.stall_secs, self._stalled, task)
+        given_up = False
 
         def finished(task: asyncio.Task[Any]) -> None:
-            timer.cancel()
-            driver.pending -= 1
-            error = _error_of(task)
-            if self._timed_out and error is not None:
-                error = HandlerTimeout(f"an async handler awaited longer than {driver.stall_secs:g} s")
-            self.resume(error)
+            error = _error_of(task)  # asked also for nothing, or asyncio would complain that nobody did
+            if not given_up:
+                timer.cancel()
+                driver.pending -= 1
+                self.resume(error)
 
+        def stalled() -> None:
+            nonlocal given_up
+            if task.cancel():  # else it has just ended
+                given_up = True
+                driver.pending -= 1
+                self.resume(HandlerTimeout(f"an async handler awaited longer than {driver.stall_secs:g} s"))
+
+        timer = driver.loop.call_later(driver.stall_secs, stalled)
         task.add_done_callback(finished)
-
-    def _stalled(self, task: asyncio.Task[Any]) -> None:
-        self._timed_out = True
-        task.cancel()
 
 
 def _enter(bound: binding.Binding, call_id: str) -> None:

@@ -1,9 +1,13 @@
 """Async handlers: driven at once, continued by the loop (sections 3 and 4)."""
 
 import asyncio
+import gc
 
 import pytest
 from script_kit import Bench, response, sip
+
+from siphon.script.reply import Reply
+from siphon.sip.message import parse
 
 ASYNC = """
 import asyncio
@@ -129,6 +133,31 @@ def test_a_handler_that_awaits_too_long_is_cancelled_and_counts_as_having_raised
     assert bench.runtime.pending == 0
 
 
+STUBBORN = {
+    "goes on": "try: await asyncio.sleep(60)\n    except asyncio.CancelledError: pass",
+    "never ends": "while True:\n        try: await asyncio.sleep(60)\n        except asyncio.CancelledError: pass",
+    "raises something else": "try: await asyncio.sleep(60)\n    except asyncio.CancelledError: raise KeyError(1)",
+}
+
+
+@pytest.mark.parametrize("what", STUBBORN)
+def test_a_handler_that_does_not_let_itself_be_cancelled_counts_as_having_raised_all_the_same(tmp_path, loop, what):
+    complaints = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    bench = Bench(tmp_path, ASYNC.format(STUBBORN[what]), loop=loop)
+    bench.runtime.driver.stall_secs = 0.01
+    outcome, _ = run(bench, loop)
+    assert isinstance(outcome.error, TimeoutError) and outcome.action is None
+    assert bench.runtime.pending == 0
+    tasks = asyncio.all_tasks(loop)
+    if what != "never ends":
+        until(loop, lambda: not asyncio.all_tasks(loop) - {asyncio.current_task(loop)})
+        gc.collect()
+    else:
+        assert len(tasks) == 1, "it is nobody's any more"
+    assert complaints == []
+
+
 def test_a_task_made_by_a_handler_outlives_it_and_may_not_arm(tmp_path, loop):
     source = """
         import asyncio
@@ -176,9 +205,6 @@ def test_async_reply_and_failure_handlers_and_callbacks(tmp_path, loop):
             request.relay("sip:vm@h")
     """
     bench = Bench(tmp_path, source, loop=loop)
-    from siphon.script.reply import Reply
-    from siphon.sip.message import parse
-
     request = bench.request(sip())
     outcomes = []
     assert not bench.runtime.run_reply(request, Reply(parse(response(180)), None, request), None, None, outcomes.append)
