@@ -49,6 +49,24 @@ def test_values_and_lists_are_plain_ones_of_redis(redis_server):
     asyncio.run(scenario())
 
 
+def test_keys_have_the_bytes_that_stood_in_the_message(redis_server):
+    client = redis_server.client()
+    odd = "nummer:\udcfcber é"
+
+    async def scenario():
+        for cache in (cache_on(redis_server), cache_on(redis_server, local_secs=10)):
+            assert await cache.store(odd, "v", 50)
+            assert client.get(b"nummer:\xfcber \xc3\xa9") == b"v"
+            assert await cache.fetch(odd) == "v"
+            assert await cache.expire(odd, 20) and await cache.exists(odd) and await cache.delete(odd)
+            assert await cache.list_push(odd, "x") == 1
+            assert await cache.list_len(odd) == await cache.list_len_sum("nummer:\udcfc") == 1
+            assert await cache.list_pop_all(odd) == ["x"]
+            await cache.close()
+
+    asyncio.run(scenario())
+
+
 def test_what_was_read_is_kept_no_longer_than_it_lives(redis_server):
     client = redis_server.client()
     now = [0.0]

@@ -61,10 +61,10 @@ class RedisCache:
         if self._local_secs and (known := self._known(key)) is not None:
             return known
         if not self._local_secs:
-            found = await self._asked(lambda r: r.get(key), None)
+            found = await self._asked(lambda r: r.get(_bytes(key)), None)
             return None if found is None else _text(found)
         nothing: tuple[bytes | None, int] = (None, -2)
-        found, left = await self._asked(lambda r: _get_with_ttl(r, key), nothing)
+        found, left = await self._asked(lambda r: _get_with_ttl(r, _bytes(key)), nothing)
         if found is None:
             return None
         self._keep(key, _text(found), left)
@@ -74,39 +74,39 @@ class RedisCache:
         """False where Redis has not said that it is done."""
         self._local.pop(key, None)
         milliseconds = None if ttl is None else max(1, round(ttl * 1000))
-        return bool(await self._asked(lambda r: r.set(key, _bytes(value), px=milliseconds), False))
+        return bool(await self._asked(lambda r: r.set(_bytes(key), _bytes(value), px=milliseconds), False))
 
     async def delete(self, key: str) -> bool:
         """Whether there was something."""
         self._local.pop(key, None)
-        return bool(await self._asked(lambda r: r.delete(key), 0))
+        return bool(await self._asked(lambda r: r.delete(_bytes(key)), 0))
 
     async def exists(self, key: str) -> bool:
         """Whether there is something."""
-        return bool(await self._asked(lambda r: r.exists(key), 0))
+        return bool(await self._asked(lambda r: r.exists(_bytes(key)), 0))
 
     async def expire(self, key: str, ttl: float) -> bool:
         """False where there is nothing that could end."""
         self._local.pop(key, None)
-        return bool(await self._asked(lambda r: r.pexpire(key, max(1, round(ttl * 1000))), 0))
+        return bool(await self._asked(lambda r: r.pexpire(_bytes(key), max(1, round(ttl * 1000))), 0))
 
     # -- lists
 
     async def list_push(self, key: str, value: str) -> int | None:
         """The new length."""
         self._local.pop(key, None)
-        length = await self._asked(lambda r: r.rpush(key, _bytes(value)), None)
+        length = await self._asked(lambda r: r.rpush(_bytes(key), _bytes(value)), None)
         return None if length is None else int(length)
 
     async def list_pop_all(self, key: str) -> list[str]:
         """What the list held, emptied in one step."""
         self._local.pop(key, None)
         nothing: list[bytes] = []
-        return [_text(item) for item in await self._asked(lambda r: _pop_all(r, key), nothing)]
+        return [_text(item) for item in await self._asked(lambda r: _pop_all(r, _bytes(key)), nothing)]
 
     async def list_len(self, key: str) -> int:
         """0 where there is no list."""
-        return int(await self._asked(lambda r: r.llen(key), 0))
+        return int(await self._asked(lambda r: r.llen(_bytes(key)), 0))
 
     async def list_len_sum(self, prefix: str) -> int:
         """Of all lists whose keys begin so: goes through all keys of the database, within the same limit of time."""
@@ -189,13 +189,13 @@ def client_of(url: RedisUrl, timeout: float) -> Any:
     )
 
 
-async def _get_with_ttl(client: Any, key: str) -> tuple[bytes | None, int]:
+async def _get_with_ttl(client: Any, key: bytes) -> tuple[bytes | None, int]:
     async with client.pipeline(transaction=True) as pipe:
         found, left = await pipe.get(key).pttl(key).execute()
     return found, int(left)
 
 
-async def _pop_all(client: Any, key: str) -> list[bytes]:
+async def _pop_all(client: Any, key: bytes) -> list[bytes]:
     async with client.pipeline(transaction=True) as pipe:
         found, _ = await pipe.lrange(key, 0, -1).delete(key).execute()
     return list(found)
@@ -204,7 +204,7 @@ async def _pop_all(client: Any, key: str) -> list[bytes]:
 async def _len_sum(client: Any, prefix: str) -> int:
     pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix) + "*"
     total = 0
-    async for key in client.scan_iter(match=pattern, count=SCAN_COUNT, _type="LIST"):
+    async for key in client.scan_iter(match=_bytes(pattern), count=SCAN_COUNT, _type="LIST"):
         total += int(await client.llen(key))
     return total
 
