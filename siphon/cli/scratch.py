@@ -62,6 +62,7 @@ def prove(settings: Settings, log: Log) -> Proved:
     from siphon.script.context import Services
     from siphon.script.loader import ScriptLoadError
     from siphon.script.runtime import Runtime
+    from siphon.script.slips import slips
 
     runtime = Runtime(settings, Services(), None, log)
     try:
@@ -71,6 +72,7 @@ def prove(settings: Settings, log: Log) -> Proved:
         raise ScriptFault(one_line(settings.script.path, error.what), error.traceback) from None
     warnings = [] if runtime.methods() else [f"{settings.script.path}: no handler of proxy.on_request: all gets 405"]
     warnings += [f"{settings.script.path}: {text}" for text in runtime.warnings]
+    warnings += slips(runtime.script())
     return Proved(runtime.script().sources, warnings, runtime.script().kinds)
 
 

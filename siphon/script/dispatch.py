@@ -18,6 +18,7 @@ from siphon.script.context import RequestContext
 from siphon.script.driver import Call, Steps
 from siphon.script.finishing import outcome_of
 from siphon.script.loader import Script
+from siphon.script.near import name_it
 from siphon.script.outcome import CancelOutcome, FailureOutcome, Outcome, ReplyOutcome
 from siphon.script.phase import Phase
 from siphon.script.registry import Handler
@@ -195,6 +196,7 @@ class Dispatch:
         while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.endswith(_INTERNAL):
             trace = trace.tb_next
         name = where if isinstance(where, str) else getattr(where, "__qualname__", repr(where))
+        name_it(error)
         log.target().exception("script.error", error.with_traceback(trace), handler=name)
         return error
 

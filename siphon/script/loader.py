@@ -18,11 +18,11 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from siphon.script.near import name_it, nearest
 from siphon.script.registry import Handler, _siphon_registry
 from siphon.script.sources import SCRIPT_MODULE, Finder, Source, Sources, bytes_of, source_of
 
@@ -290,7 +290,8 @@ def _summary(error: BaseException, path: Path) -> str:
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == str(path):
             line = number
-    what = f"{type(error).__name__}: {_text(error)}"
+    near = name_it(error)
+    what = f"{type(error).__name__}: {_text(error)}" + (f"; did you mean {near!r}" if near else "")
     return f"line {line}: {what}" if line else what
 
 
@@ -310,8 +311,8 @@ def _without_place(error: ImportError) -> str:
     missing = _MISSING.match(str(error)) if error.name == "siphon" else None
     if missing is None:
         return str(error)
-    near = get_close_matches(missing[1], vars(sys.modules["siphon"])["__all__"], 1)
-    return f"siphon has no {missing[1]!r}" + (f"; did you mean {near[0]!r}" if near else "")
+    near = nearest(missing[1], vars(sys.modules["siphon"])["__all__"])
+    return f"siphon has no {missing[1]!r}" + (f"; did you mean {near!r}" if near else "")
 
 
 def _trace(error: BaseException) -> str:
