@@ -27,6 +27,7 @@ from siphon.engine.mirror import MirrorHelper
 from siphon.engine.quiet_helper import QuietHelper
 from siphon.engine.shared import Shared
 from siphon.engine.traces import Traces
+from siphon.script import overheard
 from siphon.script.sources import Sources
 from workers.application import WorkerContext
 from workers.net import boottime
@@ -58,6 +59,7 @@ class Worker(Engine):
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
+        overheard.listen()
         super().started(context)
         place, contacts = self.settings.shared.path, self.contacts
         traces = Traces(place, self.log.process, self.taps, context.aio.loop, contacts, self.log)
@@ -101,6 +103,7 @@ class EventsHelper(Changes):
     def started(self, context: WorkerContext) -> None:
         self.log.process = "events"
         self.secret_seen = self.shared.secret_count
+        overheard.listen()
         super().started(context)
         follow(self.log, self.shared.slots, context.aio.loop)
 
@@ -147,6 +150,7 @@ class QuietOfInstance(QuietHelper):
 
     def begin(self) -> None:
         self.secret_seen = self.shared.secret_count
+        overheard.listen()
         super().begin()
         follow(self.log, self.shared.slots, self.context.aio.loop)
 

@@ -83,6 +83,9 @@ class Driver:
         try:
             for callback, args in first:
                 context.run(callback, *args)
+        except SystemExit:
+            task.exception()  # told as what the handler raised; asyncio need not tell it again
+            raise
         finally:
             asyncio._set_running_loop(running)
         return task

@@ -209,3 +209,21 @@ def test_what_a_script_deserves_to_hear_is_logged_once_an_instance_and_once_a_re
     site.siphonctl("reload")
     site.until(lambda: site.text().count("script.loaded") == 3)
     assert site.text().count(warning) == 2
+
+
+def test_what_python_says_of_a_script_is_in_the_log_with_time_and_level(site):
+    site.script.write_text(
+        "import logging, sys, warnings\nfrom siphon import proxy, registrar\n"
+        "warnings.simplefilter('default')\n@proxy.on_request\nasync def f(request):\n"
+        "    registrar.aor_count()\n    logging.getLogger('lib').warning('%s is %s', 'disk', 'full')\n"
+        "    logging.getLogger('lib').error('too %d', 'few')\n    sys.exit(3)\n"
+    )
+    process = site.start()
+    assert site.ask() == b"SIP/2.0 500 Script Error"
+    site.stop(process)
+    lines = site.text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+Z (info|warn|error) \w+ ", line) for line in lines), lines
+    assert re.search(r" warn w\d \S+ python.warning text=.*script.py:6: .*aor_count' was never awaited", site.text())
+    assert 'python.log logger=lib text="disk is full"' in site.text()
+    assert 'python.log logger=lib text="too %d"' in site.text()
+    assert site.text().count("SystemExit: 3") == 2  # the summary, and the traceback's last line
