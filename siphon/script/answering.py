@@ -51,7 +51,7 @@ def standard_reason(code: int) -> str:
 def status(code: object, lowest: int = 100) -> int:
     """A status code in lowest..699, else ValueError."""
     if not isinstance(code, int) or isinstance(code, bool) or not lowest <= code <= 699:
-        raise ValueError(f"a status code is {lowest}-699, not {code!r}")
+        raise ValueError(f"a status code is a whole number {lowest}-699, not {code!r}")
     return code
 
 
@@ -218,8 +218,8 @@ class Answering(RequestFields, Addressed):
         timeout: float | None,
     ) -> None:
         """fork(), whatever was given."""
-        if isinstance(targets, (str, bytes)):
-            raise TypeError("targets is a list of targets, not a text")
+        if type(targets) is not list and (isinstance(targets, (str, bytes)) or not isinstance(targets, Iterable)):
+            raise TypeError(f"targets is a list of targets, not {type(targets).__name__}")
         specs = [entry.target() if type(entry) is Contact else target(entry) for entry in targets]
         if self._context.services.gateways is not None:
             for spec in specs:
@@ -240,7 +240,9 @@ class Answering(RequestFields, Addressed):
             if spec.valid or spec.is_contact:
                 self._arm(Fork(specs, strategy, socket, reply_name, failure_name, ring))
                 return
-        self._arm(Answer(500, "No Valid Targets" if specs else "No Targets"))
+        reason = "No Valid Targets" if specs else "No Targets"
+        log.advise(f"fork: {reason.lower()}: 500 unless another action follows")
+        self._arm(Answer(500, reason))
 
     def _configured_address(self, next_hop: str | SipUri | Destination) -> str | None:
         """Where a gateway destination is configured to be reached, also where the script gives its URI only."""

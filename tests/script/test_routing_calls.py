@@ -147,8 +147,17 @@ def test_an_unknown_strategy_is_parallel_with_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(("targets", "reason"), [("[]", "No Targets"), ("['nonsense', 'sip:']", "No Valid Targets")])
-def test_a_fork_without_usable_targets_is_500(tmp_path, targets, reason):
-    assert run(tmp_path, f"request.fork({targets})").action == Answer(500, reason)
+def test_a_fork_without_usable_targets_is_500_with_a_line_in_the_log(tmp_path, targets, reason):
+    bench = Bench(tmp_path, ROUTE.format("", f"request.fork({targets})"))
+    assert bench.route(sip()).action == Answer(500, reason)
+    assert f"fork: {reason.lower()}: 500" in bench.log.text
+
+
+@pytest.mark.parametrize(("targets", "kind"), [("None", "NoneType"), ("'sip:a@b'", "str"), ("5060", "int")])
+def test_a_fork_to_what_is_no_list_says_what_it_was_given(tmp_path, targets, kind):
+    bench = Bench(tmp_path, ROUTE.format("", f"request.fork({targets})"))
+    assert bench.route(sip()).error is not None
+    assert f"targets is a list of targets, not {kind}" in bench.log.text
 
 
 def test_one_unparsable_target_among_others_is_a_failed_branch(tmp_path):
