@@ -72,7 +72,7 @@ def prove(settings: Settings, log: Log) -> Proved:
         raise ScriptFault(one_line(settings.script.path, error.what), error.traceback) from None
     warnings = [] if runtime.methods() else [f"{settings.script.path}: no handler of proxy.on_request: all gets 405"]
     warnings += [f"{settings.script.path}: {text}" for text in runtime.warnings]
-    warnings += slips(runtime.script())
+    warnings += slips(runtime.script(), {entry.name for entry in settings.cache})
     return Proved(runtime.script().sources, warnings, runtime.script().kinds)
 
 

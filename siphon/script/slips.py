@@ -1,7 +1,8 @@
-"""Misspelled names of the script API in code that has not run yet.
+"""Slips in the use of the script API, found in code that has not run yet.
 
 The sources of a loaded script are read for attributes that neither a name of `siphon` nor what a handler is called with
-has: a name that only a rare call reaches would otherwise be found by that call. They are told; nothing is refused.
+has, for asynchronous calls that are not awaited (their result is always true), and for caches that are not configured
+(they are empty). What only a rare call reaches would otherwise be found by that call. It is told; nothing is refused.
 
 Knowingly imperfect: of a handler's arguments only those are followed that keep their name, and of what their properties
 give only URIs.
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FunctionType
 from typing import Any
 
+from siphon.script.cache import Cache
 from siphon.script.loader import Script
 from siphon.script.near import nearest
 from siphon.script.registry import CALLED_WITH
@@ -29,14 +31,15 @@ _GIVES: dict[str, type] = {"ruri": SipUri, "from_uri": SipUri, "to_uri": SipUri}
 _CALLBACKS = ("on_reply", "on_failure")
 
 
-def slips(script: Script) -> list[str]:
-    """`FILE:LINE: what` of each attribute that is not there, file by file."""
+def slips(script: Script, caches: Collection[str]) -> list[str]:
+    """`FILE:LINE: what` of each slip, file by file; `caches`: the names of those that are configured."""
     found = []
     for name, source in script.sources.items():
         module = script.modules.get(name)
         if module is not None:
             tree = ast.parse(bytes_of(source))
-            found += [f"{source.path}:{line}: {what}" for line, what in sorted(_in_module(tree, module, script))]
+            told = sorted({*_in_module(tree, module, script), *_of_caches(tree, module, caches)})
+            found += [f"{source.path}:{line}: {what}" for line, what in told]
     return found
 
 
@@ -100,9 +103,20 @@ def _rebound(tree: ast.AST, name: str, once: int = 0) -> bool:
     return arguments > once
 
 
+def _of_caches(tree: ast.Module, module: Any, caches: Collection[str]) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=called), attr=attr), args=[ast.Constant(value=name), *_]
+            ):
+                if type(vars(module).get(called)) is Cache and attr != "has_cache" and name not in caches:
+                    yield node.lineno, f"no [[cache]] of the configuration has the name {name!r}: it is always empty"
+
+
 def _in_code(tree: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int, str]]:
     if not known:
         return
+    yield from _not_awaited(tree, known)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             thing = _thing(node.value, known)
@@ -110,6 +124,44 @@ def _in_code(tree: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int, str]]:
                 near = nearest(node.attr, dir(thing))
                 hint = f"; did you mean {near!r}" if near else ""
                 yield node.lineno, f"{ast.unparse(node.value)} has no {node.attr!r}{hint}"
+
+
+def _not_awaited(tree: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Asynchronous calls whose result nobody can have: it is dropped, compared, tested, or kept and not awaited."""
+    awaited = {
+        part.id
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Await, ast.Call))
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name)
+    }
+    for node in ast.walk(tree):
+        for call in _used_as_they_are(node, awaited):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                thing = _thing(call.func.value, known)
+                if inspect.iscoroutinefunction(getattr(thing, call.func.attr, None)):
+                    yield call.lineno, f"{ast.unparse(call.func)}() is not awaited"
+
+
+def _used_as_they_are(node: ast.AST, awaited: set[str]) -> list[ast.expr]:
+    """Expressions of which a node uses the value itself. What is kept under a name that is awaited, or given to some
+    function, may be right."""
+    match node:
+        case ast.Expr(value=value) | ast.UnaryOp(operand=value) | ast.FormattedValue(value=value):
+            return [value]
+        case ast.Attribute(value=value) | ast.Subscript(value=value):
+            return [value]
+        case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
+            return [test]
+        case ast.BoolOp(values=values):
+            return values
+        case ast.Compare(left=left, comparators=others):
+            return [left, *others]
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in awaited:
+            return [value]
+        case ast.NamedExpr(target=ast.Name(id=name), value=value) if name not in awaited:
+            return [value]
+    return []
 
 
 def _thing(node: ast.expr, known: dict[str, Any]) -> Any:

@@ -39,7 +39,7 @@ def answered(request, reply):
 
 def warnings(tmp_path, source):
     bench = Bench(tmp_path, source)
-    return [line.removeprefix(f"{tmp_path}/") for line in slips(bench.runtime.script())]
+    return [line.removeprefix(f"{tmp_path}/") for line in slips(bench.runtime.script(), ["blocked"])]
 
 
 def test_attributes_that_are_not_there_are_found_in_code_that_has_not_run(tmp_path):
@@ -54,6 +54,35 @@ def test_attributes_that_are_not_there_are_found_in_code_that_has_not_run(tmp_pa
 def test_what_may_be_something_else_is_left_alone(tmp_path):
     (tmp_path / "helper.py").write_text("def wrapped(request): return request\n")
     assert warnings(tmp_path, NO_SLIPS) == []
+
+
+ASYNCHRONOUS = """\
+from siphon import cache, proxy, registrar
+import asyncio
+@proxy.on_request
+async def route(request):
+    cache.store("blocked", "a", "1")
+    if cache.fetch("blocked", "a"): pass
+    if registrar.aor_count() > 3 and not cache.exists("blocked", "a"): pass
+    kept = cache.fetch("blocked", "a")
+    if kept: pass
+    if (late := cache.fetch("bloked", "a")): await late
+    if await cache.exists("blocked", "a"): pass
+    task = asyncio.create_task(cache.fetch("blocked", "a"))
+    both = await asyncio.gather(cache.fetch("blocked", "a"), cache.fetch("blocked", "b"))
+    cache.has_cache("other"), registrar.lookup(request.ruri)
+"""
+
+
+def test_what_is_not_awaited_and_caches_that_are_not_configured_are_found(tmp_path):
+    assert warnings(tmp_path, ASYNCHRONOUS) == [
+        "script.py:5: cache.store() is not awaited",
+        "script.py:6: cache.fetch() is not awaited",
+        "script.py:7: cache.exists() is not awaited",
+        "script.py:7: registrar.aor_count() is not awaited",
+        "script.py:8: cache.fetch() is not awaited",
+        "script.py:10: no [[cache]] of the configuration has the name 'bloked': it is always empty",
+    ]
 
 
 def test_modules_of_the_script_are_read_too(tmp_path):
