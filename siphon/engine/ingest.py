@@ -7,7 +7,7 @@ rule or dropped; a fault of the peer is a PeerError here and nowhere else.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
@@ -260,8 +260,7 @@ class Ingest:
         if message.method == "ACK":
             core.take(AckEvent(key, arrival, self._ack))
         elif message.method == "CANCEL":
-            same = env.settings.security.cancel_same_source
-            core.take(CancelEvent(key, arrival, self._no_transaction, same))
+            core.take(self._cancel(key, arrival, non_invite_ids(message, env.id_key)))
         elif message.method == "PRACK":
             self._prack(arrival, key)
         else:
@@ -365,13 +364,19 @@ class Ingest:
         if datagram is not None:
             self.send(datagram)
 
-    def _no_transaction(self, arrival: Arrival) -> None:
-        """A CANCEL of no INVITE: 200 where it names another request that is still known, else 481."""
-        for key in non_invite_ids(arrival.message, self.core.env.id_key):
-            if self.core.store.head(key) is not None:
-                self.stateless(arrival, 200, key=key)
-                return
-        self.stateless(arrival, 481)
+    def _cancel(self, key: bytes, arrival: Arrival, others: Iterator[bytes]) -> CancelEvent:
+        """A CANCEL of the request with this key; where there is none, of the next of `others`."""
+        same_source = self.core.env.settings.security.cancel_same_source
+        return CancelEvent(key, arrival, lambda arrival: self._cancel_other(arrival, others), same_source)
+
+    def _cancel_other(self, arrival: Arrival, others: Iterator[bytes]) -> None:
+        """A CANCEL of no INVITE: 200 where it names another request that is still known, else 481. Only the record of
+        that request tells which To tag its answers have."""
+        key = next((key for key in others if self.core.store.head(key) is not None), None)
+        if key is None:
+            self.stateless(arrival, 481)
+        else:
+            self.core.process(self._cancel(key, arrival, others))
 
     # -- stateless answers
     # ----------------------------------------------------------------------------------------------
@@ -384,16 +389,14 @@ class Ingest:
             else:
                 self.stateless(event.arrival, 503, headers=[RETRY_AFTER])
 
-    def stateless(
-        self, arrival: Arrival, status: int, headers: list[tuple[str, str]] | None = None, key: bytes | None = None
-    ) -> None:
-        """Answer once, without a record; the To tag is a function of the request (TXN-26), or of the one it is for."""
+    def stateless(self, arrival: Arrival, status: int, headers: list[tuple[str, str]] | None = None) -> None:
+        """Answer once, without a record; the To tag is a function of the request (TXN-26)."""
         message, env = arrival.message, self.core.env
         place = reply_place(message, arrival.source)
         if place is None or message.method == "ACK":
             return
         self.core.reporter.count(Counter.STATELESS)
-        tag = to_tag(key or transaction_id(message, env.id_key), env.tag_key)
+        tag = to_tag(transaction_id(message, env.id_key), env.tag_key)
         data = response(message, status, REASONS.get(status, ""), tag, headers or [], b"", server=env.server)
         self.send(Send(data, place, arrival.listener, arrival.local_ip))
 

@@ -37,6 +37,16 @@ async def failed(request, reply):
     request.relay("sip:127.0.0.2:5090")
 """
 
+TAGGED = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.set_reply_to_tag("ours")
+    request.{}
+"""
+SILENT, REFUSED = "relay('sip:127.0.0.2:5090', timeout=2)", "reply(488)"
+
 
 def ringing(world: World, *statuses: int) -> tuple[Agent, Agent, SipMessage]:
     caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
@@ -234,3 +244,36 @@ def test_can_10_a_reason_is_copied_also_when_the_cancel_had_to_wait_and_a_lost_b
         two.answer(at_two, 180)
         reasons = [b"SIP;cause=200"] if answered else [b"Q.850;cause=16", b"SIP;cause=600"]
         assert two.last.method == "CANCEL" and two.last.all_lines("Reason") == reasons
+
+
+# -- the To tag of the 200 -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", [SILENT, REFUSED])
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "BYE"])
+@pytest.mark.parametrize("script", [TAGGED, TAGGED.replace('set_reply_to_tag("ours")', 'vars["x"] = 1')])
+def test_can_01_can_05_the_200_has_the_to_tag_of_the_final_made_here_also_where_the_script_chose_it(
+    make_world: Make, script: str, method: str, action: str
+) -> None:
+    world = make_world(script.format(action))
+    caller = world.agent("192.0.2.1")
+    caller.send(caller.request(method, "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    for worker in (0, 1):
+        caller.send(cancel(caller), worker)
+    world.advance(33)
+    accepted = {m.raw for m in caller.inbox if m.cseq_method == "CANCEL"}
+    finals = {m.raw: m for m in caller.inbox if m.cseq_method == method and m.status >= 300}
+    assert len(accepted) == len(finals) == 1
+    [accepted_by], [final] = {m.to_tag for m in caller.inbox if m.cseq_method == "CANCEL"}, finals.values()
+    assert accepted_by and accepted_by == final.to_tag
+    assert (accepted_by == b"ours") == (script is TAGGED)
+
+
+@pytest.mark.parametrize("same_source", [True, False])
+def test_sec_14_a_cancel_of_a_message_from_another_address_gets_481(make_world: Make, same_source: bool) -> None:
+    world = make_world(security={"cancel_same_source": same_source})
+    caller, callee, thief = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090), world.agent("192.0.2.66")
+    caller.send(caller.request("MESSAGE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    thief.send(cancel(caller))
+    assert thief.statuses == [481 if same_source else 200]
+    assert not caller.inbox and callee.requests == ["MESSAGE"]
