@@ -477,6 +477,9 @@ class Instance:
             raise Refused(fault.line) from None
         for problem in fresh.warnings:
             self.log.warn(f"configuration: {problem}")
+        late = reload.late_changes(self.settings, fresh)
+        if late:
+            self.log.warn(f"configuration: {self.path}: counts from the next start: {', '.join(late)}")
         for warning in proved.warnings:
             self.log.warn(f"script: {warning}")
         version = max(self.latest.version, self.shared.slots.script_version) + 1

@@ -17,6 +17,19 @@ FIXED = (
 """What the supervisor has built on: sockets, processes, tables. A reload that changes one of these is refused."""
 
 
+NEXT_START = (("log", "file"), ("server", "drain_secs"), ("script", "handler_stall_abort_secs"))
+"""What the supervisor goes by, which a reload does not renew, and the file that all processes have open."""
+
+
+def late_changes(old: Settings, new: Settings) -> list[str]:
+    """Names of settings that differ and, at least in part, count from the next start only."""
+    return [
+        f"{section}.{name}"
+        for section, name in NEXT_START
+        if getattr(getattr(old, section), name) != getattr(getattr(new, section), name)
+    ]
+
+
 def fixed_changes(old: Settings, new: Settings) -> list[str]:
     """Names of settings that differ and need a restart."""
     changed: list[str] = []

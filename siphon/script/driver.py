@@ -39,9 +39,21 @@ class Driver:
         self.stall_secs = stall_secs
         self.pending = 0
         """Runs that wait for an awaiting handler."""
-        self._pool = ThreadPoolExecutor(threads, "handler") if threads and loop is not None else None
-        self.threaded = self._pool is not None
+        self._threads = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self.threaded = False
         """Whether plain functions run in threads."""
+        self.use_threads(threads)
+
+    def use_threads(self, count: int) -> None:
+        """Run plain functions in so many threads from now on; 0: in none. Those that run end where they are."""
+        if self.loop is None or count == self._threads:
+            return
+        before, self._threads = self._pool, count
+        self._pool = ThreadPoolExecutor(count, "handler") if count else None
+        self.threaded = self._pool is not None
+        if before is not None:
+            before.shutdown(wait=False)
 
     def run(self, steps: Steps, bound: binding.Binding, call_id: str, done: Done) -> bool:
         """Run all steps; True when `done` has been called already, else it is called from the loop later."""

@@ -96,6 +96,7 @@ class Runtime:
         """Settings and services after a reload of the configuration, for all versions."""
         self.settings, self.services = settings, services
         self.driver.stall_secs = settings.script.handler_stall_abort_secs
+        self.driver.use_threads(settings.script.sync_pool_size)
         self._bind()
 
     def _bind(self) -> None:

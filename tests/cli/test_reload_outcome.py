@@ -73,6 +73,15 @@ def test_a_broken_script_is_1_with_its_line_and_the_traceback_is_in_the_log(site
     assert site.ask() == b"SIP/2.0 200 OK" and version(site) == before
 
 
+def test_a_key_that_counts_from_the_next_start_is_named_in_the_log_and_the_rest_is_taken_over(site):
+    site.start()
+    site.configure(('reload = "sighup"', 'reload = "sighup"\nhandler_stall_abort_secs = 9\nsync_pool_size = 1'))
+    status, text = reload(site)
+    assert (status, text[:9]) == (0, "reloaded:")
+    assert "counts from the next start: script.handler_stall_abort_secs\n" in site.text()
+    assert site.ask() == b"SIP/2.0 200 OK"
+
+
 @pytest.mark.parametrize("script", [FOREVER, STUBBORN])
 def test_a_script_that_never_ends_loading_is_refused_with_the_line_where_it_is(site, script):
     site.configure(('reload = "sighup"', 'reload = "sighup"\nhandler_stall_abort_secs = 1'))

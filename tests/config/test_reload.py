@@ -1,6 +1,6 @@
 import pytest
 
-from siphon.config.reload import fixed_changes, pack, unpack
+from siphon.config.reload import fixed_changes, late_changes, pack, unpack
 from siphon.config.testing import settings_for_tests
 
 RICH = {
@@ -41,3 +41,15 @@ def test_settings_arrive_as_they_were_sent():
 )
 def test_what_a_running_instance_stands_on_needs_a_restart(change, names):
     assert fixed_changes(settings_for_tests(), settings_for_tests(**change)) == names
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"log": {"level": "debug"}, "server": {"server_header": "x"}, "script": {"sync_pool_size": 2}}, []),
+        ({"log": {"file": "/x/y"}, "server": {"drain_secs": 1}}, ["log.file", "server.drain_secs"]),
+        ({"script": {"handler_stall_abort_secs": 5}}, ["script.handler_stall_abort_secs"]),
+    ],
+)
+def test_what_counts_from_the_next_start_only_is_named(change, names):
+    assert late_changes(settings_for_tests(), settings_for_tests(**change)) == names

@@ -252,6 +252,43 @@ def test_with_a_pool_def_handlers_run_in_threads(tmp_path, loop):
     assert "call-1@192.0.2.7 pooled" in bench.log.text
 
 
+def test_a_reload_may_begin_with_threads_and_end_them_and_what_runs_in_one_ends_there(tmp_path, loop):
+    source = """
+        import threading
+        from siphon import proxy
+        entered, may_end = threading.Event(), threading.Event()
+        @proxy.on_request
+        def route(request):
+            if request.method == "INFO":
+                entered.set()
+                may_end.wait(20)
+            request.vars["thread"] = threading.current_thread().name
+            request.reply(200, "OK")
+    """
+    bench = Bench(tmp_path, source, loop=loop)
+    runtime, script = bench.runtime, bench.settings.script
+
+    def configure(threads):
+        changed = bench.settings.model_copy(update={"script": script.model_copy(update={"sync_pool_size": threads})})
+        runtime.configure(changed, bench.services)
+
+    assert run(bench, loop)[1] is True
+    configure(1)
+    outcome, at_once = run(bench, loop)
+    assert at_once is False and outcome.vars["thread"].startswith("handler")
+    waiting = []
+    runtime.run_request(bench.request(sip("INFO")), None, waiting.append)
+    from siphon_user_script import entered, may_end
+
+    until(loop, entered.is_set)
+    configure(0)
+    assert run(bench, loop)[1] is True
+    may_end.set()
+    until(loop, lambda: waiting)
+    assert waiting[0].action.status == 200 and waiting[0].vars["thread"].startswith("handler")
+    assert runtime.pending == 0
+
+
 MIXED = """
     import asyncio, contextvars
     from siphon import proxy
