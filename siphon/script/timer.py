@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from siphon.script import binding
 from siphon.script.registry import add
+from siphon.script.text import encode
 from siphon.services.timers import LONGEST_KEY
 
 Handler = TypeVar("Handler", bound=Callable[[], Any])
@@ -54,13 +55,13 @@ class Timer:
         spread = _number(jitter, "jitter")
         if not wait > 0:
             raise ValueError(f"seconds is a number > 0, not {seconds!r}")
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name is a str, not {type(name).__name__}")
+        if name is not None:
+            _key(name, "name")
 
         def apply(function: Handler) -> Handler:
             if not callable(function):
                 raise TypeError(f"{KIND} decorates a function, not {type(function).__name__}")
-            title = name or getattr(function, "__name__", KIND)
+            title = name or str(getattr(function, "__name__", KIND))
             facts = {"seconds": wait, "name": title, "jitter": spread, "per_worker": bool(per_worker)}
             return add(KIND, function, None, facts)
 
@@ -106,9 +107,9 @@ def _number(value: float, name: str) -> float:
     return float(value)
 
 
-def _key(key: str) -> str:
+def _key(key: str, what: str = "key") -> str:
     if not isinstance(key, str):
-        raise TypeError(f"key is a str, not {type(key).__name__}")
-    if len(key.encode("utf-8", "surrogateescape")) > LONGEST_KEY:
-        raise ValueError(f"key is longer than {LONGEST_KEY} bytes")
+        raise TypeError(f"{what} is a str, not {type(key).__name__}")
+    if len(encode(key)) > LONGEST_KEY:
+        raise ValueError(f"{what} is longer than {LONGEST_KEY} bytes")
     return key

@@ -259,6 +259,8 @@ def test_with_a_full_table_it_runs_once_there_is_room(make_world: Make) -> None:
         ("timer.every(print)", "TypeError: seconds is a number"),
         ("timer.every(5, jitter=-1)", "ValueError: jitter"),
         ("timer.every(5, name=7)", "TypeError: name is a str"),
+        ("timer.every(5, name='n' * 1025)", "ValueError: name is longer than 1024 bytes"),
+        ("timer.every(5, name='\\ud800')", "UnicodeEncodeError: surrogates not allowed"),
         ("timer.every(5)(7)", "TypeError: timer.every decorates a function"),
     ],
 )
@@ -268,3 +270,21 @@ def test_what_cannot_be_is_an_error_when_the_script_is_loaded(declared: str, err
     with pytest.raises((TypeError, ValueError), match=error.partition(": ")[2]) as caught:
         eval(declared, {"timer": timer})
     assert caught.typename == error.partition(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [({}, "tick"), ({"name": "every minute"}, "every minute"), ({"name": ""}, "tick")]
+)
+def test_its_name_is_that_of_the_function_unless_it_is_given_one(given: dict[str, str], name: str) -> None:
+    from siphon import timer
+    from siphon.script.registry import _siphon_registry
+
+    def tick() -> None: ...
+
+    before = _siphon_registry.entries()
+    try:
+        assert timer.every(60, **given)(tick) is tick
+        entry = _siphon_registry.entries()[-1]
+        assert (entry.kind, entry.function, entry.metadata["name"]) == ("timer.every", tick, name)
+    finally:
+        _siphon_registry.restore(before)

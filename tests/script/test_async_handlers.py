@@ -181,6 +181,21 @@ def test_a_task_made_by_a_handler_outlives_it_and_may_not_arm(tmp_path, loop):
     assert "have returned" in late[0]
 
 
+def test_a_plain_handler_has_no_running_loop_to_make_a_task_in(tmp_path, loop):
+    source = """
+        import asyncio
+        from siphon import proxy
+        @proxy.on_request
+        def route(request):
+            work = asyncio.sleep(0)
+            try: asyncio.create_task(work)
+            except RuntimeError as error: request.reply(500, str(error))
+            work.close()
+    """
+    outcome, at_once = run(Bench(tmp_path, source, loop=loop), loop)
+    assert (outcome.action.status, outcome.action.reason, at_once) == (500, "no running event loop", True)
+
+
 def test_an_event_that_arrives_inside_the_running_loop_is_served_too(tmp_path, loop):
     bench = Bench(tmp_path, ASYNC.format("await asyncio.sleep(0)"), loop=loop)
 
