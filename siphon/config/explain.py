@@ -91,7 +91,7 @@ def _pattern(pattern: str, given: str) -> str:
     for digits in ("32", "64"):
         if pattern == f"^[0-9A-Fa-f]{{{digits}}}$":
             return f"must be {digits} hex digits"
-    if pattern == "^/":
+    if pattern.startswith("^/") and not given.startswith('"/'):
         return f"must begin with /, not {given}"
     return f"holds a character that cannot stand here: {given}"
 

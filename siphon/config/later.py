@@ -303,7 +303,7 @@ class Media(Section):
     backend: Annotated[Text, choice("rtpengine", "rtpproxy", later=("siphon-rtp",))] = Field(
         "rtpengine", description='"rtpengine" or "rtpproxy"'
     )
-    sdp_name: Filled = Field("siphond", description='session name, where "session-name" is replaced')
+    sdp_name: Filled = Field("siphond", description='session name, where "session-name" is replaced', pattern=LINE)
     events: Events = table(Events)
     health_check_interval_secs: Real = Field(5.0, ge=0.1, le=3600, description="seconds between two checks")
     rtpengine: Engines | None = Field(None, description="RTPEngine")
@@ -311,14 +311,15 @@ class Media(Section):
     profiles: dict[str, Profile] = Field(default_factory=dict, description="named profiles")
 
 
-Origins = Filled | list[Filled] | None
+Origin = Annotated[Filled, Field(pattern=LINE)]
+Origins = Origin | list[Origin] | None
 
 
 class Prometheus(Section):
     """Metrics for Prometheus."""
 
     listen: Address = Field(description="ip:port")
-    path: Text = Field("/metrics", description="path", pattern="^/")
+    path: Text = Field("/metrics", description="path", pattern=r"^/[!-\"$->@-z|~]*$")
     cors: Origins = Field(None, description='origins that pages may read from: one, a list, or "*"')
 
 
@@ -373,7 +374,7 @@ class Tracing(Section):
 class CdrFile(Section):
     """Call detail records in a file."""
 
-    path: Filled = Field("cdr.jsonl", description="file; relative to server.state_dir")
+    path: Filled = Field("cdr.jsonl", description="file; relative to server.state_dir", pattern=LINE)
     rotate_size_mb: Whole = Field(100, ge=1, le=1000000, description="size at which a new file begins")
 
 

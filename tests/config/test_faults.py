@@ -119,6 +119,22 @@ count = 2
             "tracing.hep = { endpoint = 'h:1', transport = 'tls', ca_cert = '/nowhere/ca.pem' }",
             "tracing.hep.ca_cert: /nowhere/ca.pem cannot be used: no such file or directory",
         ),
+        (
+            "metrics.prometheus = { listen = '127.0.0.1:9', path = 'metrics' }",
+            'metrics.prometheus.path: must begin with /, not "metrics"',
+        ),
+        (
+            "metrics.prometheus = { listen = '127.0.0.1:9', path = '/a?b' }",
+            'metrics.prometheus.path: holds a character that cannot stand here: "/a?b"',
+        ),
+        (
+            'cdr.file.path = "a\\u0000"',
+            r'cdr.file.path: holds a character that cannot stand here: "a\x00"',
+        ),
+        (
+            'media.sdp_name = "a\\nb"',
+            r'media.sdp_name: holds a character that cannot stand here: "a\nb"',
+        ),
         ("media.rtpengine = {}", "media.rtpengine: needs address, or instances"),
         ("media.rtpproxy.instances = []", "media.rtpproxy: needs address, or instances"),
         (
