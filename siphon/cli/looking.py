@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ Instance = Callable[[str | None], Path]
 End = Callable[[Callable[[], int]], None]
 MOST = 200
 """Rows that are printed unless more are asked for."""
+
+
+class Commands(click.Group):
+    """A group that names the nearest command to one that it does not have."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            near = near or [name for name in self.list_commands(ctx) if name.startswith(args[0])][:1]
+            ctx.fail(f"{error.message} Did you mean {near[0]}?" if near else error.message)
 
 
 class Shows(click.Group):
@@ -38,7 +53,13 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
     as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
     limit = click.option("--limit", default=MOST, type=click.IntRange(min=1), show_default=True, help="Rows at most.")
 
-    @group.group("registrations", cls=Shows, invoke_without_command=True, context_settings=settings)
+    @group.group(
+        "registrations",
+        cls=Shows,
+        short_help="Who is registered; one of them, and its end.",
+        invoke_without_command=True,
+        context_settings=settings,
+    )
     @as_json
     @click.pass_context
     def registrations(context: click.Context, as_json: bool) -> None:
@@ -107,7 +128,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
         """The records of transactions, the youngest first."""
         end(lambda: in_progress.list_transactions(instance(config), limit, as_json))
 
-    @group.command("trace", context_settings=settings)
+    @group.command("trace", short_help="The messages of an address of record or a call.", context_settings=settings)
     @click.argument("wanted", metavar="AOR|CALL-ID")
     @click.option("--seconds", type=click.FloatRange(min=0), help="How long; else until Ctrl-C.")
     @as_json
@@ -139,7 +160,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
 
         end(run)
 
-    @group.command("log-level", context_settings=settings)
+    @group.command("log-level", short_help="Log at another level for a while.", context_settings=settings)
     @click.argument("name", metavar="[LEVEL]", required=False, type=click.Choice([*level.NAMES, "reset"]))
     @click.pass_obj
     def log_level(config: str | None, name: str | None) -> None:

@@ -138,5 +138,6 @@ def remove(place: Path, text: str) -> int:
 
 
 def not_there(text: str) -> int:
-    click.echo(f"{printable(text)}: is not registered", file=sys.stderr)
+    hint = "" if "@" in text else "; an address of record has a domain, as in sip:alice@example.com"
+    click.echo(f"{printable(text)}: is not registered{hint}", file=sys.stderr)
     return Exit.NOT_THERE

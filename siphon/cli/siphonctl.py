@@ -36,7 +36,7 @@ RELOAD_SECS = 2 * (LIMIT_SECS + SWITCH_SECS) + 5.0
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(help=HELP, context_settings=SETTINGS)
+@click.group(help=HELP, cls=looking.Commands, context_settings=SETTINGS)
 @click.option("-c", "--config", metavar="FILE", help="The configuration file.")
 @click.version_option(VERSION, prog_name="siphonctl", message="%(prog)s %(version)s")
 @click.pass_context
@@ -123,7 +123,7 @@ def outcome_of_reload(path: Path, asked: Mapping[str, Any]) -> Mapping[str, Any]
     raise Refusal(Exit.NOT_RELOADED, f"nothing came of it within {RELOAD_SECS:.0f} s; the log may say why")
 
 
-@command.command(context_settings=SETTINGS)
+@command.command(short_help="Finish running calls, then stop.", context_settings=SETTINGS)
 @click.option("--now", is_flag=True, help="Do not wait for running calls.")
 @click.pass_obj
 def stop(config: str | None, now: bool) -> None:
@@ -140,7 +140,7 @@ def stop(config: str | None, now: bool) -> None:
     end(run)
 
 
-@command.command(context_settings=SETTINGS)
+@command.command(short_help="Go on with the siphond that lies on disk now.", context_settings=SETTINGS)
 @click.pass_obj
 def upgrade(config: str | None) -> None:
     """Go on with the siphond that lies on disk now, without losing a datagram. Returns when it serves, or has failed.

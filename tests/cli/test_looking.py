@@ -90,7 +90,10 @@ def test_registrations_are_listed_shown_and_removed_and_on_change_hears_of_it(lo
     for word in ("show", "remove"):
         done = site.siphonctl("registrations", word, "alice@example.com")
         assert (done.returncode, done.stdout) == (1, "")
-        assert "is not registered" in done.stderr
+        assert done.stderr == "alice@example.com: is not registered\n"
+        done = site.siphonctl("registrations", word, "bob")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "an address of record has a domain" in done.stderr
     assert site.siphonctl("registrations", "show", "sip:").returncode == 2
     assert [entry["aor"] for entry in found(site, "registrations")] == ["sip:bob@example.com"]
     register(site, "alice")

@@ -23,6 +23,19 @@ def test_a_wrong_command_line_is_2(site, arguments):
     assert site.siphonctl(*arguments).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("registration", "registrations"), ("reg", "registrations"), ("stats", "status")]
+)
+def test_a_command_that_is_not_there_names_the_nearest(site, given, meant):
+    done = site.siphonctl(given)
+    assert done.returncode == 2 and f"No such command '{given}'. Did you mean {meant}?" in done.stderr
+
+
+def test_the_help_has_a_whole_sentence_for_each_command(site):
+    commands = site.siphonctl("--help").stdout.partition("Commands:\n")[2]
+    assert "status" in commands and "..." not in commands
+
+
 def test_a_configuration_that_cannot_be_read_is_2(site):
     site.file.write_text("x = ")
     done = site.siphonctl("status")
