@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from siphon.config.errors import ConfigurationError
     from siphon.testing.kit import Server
 
 SERVERS = pytest.StashKey["list[Server]"]()
@@ -26,13 +29,24 @@ SERVERS = pytest.StashKey["list[Server]"]()
 @pytest.fixture
 def siphond(request: pytest.FixtureRequest) -> Generator[Callable[..., Server], None, None]:
     """`siphond(script, config=None, workers=2, **settings)` makes a siphon.testing.Server, closed after the test."""
+    from pydantic import ValidationError
+
+    from siphon.script.loader import ScriptLoadError
     from siphon.testing.kit import Server
 
     servers = request.node.stash.setdefault(SERVERS, [])
     beside = request.path.parent
 
     def start(script: str | Path | None = None, config: str | Path | None = None, **options: Any) -> Server:
-        made = Server(_found(script, beside), _found(config, beside), **options)
+        __tracebackhide__ = True  # what is wrong is in the test or its script, and no line of ours says more
+        try:
+            made = Server(_found(script, beside), _found(config, beside), **options)
+        except ScriptLoadError as error:
+            if error.traceback:
+                error.add_note(error.traceback.rstrip())
+            raise error.with_traceback(None) from None
+        except ValidationError as error:
+            raise _explained(error, options) from None
         servers.append(made)
         return made
 
@@ -42,6 +56,16 @@ def siphond(request: pytest.FixtureRequest) -> Generator[Callable[..., Server], 
         server.close()
     if faults:
         pytest.fail("\n".join(faults), pytrace=False)
+
+
+def _explained(error: ValidationError, settings: dict[str, Any]) -> ConfigurationError:
+    """Keywords that are no settings, as --check tells them."""
+    from siphon.config import explain
+    from siphon.config.errors import ConfigurationError, Problem
+    from siphon.config.registry import show
+
+    found = explain.findings(error, settings)
+    return ConfigurationError([Problem("siphond()", None, show(path), what, near) for path, what, near in found])
 
 
 def _found(name: str | Path | None, beside: Path) -> str | Path | None:

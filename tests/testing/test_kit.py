@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from siphon.config.errors import ConfigurationError
 from siphon.script.loader import ScriptLoadError
 
 SCRIPT = """
@@ -207,6 +208,26 @@ def test_what_a_script_raises_is_kept(siphond):
 def test_a_script_that_does_not_load_says_so(siphond):
     with pytest.raises(ScriptLoadError, match="nothing of the kind"):
         siphond("raise RuntimeError('nothing of the kind')\n")
+
+
+def test_keywords_that_are_no_settings_are_told_as_by_check(siphond):
+    with pytest.raises(ConfigurationError) as refused:
+        siphond(SCRIPT, registrar={"max_contcts": 1}, registar={})
+    assert sorted(map(str, refused.value.problems)) == [
+        "siphond(): registar: unknown key; did you mean registrar",
+        "siphond(): registrar.max_contcts: unknown key; did you mean registrar.max_contacts",
+    ]
+
+
+def test_a_script_that_does_not_load_shows_its_own_lines_and_none_of_ours(tmp_path):
+    path = tmp_path / "test_of_script.py"
+    path.write_text("def test_it(siphond):\n    siphond('from siphon import proxy\\nproxy.on_requst\\n')\n")
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert "line 2: AttributeError: 'Proxy' object has no attribute 'on_requst'" in done.stdout
+    assert "did you mean 'on_request'" in done.stdout
+    assert 'script.py", line 2, in <module>' in done.stdout
+    assert "loader.py" not in done.stdout and "plugin.py" not in done.stdout
 
 
 def test_a_script_is_read_again(siphond, tmp_path):
