@@ -1,4 +1,8 @@
-"""Digest credentials: whatever stands in Authorization, only who knows the password is let in."""
+"""Digest credentials: whatever stands in Authorization, only who knows the password is let in.
+
+The short way in C is asked as well, about the same lines in a REGISTER: whom it lets in, the long way lets in. Behind a
+NUL stand bytes that it finds as the record of the nonce.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,16 @@ from fuzz.target import Check, Target, holds
 from siphon.config.settings import Auth
 from siphon.services.digest import DigestVerifier
 from siphon.services.digest.credentials import parse_credentials
+from siphon.sip.message import PeerError, SipMessage, parse
 from siphon.state.memory import MemoryTable
 
 REALM = "example.com"
 WALL = 1_800_000_000.0
 URI = b"sip:example.com"
+REGISTER = (
+    b"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-d\r\nMax-Forwards: 70\r\n"
+    b"From: <sip:alice@example.com>;tag=1\r\nTo: <sip:alice@example.com>\r\nCall-ID: d\r\nCSeq: 1 REGISTER\r\n%b\r\n"
+)
 _FIELDS = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
@@ -39,6 +48,23 @@ def challenge() -> str:
     return next(text for text in verifier(MemoryTable()).challenges(REALM, stale=False, wall=WALL) if "=MD5," in text)
 
 
+class OneRecord(MemoryTable):
+    """Under every key the same bytes, where there are any."""
+
+    record: bytes | None = None
+
+    def get(self, key: bytes) -> tuple[int, bytes] | int | None:
+        return super().get(key) if self.record is None else (1, self.record)
+
+
+def register_with(lines: list[bytes]) -> SipMessage | None:
+    """A REGISTER with these lines of credentials, if it is one message."""
+    try:
+        return parse(REGISTER % b"".join(b"Authorization: %b\r\n" % line for line in lines))
+    except PeerError:
+        return None
+
+
 class DigestCheck:
     """One response is right: that of the password. What is let in must bear it."""
 
@@ -47,8 +73,10 @@ class DigestCheck:
         self.nonce, self.response = value(right, "nonce") or b"", value(right, "response")
 
     def __call__(self, data: bytes) -> None:
-        """Up to four lines, separated by CR LF, where `%NONCE` stands for a nonce of ours."""
-        lines = data.replace(b"%NONCE", self.nonce).split(b"\r\n")[:4]
+        """Up to four lines, separated by CR LF, where `%NONCE` stands for a nonce of ours; NUL and a record."""
+        text, split, record = data.replace(b"%NONCE", self.nonce).partition(b"\0")
+        lines = text.split(b"\r\n")[:4]
+        self.short_way(lines, record if split else None)
         verdict = verifier(MemoryTable()).verify(lines, "REGISTER", URI, REALM, transaction_id=b"t" * 16, wall=WALL)
         holds(not (verdict.ok and (verdict.failed or verdict.bad_request)), "a verdict is one of them")
         holds(set(verdict.line_indexes) <= set(range(len(lines))), "the lines of our realm are among the lines")
@@ -57,6 +85,29 @@ class DigestCheck:
             # A nonce of another process is as good as this one's: the seeds were made there.
             answers = {value(line, "response") for line in lines if value(line, "nonce") == self.nonce}
             holds(not answers or self.response in answers, "the response is the one that the password makes")
+
+    def short_way(self, lines: list[bytes], record: bytes | None) -> None:
+        message = register_with(lines)
+        if message is None:
+            return
+        table = OneRecord()
+        table.record = record
+        short = verifier(table)
+        short.shorten()
+        assert short.plain is not None
+        found = short.plain.verify(message, b"authorization", None, REALM, b"t" * 16, WALL)
+        if found:
+            given = message.all_lines("Authorization")
+            long = verifier(MemoryTable()).verify(given, "REGISTER", URI, REALM, transaction_id=b"t" * 16, wall=WALL)
+            holds((long.ok, long.user) == (True, found[0]), "whom the short way lets in, the long way lets in")
+
+
+def used(line: bytes) -> bytes:
+    """The record that one use leaves."""
+    table = MemoryTable()
+    verifier(table).verify([line], "REGISTER", URI, REALM, transaction_id=b"u" * 16, wall=WALL)
+    keys, _ = table.keys(10)
+    return next(found[1] for key in keys if isinstance(found := table.get(key), tuple))
 
 
 def value(line: bytes, name: str) -> bytes | None:
@@ -68,6 +119,8 @@ def seeds() -> list[bytes]:
     right = answer(challenge(), "alice", "secret", URI.decode())
     return [
         right,
+        right + b"\0" + used(right),
+        right.replace(b"nc=00000001", b"nc=00000002") + b"\0" + used(right),
         right.replace(b"alice", b"bob"),
         right.replace(b"MD5", b"SHA-256"),
         right.replace(b'username="alice"', b"username*=UTF-8''%61lice"),
