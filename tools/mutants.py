@@ -252,6 +252,12 @@ MUTANTS = [
         "forged = False and not",
     ),
     Mutant(
+        "of two 2xx that cross the CANCEL one goes up",
+        ENGINE + "responses.py",
+        "    if not r.invite and r.final_status:\n        return\n    r.targets",
+        "    if r.final_status and (r.cancelled or not r.invite):\n        return\n    r.targets",
+    ),
+    Mutant(
         "anybody may cancel",
         ENGINE + "events.py",
         "foreign = record is not None and self.same_source and record.source_ip != self.arrival.source[0]",
