@@ -50,7 +50,7 @@ def _in_module(tree: ast.Module, module: Any, script: Script) -> Iterator[tuple[
     handlers = _handlers(script, module.__name__)
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            given = handlers.get((node.name, node.lineno)) or (("request",) if node.name in callbacks else ())
+            given = handlers.get((node.name, _first_line(node))) or (("request",) if node.name in callbacks else ())
             names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
             known = {name: _GIVEN[what] for name, what in zip(names, given, strict=False) if what in _GIVEN}
             yield from _in_code(node, {name: kind for name, kind in known.items() if not _rebound(node, name, 1)})
@@ -63,23 +63,19 @@ def _is_ours(thing: object) -> bool:
 
 
 def _handlers(script: Script, module: str) -> dict[tuple[str, int], tuple[str, ...]]:
-    """What the handlers of a module are called with, by name and line of `def`."""
+    """What the handlers of a module are called with, by name and first line."""
     found = {}
     for kind in script.kinds:
         for entry in script.handlers(kind):
             function: Callable[..., Any] = inspect.unwrap(entry.function)
             if isinstance(function, FunctionType) and function.__module__ == module:
-                found[function.__name__, _line_of_def(function)] = CALLED_WITH.get(kind, ())
+                found[function.__name__, function.__code__.co_firstlineno] = CALLED_WITH.get(kind, ())
     return found
 
 
-def _line_of_def(function: FunctionType) -> int:
-    """A code object begins at its first decorator; the tree names the line of `def`."""
-    lines, first = inspect.getsourcelines(function)
-    for offset, line in enumerate(lines):
-        if line.lstrip().startswith(("def ", "async def ")):
-            return first + offset
-    return first
+def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Where its code object begins: at the first decorator, if there is one."""
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
 def _callbacks(tree: ast.AST) -> set[str]:

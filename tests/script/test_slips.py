@@ -107,3 +107,8 @@ def test_a_wrong_name_in_a_handler_is_told_with_the_right_one(tmp_path):
     bench = Bench(tmp_path, "from siphon import proxy\n@proxy.on_request\ndef f(request): request.relayy()\n")
     bench.runtime.run_request(bench.request(sip()), None, lambda outcome: None)
     assert "did you mean 'relay'" in bench.log.text
+
+
+def test_a_handler_whose_source_cannot_be_read_is_no_fault(tmp_path):
+    text = "from siphon import proxy\nexec('def made(request):\\n    request.relayy()\\n')\nproxy.on_request(made)\n"
+    assert warnings(tmp_path, text) == []
