@@ -31,21 +31,20 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = get_close_matches(args[0], self.list_commands(ctx), 1)
-            near = near or [name for name in self.list_commands(ctx) if name.startswith(args[0])][:1]
-            ctx.fail(f"{error.message} Did you mean {near[0]}?" if near else error.message)
+            ctx.fail(f"{error.message} {self.hint(ctx, args[0])}".rstrip())
+
+    def hint(self, ctx: click.Context, wanted: str) -> str:
+        """What may have been meant; "" where nothing is near."""
+        names = self.list_commands(ctx)
+        near = get_close_matches(wanted, names, 1) or [name for name in names if name.startswith(wanted)]
+        return f"Did you mean {near[0]}?" if near else ""
 
 
-class Shows(click.Group):
+class Shows(Commands):
     """A group with a command `show`: whoever names what he looks for in its place is told of it."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            ctx.fail(f"{error.message} To look for that: {ctx.command_path} show {args[0]}")
+    def hint(self, ctx: click.Context, wanted: str) -> str:
+        return f"To look for that: {ctx.command_path} show {wanted}"
 
 
 def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str, Any]) -> None:
