@@ -4,8 +4,10 @@
     .venv/bin/python bench/instructions.py --write   makes what was counted the baseline
 
 bench/replay.py plays calls in one process, bench/replay_register.py what is answered here; two runs of different length
-are subtracted, so that starting and loading do not count. The count depends on the compiler, on Python and on the C
-library: a baseline of others is not compared.
+are subtracted, so that starting and loading do not count. For that both must load the same: Python compiles a module
+whose bytecode is not there, and whoever else works in this tree may write it between the two. So the bytecode is kept
+in a place of its own, written before. The count depends on the compiler, on Python and on the C library: a baseline of
+others is not compared.
 
 Exit status: 0 no more than 10 % above the baseline, or nothing to compare with; 1 more; 2 valgrind is missing.
 """
@@ -21,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -47,26 +50,49 @@ def built_with() -> dict[str, str]:
     }
 
 
-def collected(program: list[str], calls: int) -> int:
-    """Instructions of a whole run."""
-    line = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
-    done = subprocess.run(
-        [*line, str(HERE / program[0]), *program[1:], "--calls", str(calls), "--rounds", "1"],
-        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    if done.returncode or found is None:
-        raise RuntimeError(f"the run under valgrind failed: {done.stderr[-2000:]}")
+def python(bytecode: Path, path: str, calls: int) -> list[str]:
+    """The command that plays so many calls of a path with the bytecode of a place."""
+    program, *arguments = PATHS[path]
+    own = [sys.executable, "-X", f"pycache_prefix={bytecode}"]
+    return [*own, str(HERE / program), *arguments, "--calls", str(calls), "--rounds", "1"]
+
+
+def play(line: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """The finished run."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    whole = {**inherited, "PYTHONHASHSEED": "0", **environment}
+    done = subprocess.run(line, env=whole, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the run failed: {' '.join(line)}: {done.stderr[-2000:]}")
+    return done
+
+
+def compile_into(bytecode: Path, path: str) -> None:
+    """Write the bytecode of all that a path loads: of Python's library by playing it, of our packages by themselves.
+
+    What is imported while a script loads is never written by the run.
+    """
+    packages = [str(HERE), *(str(HERE.parent / name) for name in ("siphon", "shm", "workers"))]
+    play([sys.executable, "-X", f"pycache_prefix={bytecode}", "-m", "compileall", "-q", *packages])
+    play(python(bytecode, path, FEW))
+
+
+def collected(line: list[str]) -> int:
+    """Instructions of a whole run of a command."""
+    counting = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    found = re.search(r"Collected : (\d+)", play([*counting, *line], PYTHONDONTWRITEBYTECODE="1").stderr)
+    if found is None:
+        raise RuntimeError("valgrind said no count")
     return int(found[1])
 
 
-def count(paths: list[str]) -> dict[str, int]:
-    """Thousands of instructions by path."""
-    spent = {path: collected(PATHS[path], MANY) - collected(PATHS[path], FEW) for path in paths}
-    return {path: instructions // (MANY - FEW) // 1000 for path, instructions in spent.items()}
+def counted_of(path: str) -> int:
+    """Thousands of instructions of one call of a path."""
+    with tempfile.TemporaryDirectory(prefix="siphond-bytecode-") as place:
+        bytecode = Path(place)
+        compile_into(bytecode, path)
+        few, many = (collected(python(bytecode, path, calls)) for calls in (FEW, MANY))
+    return (many - few) // (MANY - FEW) // 1000
 
 
 def main() -> int:
@@ -79,7 +105,7 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print("valgrind is missing:  apt-get install valgrind", file=sys.stderr)
         return 2
-    counted, here = count(asked.paths or list(PATHS)), built_with()
+    counted, here = {path: counted_of(path) for path in asked.paths or PATHS}, built_with()
     if asked.write:
         known = json.loads(BASELINE.read_text())["thousands"] if asked.paths else {}
         BASELINE.write_text(json.dumps({"built_with": here, "thousands": known | counted}, indent=2) + "\n")
