@@ -63,8 +63,8 @@ class Shared(Silent):
 
     def make_location_table(self) -> Any:
         self.hint_table = self.table("hints", 40000, 40000, wall_expiry=True)
-        self.nonce_table = self.table("nonces", 40000, 40000, wall_expiry=True)
-        return self.table("location", 30000, 30000, wall_expiry=True, marked=True)
+        self.nonce_table = self.table("nonces", 40000, 80000, wall_expiry=True, block_bytes=64)
+        return self.table("location", 30000, 100000, wall_expiry=True, marked=True, block_bytes=64)
 
     def new_worker(self, slot: int, generation: int) -> VirtualWorker:
         self.hints, self.nonces = self.hint_table, self.nonce_table

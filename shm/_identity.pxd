@@ -11,7 +11,7 @@ cdef inline uint64_t rounded(uint64_t n, uint64_t unit) noexcept:
 
 
 cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks, reserve_records, wall_expiry,
-              bint marked) except -1
+              bint marked, int block_bytes) except -1
 cdef uint32_t identity_check(const Identity *p) noexcept
 cdef str differs(fd, path, const Identity *want)
 cdef Identity found_in(fd)

@@ -14,11 +14,13 @@ from libc.string cimport memcmp, memcpy, memset
 from shm._crc cimport checksum
 from shm._layout cimport *
 
+BLOCK_SIZES = tuple(1 << bits for bits in range(BLOCK_BITS_LEAST, BLOCK_BITS_MOST + 1))
+
 cdef bytes MAGIC = b"siphshm\n"
 
 
 cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks, reserve_records, wall_expiry,
-              bint marked) except -1:
+              bint marked, int block_bytes) except -1:
     """Fill in an identity: sizes and where everything lies."""
     cdef uint32_t buckets = 64
     if not 1 <= records < 1 << 29 or not 1 <= blocks < 1 << 29 or not 1 <= slots <= 255:
@@ -27,6 +29,8 @@ cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks
         raise ValueError("a reserve must be smaller than what it is a part of")
     if len(boot_id) != 16:
         raise ValueError("boot_id must be 16 bytes")
+    if block_bytes not in BLOCK_SIZES:
+        raise ValueError(f"a block has {', '.join(map(str, BLOCK_SIZES))} bytes")
     while buckets < records:
         buckets *= 2
     memset(p, 0, sizeof(Identity))
@@ -40,6 +44,7 @@ cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks
     p.stripes = buckets if buckets < 1024 else 1024
     p.reserve_blocks = reserve_blocks
     p.reserve_records = reserve_records
+    p.block_bits = block_bytes.bit_length() - 1
     p.wall_expiry = 1 if wall_expiry else 0
     p.notes_at = PAGE
     p.stripes_at = p.notes_at + p.slots * sizeof(Note)
@@ -47,7 +52,7 @@ cdef int plan(Identity *p, bytes boot_id, records, blocks, slots, reserve_blocks
     p.headers_at = rounded(p.buckets_at + <uint64_t>p.buckets * 8, PAGE)
     p.states_at = rounded(p.headers_at + <uint64_t>(p.records + 1) * sizeof(Header), PAGE)
     p.blocks_at = rounded(p.states_at + <uint64_t>(p.blocks + 1) * sizeof(BlockState), PAGE)
-    p.size = rounded(p.blocks_at + <uint64_t>(p.blocks + 1) * BLOCK, PAGE)
+    p.size = rounded(p.blocks_at + <uint64_t>(p.blocks + 1) * block_bytes, PAGE)
     if marked:
         p.marks_at = p.size
         p.size = rounded(p.marks_at + rounded(p.records + 1, PAGE) + (p.records >> MARK_BITS) + 1, PAGE)
@@ -64,10 +69,10 @@ cdef uint32_t identity_check(const Identity *p) noexcept:
     return checksum(&q, sizeof(Identity), LAYOUT_VERSION)
 
 
-def file_size(*, int records, int blocks, int slots=64, bint marked=False):
+def file_size(*, int records, int blocks, int slots=64, bint marked=False, int block_bytes=512):
     """How many bytes a table of this size takes."""
     cdef Identity p
-    plan(&p, bytes(16), records, blocks, slots, 0, 0, False, marked)
+    plan(&p, bytes(16), records, blocks, slots, 0, 0, False, marked, block_bytes)
     return p.size
 
 
@@ -86,7 +91,7 @@ cdef str differences(const Identity *have, const Identity *want):
         ("records", have.records, want.records), ("blocks", have.blocks, want.blocks), ("slots", have.slots, want.slots),
         ("reserve_blocks", have.reserve_blocks, want.reserve_blocks), ("wall_expiry", have.wall_expiry, want.wall_expiry),
         ("reserve_records", have.reserve_records, want.reserve_records), ("marks", have.marks_at, want.marks_at),
-        ("bytes", have.size, want.size),
+        ("bytes of a block", 1 << have.block_bits, 1 << want.block_bits), ("bytes", have.size, want.size),
     ):
         if had != wanted:
             found.append(f"{name} is {had}, wanted is {wanted}")

@@ -46,14 +46,41 @@ cdef inline bint describe_to(Header *h, uint32_t n, uint32_t state, Descriptor *
     return d.check == descriptor_check(d, h.tag, h.key_high, n) and d.length <= VALUE_MAX
 
 
-cdef inline uint32_t blocks_for(size_t length) noexcept nogil:
-    return <uint32_t>((length + BLOCK - 1) >> 9)
+cdef inline uint32_t blocks_for(Region *r, size_t length) noexcept nogil:
+    return <uint32_t>((length + (<size_t>1 << r.block_bits) - 1) >> r.block_bits)
+
+
+cdef inline unsigned char *block(Region *r, uint32_t b) noexcept nogil:
+    """Where block b begins."""
+    return r.values + (<size_t>b << r.block_bits)
 
 
 cdef inline double earliest(const Descriptor *d) noexcept nogil:
     if d.claim_deadline != 0.0 and (d.next_deadline == 0.0 or d.claim_deadline < d.next_deadline):
         return d.claim_deadline
     return d.next_deadline
+
+
+# What is read next is fetched from memory while other things are waited for: most records are in no cache. A number that
+# is not checked yet may be anything; a prefetch of a wrong address does nothing.
+
+cdef inline void expect_header(Region *r, uint32_t n) noexcept nogil:
+    cdef const char *at = <const char *>&r.headers[n]
+    prefetch(at)
+    prefetch(at + 64)
+    prefetch(at + 128)
+
+
+cdef inline void expect_block(Region *r, uint32_t b, size_t length) noexcept nogil:
+    """The state of a block, and as much of the value as lies in it."""
+    cdef const char *at = <const char *>block(r, b)
+    cdef size_t there = 0, whole = <size_t>1 << r.block_bits
+    prefetch(&r.states[b])
+    if length > whole:
+        length = whole
+    while there < length:
+        prefetch(at + there)
+        there += 64
 
 
 # Stripes
@@ -106,6 +133,7 @@ cdef inline int64_t walk_locked(Region *r, uint32_t bucket, uint64_t tag, uint64
         if n == 0:
             return ABSENT
         h = &r.headers[n]
+        expect_header(r, n)
         if h.tag == tag and h.key_high == high:
             state = load32(&h.state)
             if is_live(state) or (building and is_building(state)):
@@ -128,6 +156,7 @@ cdef inline int64_t find(Region *r, uint64_t tag, uint64_t high, bint building) 
     """A header's number, ABSENT or BUSY. Nothing is held afterwards."""
     cdef uint32_t bucket = bucket_of(r, tag)
     cdef int64_t n
+    prefetch(&r.buckets[bucket])
     if stripe_lock(r, bucket) == BUSY:
         return BUSY
     n = search_locked(r, bucket, tag, high, building)
@@ -250,7 +279,9 @@ cdef inline int open_record(Region *r, uint64_t tag, uint64_t high, uint32_t *fo
 
 cdef inline bint walk_value(Region *r, uint32_t n, const Descriptor *d, uint32_t *blocks) noexcept nogil:
     """The numbers of the blocks of a value, at most CHAIN. False when the chain is damaged."""
-    cdef uint32_t count = blocks_for(d.length), i, b = d.first
+    cdef uint32_t count = blocks_for(r, d.length), i, b = d.first
+    if count > CHAIN:
+        return False
     for i in range(count):
         if b == 0 or b > r.blocks or r.states[b].state != state_of(b, n):
             return False
@@ -262,12 +293,14 @@ cdef inline bint walk_value(Region *r, uint32_t n, const Descriptor *d, uint32_t
 cdef inline int copy_value(Region *r, uint32_t n, const Descriptor *d, unsigned char *to) noexcept nogil:
     """Copy the value out: LOCKED or CORRUPT. The checksum is the caller's (it need not hold the mutex for it)."""
     cdef uint32_t b = d.first
-    cdef size_t left = d.length, part
+    cdef size_t left = d.length, whole = <size_t>1 << r.block_bits, part
     while left:
         if b == 0 or b > r.blocks or r.states[b].state != state_of(b, n):
             return CORRUPT
-        part = left if left < BLOCK else BLOCK
-        memcpy(to, r.values + <size_t>b * BLOCK, part)
+        if left > whole:
+            expect_block(r, r.states[b].next, left - whole)
+        part = left if left < whole else whole
+        memcpy(to, block(r, b), part)
         to += part
         left -= part
         b = r.states[b].next

@@ -10,7 +10,7 @@ One file holds one table, whole and fixed from the start:
     bucket     one 64-bit word: the first header of a chain, and a check of it
     Header     one a record: mutex, state word, link, key, and two Descriptors of which the state word selects one
     BlockState one a block: whose it is, and which block follows
-    blocks     512 bytes of value each
+    blocks     the values; a table has blocks of 64, 128, 256 or 512 bytes
     marks      where asked for: a byte a header, a byte for every 4096 of them (see _marks.pyx)
     earliest   a word for every 64 headers: when the first of them must be looked at (see _expiry.pyx)
 
@@ -56,12 +56,13 @@ cdef extern from * nogil:
 
 
 cdef enum:
-    LAYOUT_VERSION = 3          # 2: marks, birth, filled; 3: earliest
+    LAYOUT_VERSION = 4          # 2: marks, birth, filled; 3: earliest; 4: block_bits, longer chains
     PAGE = 4096
-    BLOCK = 512
+    BLOCK_BITS_LEAST = 6        # blocks of 64 bytes, a cache line
+    BLOCK_BITS_MOST = 9         # blocks of 512 bytes
     KEY = 16
-    CHAIN = 480                 # blocks of the longest value
-    VALUE_MAX = CHAIN * BLOCK
+    CHAIN = 1024                # blocks of the longest value: 65536 bytes in the smallest ones
+    VALUE_MAX = 245760          # and its bytes, in blocks of 256 and more
     SPARES = 8                  # free headers that a slot keeps at hand
     SPARE_BLOCKS = 64           # free blocks that a slot keeps at hand
 
@@ -121,6 +122,8 @@ cdef struct Identity:
     uint64_t marks_at           # 0: no marks
     uint64_t birth              # drawn when the file was made; not compared
     uint64_t earliest_at
+    uint32_t block_bits         # a block has 2^block_bits bytes
+    uint32_t pad
 
 
 cdef struct Control:
@@ -227,7 +230,7 @@ cdef struct Region:             # process-local: where things are, who we are. W
     uint64_t *buckets
     Header *headers             # headers[1] is the first
     BlockState *states          # states[1]
-    unsigned char *values       # block b lies at values + b * BLOCK
+    unsigned char *values       # block b lies at values + (b << block_bits)
     unsigned char *marks        # marks[1]; NULL: the table has none
     unsigned char *mark_pages   # mark_pages[n >> MARK_BITS]
     uint64_t *earliest          # earliest[n >> GROUP_BITS], the bits of a double; only ever lowered, but by who sweeps
@@ -236,6 +239,8 @@ cdef struct Region:             # process-local: where things are, who we are. W
     uint32_t slots
     uint32_t bucket_mask
     uint32_t stripe_mask
+    uint32_t block_bits
+    uint32_t value_max          # bytes of the longest value
     int wall_expiry
     int slot                    # -1: none
     uint32_t generation

@@ -32,6 +32,7 @@ def structures():
             "marks_at": <size_t>&(<Identity *>0).marks_at,
             "birth": <size_t>&(<Identity *>0).birth,
             "earliest_at": <size_t>&(<Identity *>0).earliest_at,
+            "block_bits": <size_t>&(<Identity *>0).block_bits,
         }),
         "Control": (sizeof(Control), {
             "version": <size_t>&(<Control *>0).version,

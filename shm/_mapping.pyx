@@ -67,6 +67,8 @@ cdef class Mapping:
         r.earliest = <uint64_t *>(r.base + p.earliest_at)
         r.records, r.blocks, r.slots = p.records, p.blocks, p.slots
         r.bucket_mask, r.stripe_mask = p.buckets - 1, p.stripes - 1
+        r.block_bits = p.block_bits
+        r.value_max = min(<uint32_t>VALUE_MAX, <uint32_t>CHAIN << p.block_bits)
         r.wall_expiry = p.wall_expiry
         r.spare_limit = min(<uint32_t>SPARE_BLOCKS, r.blocks // (r.slots * 8))
         r.spares_limit = min(<uint32_t>SPARES // 2, r.records // (r.slots * 8))
@@ -181,7 +183,7 @@ cdef class Mapping:
             "buckets": (p.buckets_at, 8, p.buckets),
             "headers": (p.headers_at + sizeof(Header), sizeof(Header), p.records),
             "states": (p.states_at + sizeof(BlockState), sizeof(BlockState), p.blocks),
-            "blocks": (p.blocks_at + BLOCK, BLOCK, p.blocks),
+            "blocks": (p.blocks_at + (1 << p.block_bits), 1 << p.block_bits, p.blocks),
             **({"marks": (p.marks_at + 1, 1, p.records)} if p.marks_at else {}),
             "earliest": (p.earliest_at, 8, (p.records >> GROUP_BITS) + 1),
         }

@@ -70,6 +70,7 @@ cdef inline int64_t fetch(Region *r, const unsigned char *key, unsigned char *to
     critical_enter(r)
     got = open_record(r, tag, high, &n, &state, out)
     if got == LOCKED:
+        expect_block(r, out.first, out.length)
         if expired(r, out):
             got = ABSENT
         elif out.length > room:
@@ -94,7 +95,7 @@ cdef inline int64_t fetch(Region *r, const unsigned char *key, unsigned char *to
 
 cdef inline int take_fresh(Region *r, size_t length, uint32_t leave) noexcept nogil:
     """note.fresh names as many blocks as the value needs, in transit in our slot: LOCKED, FULL or BUSY."""
-    cdef uint32_t need = blocks_for(length), i, b
+    cdef uint32_t need = blocks_for(r, length), i, b
     cdef int got
     if need:
         got = blocks_fetch(r, need, leave)
@@ -114,10 +115,10 @@ cdef inline int take_fresh(Region *r, size_t length, uint32_t leave) noexcept no
 
 cdef inline void fill_fresh(Region *r, const unsigned char *value, size_t length) noexcept nogil:
     cdef uint32_t i
-    cdef size_t part
+    cdef size_t whole = <size_t>1 << r.block_bits, part
     for i in range(r.new_count):
-        part = length if length < BLOCK else BLOCK
-        memcpy(r.values + <size_t>r.fresh[i] * BLOCK, value, part)
+        part = length if length < whole else whole
+        memcpy(block(r, r.fresh[i]), value, part)
         value += part
         length -= part
     point(AT_BLOCKS_COPIED)
@@ -185,7 +186,7 @@ cdef inline void note_close(Region *r) noexcept nogil:
 
 cdef inline void note_old(Region *r, uint32_t n, const Descriptor *d) noexcept nogil:
     """The old chain, as far as it is sound: what is damaged stays behind until the next exclusive start."""
-    r.old_count = blocks_for(d.length)
+    r.old_count = blocks_for(r, d.length)
     if not walk_value(r, n, d, r.old):
         add64(&r.control.corrupt, 1)
         r.old_count = 0
@@ -209,7 +210,7 @@ cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const 
     note_open(r, n, REPLACE)
     if not use_reserve:
         leave = r.identity.reserve_blocks
-    elif blocks_for(length) > r.old_count:
+    elif blocks_for(r, length) > r.old_count:
         leave = r.identity.reserve_blocks // 2
     got = take_fresh(r, length, leave)
     if got == LOCKED:
@@ -352,7 +353,7 @@ cdef inline int64_t store(Region *r, const unsigned char *key, uint64_t expected
     """A new version, CONFLICT, FULL, BUSY or TOO_LONG. expected 0 inserts; the caller has a slot."""
     cdef uint64_t tag, high
     cdef int64_t got
-    if length > VALUE_MAX:
+    if length > r.value_max:
         return TOO_LONG
     key_words(key, &tag, &high)
     critical_enter(r)

@@ -112,7 +112,7 @@ cdef inline bint settle_record(Region *r, uint32_t slot, uint32_t n, Recovered *
         if not describe_to(h, n, state, &d) or not walk_value(r, n, &d, present):
             quarantine(r, n, bucket)
             return True
-        held = blocks_for(d.length)
+        held = blocks_for(r, d.length)
     elif state == QUARANTINED:
         return True
     elif state == DEAD or state == (BUILDING | slot):
@@ -252,9 +252,9 @@ cdef inline void verify_record(Region *r, uint32_t n, unsigned char *seen, uint3
             out.bad_records += 1
         else:
             out.records += 1
-            for i in range(blocks_for(d.length)):
+            for i in range(blocks_for(r, d.length)):
                 seen[chain[i]] = 1
-            out.blocks_used += blocks_for(d.length)
+            out.blocks_used += blocks_for(r, d.length)
             if not stripe_patiently(r, bucket_of(r, h.tag)):
                 out.busy += 1
             else:
@@ -297,7 +297,7 @@ cdef inline bint lost(Region *r, uint32_t b, uint32_t n, uint32_t *chain) noexce
         state = load32(&r.headers[n].state)
         result = True
         if is_live(state) and describe_to(&r.headers[n], n, state, &d) and walk_value(r, n, &d, chain):
-            result = not among(b, chain, blocks_for(d.length))
+            result = not among(b, chain, blocks_for(r, d.length))
     header_unlock(r, n)
     return result
 
@@ -403,7 +403,7 @@ cdef inline bint keepable(Region *r, uint32_t n, Descriptor *d, unsigned char *s
     cdef uint32_t i
     if not describe_to(h, n, h.state, d) or not walk_value(r, n, d, chain) or not value_sound(r, n, d, scratch):
         return False
-    for i in range(blocks_for(d.length)):
+    for i in range(blocks_for(r, d.length)):
         if seen[chain[i]]:
             return False
     return True
@@ -437,7 +437,7 @@ cdef inline int rebuild(Region *r, uint32_t *dropped) noexcept nogil:
                 bucket = bucket_of(r, h.tag)
                 twin = walk_locked(r, bucket, h.tag, h.key_high, False)
                 if twin == ABSENT:
-                    for i in range(blocks_for(d.length)):
+                    for i in range(blocks_for(r, d.length)):
                         seen[chain[i]] = 1
                     if d.version > version:
                         version = d.version

@@ -32,6 +32,7 @@ class Table(Looking):
         reserve_records: int = -1,
         wall_expiry: bool = False,
         marked: bool = False,
+        block_bytes: int = 512,
     ) -> Table: ...
     @staticmethod
     def join(
@@ -45,6 +46,7 @@ class Table(Looking):
         reserve_records: int = -1,
         wall_expiry: bool = False,
         marked: bool = False,
+        block_bytes: int = 512,
     ) -> Table: ...
     @staticmethod
     def attach(path: str | os.PathLike[str]) -> Table: ...

@@ -38,7 +38,7 @@ pthread_atfork(NULL, NULL, shm_forked)
 CONFLICT_, FULL_, BUSY_ = CONFLICT, FULL, BUSY
 MAX_VALUE = VALUE_MAX
 KEY_BYTES = KEY
-BLOCK_BYTES = BLOCK
+BLOCK_BYTES = 1 << BLOCK_BITS_MOST
 OPERATIONS = ("none", "insert", "replace", "delete")
 POINTS = (
     "nowhere", "record locked", "blocks taken", "blocks copied", "half marked", "before the switch", "after the switch, before the send", "sent",
@@ -83,15 +83,16 @@ cdef class Table(Looking):
 
     @staticmethod
     def create(path, *, int records, int blocks, int slots=64, bytes boot_id=bytes(16), bint fresh=False, int reserve_blocks=-1,
-               int reserve_records=-1, bint wall_expiry=False, bint marked=False):
+               int reserve_records=-1, bint wall_expiry=False, bint marked=False, int block_bytes=BLOCK_BYTES):
         """Exclusive start: make the file, or take over the one that is there, with all mutexes made anew. The caller sees to it (flock)
         that nobody else uses it. A reserve of -1 is a sixteenth. wall_expiry: expiry is epoch seconds, else CLOCK_BOOTTIME.
-        marked: changes are marked for one process that follows them (shm.marks)."""
+        marked: changes are marked for one process that follows them (shm.marks). block_bytes: 64, 128, 256 or 512; a value
+        takes whole blocks, 1024 at most."""
         cdef Identity want
         cdef Table table = Table.__new__(Table)
         path = os.fspath(path)
         plan(&want, boot_id, records, blocks, slots, blocks // 16 if reserve_blocks < 0 else reserve_blocks,
-             records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked)
+             records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked, block_bytes)
         private_directory(path)
         if fresh:
             remove(path)
@@ -105,12 +106,12 @@ cdef class Table(Looking):
 
     @staticmethod
     def join(path, *, int records, int blocks, int slots=64, bytes boot_id=bytes(16), int reserve_blocks=-1, int reserve_records=-1,
-             bint wall_expiry=False, bint marked=False):
+             bint wall_expiry=False, bint marked=False, int block_bytes=BLOCK_BYTES):
         """Join the processes that use the table, if it is as create() would make it; nothing in it changes. For a hand-over."""
         cdef Identity want
         cdef Table table = Table.__new__(Table)
         plan(&want, boot_id, records, blocks, slots, blocks // 16 if reserve_blocks < 0 else reserve_blocks,
-             records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked)
+             records // 16 if reserve_records < 0 else reserve_records, wall_expiry, marked, block_bytes)
         table.open_wanted(os.fspath(path), &want, "")
         return table
 
@@ -313,7 +314,7 @@ cdef class Table(Looking):
         got = store(&self.region, k, expected, <const unsigned char *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), &facts,
                     use_reserve, <action_t><void *>function, <void *>argument)
         if got == TOO_LONG:
-            raise ValueError(f"a value of {len(value)} bytes; at most {VALUE_MAX} fit")
+            raise ValueError(f"a value of {len(value)} bytes; at most {self.region.value_max} fit")
         return got
 
     def delete(self, key, uint64_t expected, *, action=None):

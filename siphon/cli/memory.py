@@ -23,7 +23,7 @@ TRANSACTIONS = "transactions"
 @dataclass(frozen=True, slots=True)
 class TableSize:
     """One table. `key` is the setting that its size comes from; `wall_expiry`: its records expire by wall time;
-    `marked`: a helper follows its changes."""
+    `marked`: a helper follows its changes; `block_bytes`: its values take whole blocks of so many bytes."""
 
     name: str
     key: str
@@ -32,11 +32,13 @@ class TableSize:
     reserve_blocks: int
     wall_expiry: bool
     marked: bool
+    block_bytes: int
 
     @property
     def size(self) -> int:
         """Bytes of its file."""
-        return file_size(records=self.records, blocks=self.blocks, slots=SLOTS, marked=self.marked)
+        sizes = {"records": self.records, "blocks": self.blocks, "slots": SLOTS, "block_bytes": self.block_bytes}
+        return file_size(**sizes, marked=self.marked)
 
 
 def need(settings: Settings) -> list[TableSize]:
@@ -52,12 +54,13 @@ def need(settings: Settings) -> list[TableSize]:
         _table(
             "transactions", "max_transactions", shared.max_transactions, 3 * shared.max_transactions + reserve, reserve
         ),
-        # A binding takes two records of a block mostly: its address of record's, and the way there from its contact.
-        # A sixteenth of the table is for those that are there already; the rest of what is more is for what processes
-        # keep at hand, aliases, and records of more than a block.
-        _table("location", "max_bindings", bindings, bindings, -1, wall=True, marked=True),
-        _table("nonces", "max_nonces", shared.max_nonces, shared.max_nonces, -1, wall=True),
-        _table("dialogs", "max_dialogs", shared.max_dialogs, shared.max_dialogs, -1, wall=True),
+        # A binding takes two records: its address of record's, up to six blocks where the contact has an instance, and
+        # the way there from its contact, one. A sixteenth of the table is for those that are there already; the rest
+        # of what is more is for what processes keep at hand, aliases, and longer records.
+        _table("location", "max_bindings", bindings, bindings * 10 // 3, -1, wall=True, marked=True, block_bytes=64),
+        # A nonce takes one block; one that is used again and again one for each five uses of the last 32 s.
+        _table("nonces", "max_nonces", shared.max_nonces, 2 * shared.max_nonces, -1, wall=True, block_bytes=64),
+        _table("dialogs", "max_dialogs", shared.max_dialogs, 2 * shared.max_dialogs, -1, wall=True, block_bytes=128),
         _table("timers", "max_timers", shared.max_timers, shared.max_timers, -1),
         _table("media", "max_media_calls", shared.max_media_calls, shared.max_media_calls, -1),
         # Names, and one request in four that is answered here. The reserve is for names.
@@ -75,10 +78,17 @@ def need(settings: Settings) -> list[TableSize]:
 
 
 def _table(
-    name: str, key: str, records: int, blocks: int, reserve: int, wall: bool = False, marked: bool = False
+    name: str,
+    key: str,
+    records: int,
+    blocks: int,
+    reserve: int,
+    wall: bool = False,
+    marked: bool = False,
+    block_bytes: int = BLOCK_BYTES,
 ) -> TableSize:
     at_hand = 64 * SLOTS if blocks > 64 * SLOTS else 0  # what the processes keep at hand is not lost to others
-    return TableSize(name, f"shared.{key}", records, blocks + at_hand, reserve, wall, marked)
+    return TableSize(name, f"shared.{key}", records, blocks + at_hand, reserve, wall, marked, block_bytes)
 
 
 def require_room(settings: Settings) -> None:

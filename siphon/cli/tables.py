@@ -65,4 +65,5 @@ def shape(size: TableSize, boot: bytes) -> dict[str, Any]:
         "reserve_blocks": size.reserve_blocks,
         "wall_expiry": size.wall_expiry,
         "marked": size.marked,
+        "block_bytes": size.block_bytes,
     }

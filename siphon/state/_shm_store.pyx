@@ -84,7 +84,7 @@ cdef class ShmStore:
         if got == BUSY:
             return Busy()
         if got == TOO_LONG:
-            raise ValueError(f"a record of {len(value)} bytes; at most {VALUE_MAX} fit")
+            raise ValueError(f"a record of {len(value)} bytes; at most {self.table.region.value_max} fit")
         return CONFLICTING if got == CONFLICT else NO_ROOM
 
     def head(self, bytes key not None):

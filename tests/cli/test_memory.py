@@ -7,6 +7,7 @@ import pytest
 from shm.table import Table
 from siphon.cli import memory
 from siphon.cli.exits import Exit, Refusal
+from siphon.cli.tables import shape
 from siphon.config.load import load
 from siphon.config.settings import MAX_WORKERS
 from siphon.config.testing import settings_for_tests
@@ -93,9 +94,10 @@ def test_the_example_configuration_fits_into_the_shared_memory_of_a_container(wo
 
 @pytest.mark.parametrize("bindings", [16, 300, 1500])
 def test_max_bindings_contacts_fit_each_of_an_address_of_its_own(tmp_path, bindings):
+    """Contacts as phones write them, with an instance."""
     settings = settings_for_tests(shared={"max_bindings": bindings})
     (size,) = (table for table in memory.need(settings) if table.name == "location")
-    table = Table.create(tmp_path / "location", records=size.records, blocks=size.blocks, wall_expiry=True, marked=True)
+    table = Table.create(tmp_path / size.name, **shape(size, bytes(16)))
     location = Location(table, IDENTITY, settings, b"k" * 32)
     for number in (*range(bindings), 0, bindings - 1):
         assert location.save(facts(number), time.time()).status == 200
@@ -115,5 +117,10 @@ def facts(number):
         transaction=os.urandom(16),
         source=("192.0.2.1", 5060),
         local=("192.0.2.9", 5060),
-        contacts=(f"<sip:u{number:07}@192.0.2.1:5060;transport=udp>;expires=600;reg-id={number}".encode(),),
+        contacts=(contact(number),),
     )
+
+
+def contact(number):
+    uri = f"<sip:u{number:07}@192.0.2.1:5060;transport=udp;rinstance={number:016x}>"
+    return f'{uri};+sip.instance="<urn:uuid:00000000-0000-1000-8000-{number:012x}>";expires=600'.encode()

@@ -1,6 +1,6 @@
 """Processes that work on the same few records of one table. Prints a report as JSON.
 
-    hammer_driver.py PROCESSES ROUNDS
+    hammer_driver.py PROCESSES ROUNDS BLOCK_BYTES
 
 Every value carries its checksum and the number of its predecessor plus one; the action of a commit checks, in memory of
 its own, that commits send in their order. At the end the sum of the numbers is the sum of the commits.
@@ -80,9 +80,10 @@ def work(table: Table, slot: int, rounds: int) -> Counter[str]:
 
 
 def main() -> None:
-    processes, rounds = int(sys.argv[1]), int(sys.argv[2])
+    processes, rounds, block_bytes = (int(word) for word in sys.argv[1:4])
     path = f"{scratch_folder()}/hammer"
-    table = Table.create(path, records=512, blocks=2048, slots=processes + 1, fresh=True)
+    sizes = {"records": 512, "blocks": 2048 * 512 // block_bytes, "block_bytes": block_bytes}
+    table = Table.create(path, **sizes, slots=processes + 1, fresh=True)
     children = []
     total: Counter[str] = Counter()
     try:
@@ -104,7 +105,7 @@ def main() -> None:
         for slot in range(processes):
             assert table.recover(slot).complete
         report = table.verify()
-        assert report.sound and report.blocks_free + report.blocks_used == 2048, report
+        assert report.sound and report.blocks_free + report.blocks_used == table.stats().blocks_max, report
         counts = 0
         for index in range(SHARED):
             found = table.get(key_of(index))

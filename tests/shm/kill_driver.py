@@ -1,6 +1,6 @@
 """Kills processes that work on a table, and looks at the table after each kill. Prints a report as JSON.
 
-    kill_driver.py AT_POINTS AT_RANDOM BESIDE
+    kill_driver.py AT_POINTS AT_RANDOM BESIDE BLOCK_BYTES
 
 AT_POINTS  kills at each named point (needs the build with points), the process alone: afterwards every record is
            exactly what it acknowledged, or what it was just writing, and every block is accounted for.
@@ -130,7 +130,7 @@ def check_records(table: Table) -> float:
 def check_whole(table: Table) -> None:
     report = table.verify()
     assert report.sound, report
-    assert report.blocks_free + report.blocks_used == BLOCKS and report.blocks_at_hand == 0, report
+    assert report.blocks_free + report.blocks_used == table.stats().blocks_max and report.blocks_at_hand == 0, report
     assert report.headers_free + report.records == RECORDS and report.quarantined == 0, report
     assert table.stats().corrupt == 0, table.stats()
 
@@ -285,15 +285,14 @@ def kill_beside(table: Table, kills: int) -> dict[str, object]:
 
 
 def main() -> None:
-    each_point, at_random, beside = (int(word) for word in sys.argv[1:4])
+    each_point, at_random, beside, block_bytes = (int(word) for word in sys.argv[1:5])
+    sizes = {"records": RECORDS, "blocks": BLOCKS * 512 // block_bytes, "slots": SLOTS, "block_bytes": block_bytes}
     path = f"{scratch_folder()}/kill"
-    table = Table.create(path, records=RECORDS, blocks=BLOCKS, slots=SLOTS, fresh=True)
+    table = Table.create(path, **sizes, fresh=True)
     try:
         report = {"alone": kill_alone(table, each_point, at_random)}
         table.close()
-        table = Table.create(
-            path, records=RECORDS, blocks=BLOCKS, slots=SLOTS
-        )  # an exclusive start goes on with what is there
+        table = Table.create(path, **sizes)  # an exclusive start goes on with what is there
         check_records(table)
         report["beside"] = kill_beside(table, beside)
     finally:

@@ -1,6 +1,6 @@
 """Random bytes into a table at work. Prints a report as JSON.
 
-    noise_driver.py alone|beside [FIRST_SEED SEEDS]
+    noise_driver.py alone|beside BLOCK_BYTES [FIRST_SEED SEEDS]
 
 alone   one process writes noise and works by turns.
 beside  two processes work while this one writes noise over what they use.
@@ -27,7 +27,9 @@ SECTIONS = ("headers", "headers", "buckets", "states", "blocks", "notes", "strip
 
 
 def create(path: str, fresh: bool = False) -> Table:
-    return Table.create(path, records=256, blocks=1024, slots=4, fresh=fresh)
+    block_bytes = int(sys.argv[2])
+    blocks = 1024 * 512 // block_bytes
+    return Table.create(path, records=256, blocks=blocks, slots=4, fresh=fresh, block_bytes=block_bytes)
 
 
 def strike(table: Table, dice: random.Random) -> None:
@@ -137,7 +139,7 @@ def beside(path: str, seeds: range) -> Counter[str]:
 
 
 def main() -> None:
-    first, count = (int(word) for word in sys.argv[2:4]) if len(sys.argv) > 2 else (0, 20)
+    first, count = (int(word) for word in sys.argv[3:5]) if len(sys.argv) > 3 else (0, 20)
     signal.alarm(10 + 4 * count)
     path = f"{scratch_folder()}/noise"
     try:

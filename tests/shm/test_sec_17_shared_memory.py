@@ -191,9 +191,10 @@ def test_sec_17_an_exclusive_start_returns_what_was_quarantined(make, table, rec
     assert report.blocks_free + report.blocks_used == 256
 
 
+@pytest.mark.parametrize("block_bytes", ["512", "64"])
 @pytest.mark.parametrize("beside", ["alone", "beside"])
-def test_sec_17_random_bytes_anywhere_never_crash_hang_or_lie(beside):
-    report = json.loads(run_driver("noise_driver.py", beside, points=False))
+def test_sec_17_random_bytes_anywhere_never_crash_hang_or_lie(beside, block_bytes):
+    report = json.loads(run_driver("noise_driver.py", beside, block_bytes, points=False))
     assert report["strikes"] >= 1000
     assert report["corrupt"] > 200
     assert report["wrong"] == 0

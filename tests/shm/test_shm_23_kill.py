@@ -2,13 +2,16 @@
 
 import json
 
+import pytest
 from points_build import run_driver
 
 AT_EACH_POINT, AT_RANDOM, BESIDE = 60, 500, 600
 
 
-def test_shared_23_a_kill_at_any_point_leaves_the_old_record_or_the_new_one(capsys):
-    report = json.loads(run_driver("kill_driver.py", str(AT_EACH_POINT), str(AT_RANDOM), str(BESIDE), points=True))
+@pytest.mark.parametrize("block_bytes", [512, 64])
+def test_shared_23_a_kill_at_any_point_leaves_the_old_record_or_the_new_one(block_bytes, capsys):
+    words = map(str, (AT_EACH_POINT, AT_RANDOM, BESIDE, block_bytes))
+    report = json.loads(run_driver("kill_driver.py", *words, points=True))
     alone, beside = report["alone"], report["beside"]
     with capsys.disabled():
         print(

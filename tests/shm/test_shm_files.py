@@ -40,6 +40,7 @@ def test_shared_25_an_exclusive_start_goes_on_where_the_last_one_stopped(folder)
         ({"records": 65}, "records is 64, wanted is 65"),
         ({"blocks": 300}, "blocks is 256, wanted is 300"),
         ({"slots": 5}, "slots is 4"),
+        ({"block_bytes": 64}, "bytes of a block is 512, wanted is 64"),
         ({"boot_id": b"c" * 16}, "boot id"),
         ({"wall_expiry": True}, "wall_expiry"),
     ],

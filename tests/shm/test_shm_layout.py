@@ -4,12 +4,12 @@ import pytest
 
 from shm._layout import VERSION, structures
 
-LAYOUT_3 = {
+LAYOUT_4 = {
     "Identity": (
-        144,
+        152,
         "magic 0 layout 8 check 12 boot_id 16 records 32 blocks 36 slots 40 stripes 44 buckets 48 reserve_blocks 52 "
         "reserve_records 56 wall_expiry 60 notes_at 64 stripes_at 72 buckets_at 80 headers_at 88 states_at 96 "
-        "blocks_at 104 size 112 marks_at 120 birth 128 earliest_at 136",
+        "blocks_at 104 size 112 marks_at 120 birth 128 earliest_at 136 block_bits 144",
     ),
     "Control": (
         256,
@@ -18,9 +18,9 @@ LAYOUT_3 = {
         "busy 216 conflicts 224 inherited 232 mended 240 recovered 248",
     ),
     "Note": (
-        4096,
+        8448,
         "guard 0 generation 4 clean 8 operation 12 record 16 old_count 20 new_count 24 pid 28 critical_since 32 "
-        "spare_blocks 40 spares 44 spare 48 old 256 fresh 2176",
+        "spare_blocks 40 spares 44 spare 48 old 256 fresh 4352",
     ),
     "Stripe": (64, "mutex 0 guard 40"),
     "Descriptor": (
@@ -33,14 +33,14 @@ LAYOUT_3 = {
 
 
 def test_the_layout_version_is_the_one_written_down_here():
-    assert VERSION == 3
-    assert sorted(structures()) == sorted(LAYOUT_3)
+    assert VERSION == 4
+    assert sorted(structures()) == sorted(LAYOUT_4)
 
 
-@pytest.mark.parametrize("name", sorted(LAYOUT_3))
+@pytest.mark.parametrize("name", sorted(LAYOUT_4))
 def test_a_structure_has_its_size_and_offsets(name):
     size, fields = structures()[name]
-    wanted_size, wanted = LAYOUT_3[name]
+    wanted_size, wanted = LAYOUT_4[name]
     assert size == wanted_size
     assert " ".join(f"{field} {at}" for field, at in fields.items()) == wanted
 

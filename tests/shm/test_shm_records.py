@@ -34,6 +34,27 @@ def test_what_was_committed_is_read_back(make, length):
     assert table.verify().sound
 
 
+@pytest.mark.parametrize("block_bytes", [64, 128, 256])
+def test_a_value_takes_whole_blocks_whatever_their_size(make, block_bytes):
+    table = make(blocks=4096, block_bytes=block_bytes)
+    longest = min(MAX_VALUE, 1024 * block_bytes)
+    for number, length in enumerate([0, 1, block_bytes - 1, block_bytes, block_bytes + 1, 1500, longest]):
+        free = table.verify().blocks_free + table.verify().blocks_at_hand
+        value = os.urandom(length)
+        key = bytes([number]) * 16
+        version = table.commit(key, 0, value, owner=3)
+        assert table.get(key) == (version, value)
+        blocks = -(-length // block_bytes)
+        assert table.verify().blocks_used == blocks
+        assert table.verify().blocks_free + table.verify().blocks_at_hand == free - blocks
+        assert table.verify().sound
+        version = table.commit(key, version, value[::-1], owner=3)
+        assert Table.view(table.path).get(key) == (version, value[::-1])
+        assert table.delete(key, version) == 1
+    with pytest.raises(ValueError, match=f"at most {longest} fit"):
+        table.commit(KEY, 0, bytes(longest + 1), owner=3)
+
+
 def test_a_value_that_fits_no_record_is_refused(table):
     with pytest.raises(ValueError, match="at most"):
         table.commit(KEY, 0, bytes(MAX_VALUE + 1), owner=0)

@@ -72,6 +72,20 @@ def test_file_size_is_what_create_allocates(make):
     assert 3000 * 512 < table.stats().bytes < 3000 * 512 * 1.3
 
 
+@pytest.mark.parametrize("block_bytes", [64, 128, 256])
+def test_smaller_blocks_make_a_smaller_file(make, block_bytes):
+    table = make(records=1000, blocks=3000, slots=8, block_bytes=block_bytes)
+    assert table.stats().bytes == file_size(records=1000, blocks=3000, slots=8, block_bytes=block_bytes)
+    whole = file_size(records=1000, blocks=3000, slots=8)
+    assert whole - table.stats().bytes == pytest.approx(3000 * (512 - block_bytes), abs=4096)
+
+
+@pytest.mark.parametrize("block_bytes", [0, 32, 65, 96, 1024, -64])
+def test_a_block_has_one_of_four_sizes(make, block_bytes):
+    with pytest.raises(ValueError, match="a block has 64, 128, 256, 512 bytes"):
+        make(block_bytes=block_bytes)
+
+
 @pytest.mark.parametrize(
     "sizes", [{"records": 0}, {"blocks": 0}, {"slots": 0}, {"slots": 256}, {"reserve_blocks": 256}]
 )
