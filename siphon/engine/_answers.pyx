@@ -11,13 +11,13 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from siphon.sip._blake cimport Cipher
+from siphon.sip._build_cy cimport response_of
 from siphon.sip._hex cimport put_digits
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._codec cimport write
 from siphon.state._record cimport Claim, Record
 
 from siphon.script.outcome import Answer
-from siphon.sip.build import response
 from siphon.state.record import ClaimKind
 from siphon.transaction import non_invite_server
 
@@ -52,7 +52,7 @@ cdef class PlainAnswers:
         if action.content_type:
             headers = [*headers, ("Content-Type", action.content_type)]
         tag = outcome.reply_to_tag.encode() if outcome.reply_to_tag and not r.to_tag else self.tag_of(r)
-        data = response(m, action.status, action.reason, tag, headers, action.body, server=self.env.server)
+        data = response_of(m, action.status, action.reason, tag, headers, action.body, self.env.server)
         r.claims = []
         r.auth_user = outcome.auth_user or ""
         r.record_route = outcome.record_route

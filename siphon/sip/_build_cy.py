@@ -12,6 +12,7 @@ import re
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.string import memchr
+from cython.cimports.siphon.sip._buffer import Buffer, begin, put, put_bytes, put_plain, release, taken
 from cython.cimports.siphon.sip._message_cy import SipMessage
 
 from siphon.sip.draft import as_bytes, canonical, header_line
@@ -21,6 +22,7 @@ _starts = cython.declare(dict, {})
 _names = cython.declare(dict, {})
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
 _DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
+_EVENTS = frozenset({"SUBSCRIBE", "PUBLISH"})
 
 
 @cython.cfunc
@@ -43,21 +45,6 @@ def copy_all(message: SipMessage, i: cython.int, name: bytes, parts: list) -> cy
     while i >= 0:
         parts.append(line_of(message, i, name))
         i = message.position(name, i + 1)
-
-
-@cython.cfunc
-def copy_to(message: SipMessage, tag: bytes | None, parts: list) -> cython.void:
-    """To, with the tag when it has none and can be read."""
-    i: cython.int = message.s.i_to
-    if i < 0 or tag is None or not tag or message.s.target.tag_start >= 0 or not message.s.target.end:
-        copy_one(message, i, b"To", parts)
-    elif message.s.status:
-        parts.append(line_of(message, i, b"To")[:-2] + b";tag=" + tag + b"\r\n")
-    else:
-        parts.append(message.span_bytes(message.table[i].start, message.table[i].value_end))
-        parts.append(b";tag=")
-        parts.append(tag)
-        parts.append(message.span_bytes(message.table[i].value_end, message.table[i].end))
 
 
 @cython.cfunc
@@ -104,6 +91,104 @@ def is_there(name: str, asked: list) -> cython.bint:
     return any(known == name for known, _ in asked)
 
 
+@cython.cfunc
+@cython.exceptval(-1)
+def put_line(b: cython.pointer(Buffer), message: SipMessage, i: cython.int, name: bytes) -> cython.int:
+    """As line_of; nothing where there is no such line."""
+    if i < 0:
+        return 0
+    if message.s.status:
+        return put_bytes(b, line_of(message, i, name))
+    return put(b, message.p + message.table[i].start, message.table[i].end - message.table[i].start)
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def put_lines(b: cython.pointer(Buffer), message: SipMessage, i: cython.int, name: bytes) -> cython.int:
+    """Line i and all of that name behind it, in order."""
+    while i >= 0:
+        put_line(b, message, i, name)
+        i = message.position(name, i + 1)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def put_to(b: cython.pointer(Buffer), message: SipMessage, tag: bytes | None) -> cython.int:
+    """To, with the tag when it has none and can be read."""
+    i: cython.int = message.s.i_to
+    value_end: cython.int
+    if i < 0 or tag is None or not tag or message.s.target.tag_start >= 0 or not message.s.target.end:
+        return put_line(b, message, i, b"To")
+    if message.s.status:
+        put_bytes(b, line_of(message, i, b"To")[:-2])
+        put(b, b";tag=", 5)
+        put_bytes(b, tag)
+        return put(b, b"\r\n", 2)
+    value_end = message.table[i].value_end
+    put(b, message.p + message.table[i].start, value_end - message.table[i].start)
+    put(b, b";tag=", 5)
+    put_bytes(b, tag)
+    return put(b, message.p + value_end, message.table[i].end - value_end)
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def put_response(
+    b: cython.pointer(Buffer),
+    request: SipMessage,
+    status: cython.int,
+    to_tag: bytes | None,
+    headers,
+    asked: list,
+    server,
+) -> cython.int:
+    """The headers of a response but for Content-Length."""
+    known: tuple
+    put_lines(b, request, request.s.i_via, b"Via")
+    if 100 < status < 300 and request.method in _DIALOG_FORMING:
+        put_lines(b, request, request.position(b"record-route", 0), b"Record-Route")
+    put_line(b, request, request.s.i_from, b"From")
+    put_to(b, request, None if status == 100 else to_tag)
+    put_line(b, request, request.s.i_call_id, b"Call-ID")
+    put_line(b, request, request.s.i_cseq, b"CSeq")
+    if status == 100:
+        put_line(b, request, request.position(b"timestamp", 0), b"Timestamp")
+    if 200 <= status < 300 and request.method in _EVENTS and not is_there("expires", asked):
+        put_line(b, request, request.position(b"expires", 0), b"Expires")
+    for at, (_, value) in enumerate(headers):
+        known = asked[at]
+        if known[0] != "content-length":
+            put_bytes(b, known[1])
+            if not put_plain(b, value):
+                put_bytes(b, header_value(value))
+            put(b, b"\r\n", 2)
+    if server and not is_there("server", asked):
+        put_bytes(b, header_line("Server", server))
+    return 0
+
+
+@cython.cfunc
+def response_of(
+    request: SipMessage, status: cython.int, reason, to_tag: bytes | None, headers, body: bytes, server
+) -> bytes:
+    """As response()."""
+    b = cython.declare(Buffer)
+    asked: list = [known_name(name) for name, _ in headers] if headers else []
+    begin(cython.address(b))
+    try:
+        put_bytes(cython.address(b), start_line(status, reason))
+        put_response(cython.address(b), request, status, to_tag, headers, asked, server)
+        if body:
+            put_bytes(cython.address(b), b"Content-Length: %d\r\n\r\n" % len(body))
+            put_bytes(cython.address(b), body)
+        else:
+            put(cython.address(b), b"Content-Length: 0\r\n\r\n", 21)
+        return taken(cython.address(b))
+    finally:
+        release(cython.address(b))
+
+
 def response(
     request: SipMessage,
     status: cython.int,
@@ -116,29 +201,7 @@ def response(
     """A response to `request` (RFC 3261 §8.2.6): all Via lines in order, From, To, Call-ID and CSeq copied, To with
     `to_tag` when it has none (not in 100), Timestamp in 100, Record-Route in 101-299 to what forms a dialog, Expires in
     2xx to SUBSCRIBE and PUBLISH, then `headers`, Server and Content-Length."""
-    parts: list = [start_line(status, reason)]
-    asked: list = [known_name(name) for name, _ in headers] if headers else []
-    name: str
-    copy_all(request, request.s.i_via, b"Via", parts)
-    if 100 < status < 300 and request.method in _DIALOG_FORMING:
-        copy_all(request, request.position("record-route", 0), b"Record-Route", parts)
-    copy_one(request, request.s.i_from, b"From", parts)
-    copy_to(request, None if status == 100 else to_tag, parts)
-    copy_one(request, request.s.i_call_id, b"Call-ID", parts)
-    copy_one(request, request.s.i_cseq, b"CSeq", parts)
-    if status == 100:
-        copy_one(request, request.position("timestamp", 0), b"Timestamp", parts)
-    if 200 <= status < 300 and request.method in ("SUBSCRIBE", "PUBLISH") and not is_there("expires", asked):
-        copy_one(request, request.position("expires", 0), b"Expires", parts)
-    for at, (_, value) in enumerate(headers):
-        name, begun = asked[at]
-        if name != "content-length":
-            parts += (begun, header_value(value), b"\r\n")
-    if server and not is_there("server", asked):
-        parts.append(header_line("Server", server))
-    parts.append(b"Content-Length: %d\r\n\r\n" % len(body) if body else b"Content-Length: 0\r\n\r\n")
-    parts.append(body)
-    return b"".join(parts)
+    return response_of(request, status, reason, to_tag, headers, body, server)
 
 
 @cython.cfunc

@@ -1,8 +1,11 @@
 """Responses, ACK and CANCEL made here."""
 
+from random import Random
+
 import pytest
 
 from siphon.sip.build import REASONS, ack_for, cancel_for, reason_for, response
+from siphon.sip.draft import canonical, header_line
 from siphon.sip.message import PeerError, SipMessage, parse
 
 RAW = (
@@ -108,3 +111,44 @@ def test_can_10_reasons_are_copied() -> None:
 def test_every_code_has_a_reason() -> None:
     assert (reason_for(486), reason_for(499), reason_for(699)) == ("Busy Here", "Bad Request", "Busy Everywhere")
     assert all(reason_for(code) for code in range(100, 700)) and list(REASONS) == sorted(REASONS)
+
+
+def plainly(m: SipMessage, status: int, tag: bytes | None, headers: list[tuple[str, str]], body: bytes) -> bytes:
+    """`response` once more, line by line in Python, of a request that is well-formed."""
+
+    def lines(name: str, most: int = 99) -> list[bytes]:
+        return [m.raw[m.span(i)[0] : m.span(i)[3]] for i in range(m.lines) if canonical(m.line(i)[0]) == name][:most]
+
+    _, _, value_end, end = m.span(m.find("To"))
+    to = lines("to", 1)[0]
+    if tag and status != 100 and m.to_tag is None:
+        to = to[: len(to) - (end - value_end)] + b";tag=" + tag + m.raw[value_end:end]
+    given = {canonical(name) for name, _ in headers}
+    made = [b"SIP/2.0 %d Reason\r\n" % status, *lines("via")]
+    made += lines("record-route") if 100 < status < 300 and m.method in ("INVITE", "SUBSCRIBE", "REFER") else []
+    made += [*lines("from", 1), to, *lines("call-id", 1), *lines("cseq", 1)]
+    made += lines("timestamp", 1) if status == 100 else []
+    copied = 200 <= status < 300 and m.method in ("SUBSCRIBE", "PUBLISH") and "expires" not in given
+    made += lines("expires", 1) if copied else []
+    made += [header_line(name, value) for name, value in headers if canonical(name) != "content-length"]
+    made += [b"Server: siphond\r\n"] if "server" not in given else []
+    return b"".join([*made, b"Content-Length: %d\r\n\r\n" % len(body), body])
+
+
+VALUES = ["x", " x", "x\t", "", "\x01x", "h\xe9", "\udce9", "<sip:a@b>;expires=5", "y" * 3000]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_response_of_any_size_is_what_its_lines_are(seed: int) -> None:
+    random = Random(seed)
+    method = random.choice(["INVITE", "SUBSCRIBE", "PUBLISH", "REGISTER", "REFER"])
+    raw = RAW.replace(b"INVITE", method.encode())
+    if seed % 3 == 0:
+        more = range(random.choice([1, 20, 60]))
+        raw = raw.replace(b"v: ", b"".join([b"v: SIP/2.0/UDP %d\r\n" % i for i in more]) + b"v: ")
+    m = parse(raw if seed % 5 else raw.replace(b"<sip:b@x> ", b"<sip:b@x>;tag=old"))
+    for status in (100, 180, 200, 404):
+        names = random.sample(["Contact", "m", "Server", "Expires", "l", "X-Y", "Date"], random.randrange(6))
+        headers = [(name, random.choice(VALUES)) for name in names]
+        body, tag = random.choice([b"", b"hi", b"z" * 5000]), random.choice([None, b"", b"t", b"u" * 40])
+        assert response(m, status, "Reason", tag, headers, body, "siphond") == plainly(m, status, tag, headers, body)
