@@ -9,6 +9,7 @@ cimport cython
 
 from siphon.script._fields cimport RequestContext
 from siphon.script._outcome cimport Outcome
+from siphon.services._merged cimport MergedRequests
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Record
 
@@ -44,7 +45,7 @@ cdef class Ended:
         if not 200 <= action.status < 300 or self.record.to_tag:
             return False
         merged = self.handlers.services.merged
-        return merged is not None and not merged.has_just_marked(self.record.key)
+        return merged is not None and not (<MergedRequests?>merged).has_just_marked(self.record.key)
 
 
 cpdef RequestContext context_of(Record r, identity, settings, services, double now, received, secrets):

@@ -56,6 +56,22 @@ cdef inline int put_bytes(Buffer *b, bytes data) except -1:
     return put(b, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
+cdef inline int put_decimal(Buffer *b, long long number) except -1:
+    cdef char digits[24]
+    cdef int at = 24
+    cdef unsigned long long left = -<unsigned long long>number if number < 0 else <unsigned long long>number
+    while True:
+        at -= 1
+        digits[at] = <char>(c"0" + left % 10)
+        left //= 10
+        if not left:
+            break
+    if number < 0:
+        at -= 1
+        digits[at] = c"-"
+    return put(b, digits + at, 24 - at)
+
+
 cdef inline bint put_plain(Buffer *b, text) except -1:
     """A header's value as it goes on the wire, where it is ASCII that may stand there as it is; False: it needs care, and
     nothing was put."""

@@ -41,6 +41,8 @@ COMPILED = [
     "siphon.script._outcome",
     "siphon.script._running",
     "siphon.script._uri",
+    "siphon.services._merged",
+    "siphon.services._rows",
     "siphon.services.dialogs._plain",
     "siphon.services.digest._md5",
     "siphon.services.digest._plain",

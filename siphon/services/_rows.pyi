@@ -1,0 +1,7 @@
+from typing import final
+
+from siphon.services.store import RecordTable
+
+@final
+class Rows:
+    def __init__(self, table: RecordTable) -> None: ...
