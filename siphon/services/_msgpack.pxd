@@ -135,6 +135,18 @@ cdef inline bint put_byte(Writing *w, int byte) noexcept nogil:
     return True
 
 
+cdef inline bint put_decimal(Writing *w, uint32_t number) noexcept nogil:
+    """As text."""
+    cdef uint8_t digits[10]
+    cdef int at = 10
+    while True:
+        at -= 1
+        digits[at] = <uint8_t>(c"0" + number % 10)
+        number //= 10
+        if not number:
+            return put(w, digits + at, 10 - at)
+
+
 cdef inline bint put_text(Writing *w, const void *data, Py_ssize_t size) noexcept nogil:
     if size < 32:
         return put_byte(w, 0xA0 | <int>size) and put(w, data, size)

@@ -3,13 +3,16 @@ for byte."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from shm.table import Table
 from siphon.config.testing import settings_for_tests
 from siphon.services.location import Event, Location, register_facts
+from siphon.services.store import record_key
 from siphon.sip.identity import Identity, Listener
 from siphon.sip.message import SipMessage, parse
 from siphon.state.memory import MemoryTable
@@ -35,9 +38,12 @@ def register(
 class Desk:
     """Two registrars that are told the same: one by the short way where it goes, one by the long one."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, place: Path | None = None, **settings: Any) -> None:
+        """With a place the tables lie in shared memory there."""
         self.settings = settings_for_tests(registrar=settings)
-        self.tables = [MemoryTable(clock=lambda: self.wall) for _ in range(2)]
+        self.tables: list[Any] = [MemoryTable(clock=lambda: self.wall) for _ in range(2)]
+        if place is not None:
+            self.tables = [Table.create(place / name, records=100, blocks=400) for name in ("short", "long")]
         self.short, self.long = (Location(t, IDENTITY, self.settings, b"k" * 16, epoch="i/1") for t in self.tables)
         self.short.shorten(same_save(self.short))
         self.wall = WALL
@@ -69,7 +75,7 @@ class Desk:
         return headers is not None
 
 
-def held(table: MemoryTable) -> dict[bytes, Any]:
+def held(table: Any) -> dict[bytes, Any]:
     keys, _ = table.keys(10_000)
     found = {}
     for key in keys:
@@ -82,6 +88,12 @@ def held(table: MemoryTable) -> dict[bytes, Any]:
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
+
+
+@pytest.fixture(params=["memory", "shared"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+    """In both kinds of tables."""
+    return Desk(tmp_path if request.param == "shared" else None)
 
 
 PLAIN = {
@@ -157,19 +169,24 @@ def test_what_is_not_plain_is_left_to_python_and_changes_nothing_before(desk, na
     assert not desk.put(LONG[name])
 
 
+@pytest.mark.parametrize(("size", "short"), [(1000, True), (1007, True), (1008, False), (3000, False)])
+def test_an_address_of_record_of_a_kilobyte_is_left_to_python(desk, size, short):
+    assert desk.put(register(to=f"<sip:{'b' * size}@example.com>")) is short
+
+
 def test_a_to_with_control_characters_is_left_to_python(desk):
     message = register(to="<sip:bob@example.com>\t;x=y")
     assert desk.short.plain.save(message, bytes(16), SOURCE, LOCAL, False, None, WALL) is None
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_refresh_takes_the_place_of_the_binding(desk, name):
-    desk.put(PLAIN[name])
-    desk.wall += 30
+def test_a_refresh_takes_the_place_of_the_binding(either, name):
+    either.put(PLAIN[name])
+    either.wall += 30
     message = PLAIN[name]
     later = parse(message.raw.replace(b"\r\nCall-ID: ", b"\r\nCall-ID: n", 1))
-    assert desk.put(later)
-    assert len(desk.short.lookup("sip:bob@example.com", desk.wall)) == 1
+    assert either.put(later)
+    assert len(either.short.lookup("sip:bob@example.com", either.wall)) == 1
 
 
 def test_a_phone_with_another_address_keeps_its_instance(desk):
@@ -181,9 +198,9 @@ def test_a_phone_with_another_address_keeps_its_instance(desk):
 
 
 @pytest.mark.parametrize(("call_id", "cseq", "short"), [("c1", "2", True), ("c1", "1", False), ("c2", "1", True)])
-def test_the_cseq_of_one_call_id_must_grow(desk, call_id, cseq, short):
-    assert desk.put(register())
-    assert desk.put(register(call_id=call_id, cseq=cseq)) is short
+def test_the_cseq_of_one_call_id_must_grow(either, call_id, cseq, short):
+    assert either.put(register())
+    assert either.put(register(call_id=call_id, cseq=cseq)) is short
 
 
 def test_a_transaction_that_has_written_the_binding_is_left_to_python(desk):
@@ -227,21 +244,21 @@ def test_the_caller_may_say_that_a_phone_is_behind_nat(desk):
     assert desk.short.lookup("sip:bob@example.com", WALL)[0].behind_nat
 
 
-def test_who_waits_for_changes_is_told_once_the_last_event_is_off(desk):
+def test_who_waits_for_changes_is_told_once_the_last_event_is_off(either):
     told: list[bytes] = []
-    desk.short.tell, desk.long.tell = told.append, lambda key: None
-    assert desk.put(register())
-    key = desk.short._records.key("sip:bob@example.com")
-    assert told == [key] == desk.short.changed_keys()
-    assert not desk.put(register(cseq="2")), "an event waits: Python adds the next one"
-    for location in (desk.short, desk.long):
-        change = location.begin_change(key, desk.wall)
+    either.short.tell, either.long.tell = told.append, lambda key: None
+    assert either.put(register())
+    key = either.short._records.key("sip:bob@example.com")
+    assert told == [key] == either.short.changed_keys()
+    assert not either.put(register(cseq="2")), "an event waits: Python adds the next one"
+    for location in (either.short, either.long):
+        change = location.begin_change(key, either.wall)
         assert change is not None and change.event is Event.REGISTERED
-        location.delivered(key, change.number + 1, desk.wall)
-    assert desk.put(register(cseq="3"))
-    change = desk.short.begin_change(key, desk.wall)
+        location.delivered(key, change.number + 1, either.wall)
+    assert either.put(register(cseq="3"))
+    change = either.short.begin_change(key, either.wall)
     assert (change.event, change.number) == (Event.REFRESHED, 3)
-    desk.long.begin_change(key, desk.wall)
+    either.long.begin_change(key, either.wall)
 
 
 def test_events_that_nobody_waits_for_any_more_are_left_to_python(desk):
@@ -259,10 +276,10 @@ def test_a_damaged_record_is_left_to_python(desk, data):
     assert not desk.put(register())
 
 
-def test_every_cut_and_every_changed_byte_of_a_record_is_read_as_in_python(desk):
-    assert desk.put(register('<sip:bob@h.example>;+sip.instance="<urn:uuid:1>";reg-id=1;x'))
-    key = desk.short._records.key("sip:bob@example.com")
-    whole = desk.tables[0].get(key)[1]
+def test_every_cut_and_every_changed_byte_of_a_record_is_read_as_in_python(either):
+    assert either.put(register('<sip:bob@h.example>;+sip.instance="<urn:uuid:1>";reg-id=1;x'))
+    key = either.short._records.key("sip:bob@example.com")
+    whole = either.tables[0].get(key)[1]
     random = Random(7)
     spoilt = [whole[:size] for size in range(len(whole))]
     for _ in range(1500):
@@ -270,23 +287,42 @@ def test_every_cut_and_every_changed_byte_of_a_record_is_read_as_in_python(desk)
         spoilt.append(whole[:at] + bytes([random.randrange(256)]) + whole[at + 1 :])
     short = 0
     for number, data in enumerate(spoilt):
-        for table in desk.tables:
+        for table in either.tables:
             table.commit(key, table.head(key).version, data, owner=0)
-        short += desk.put(register("<sip:bob@h.example>;+sip.instance=a", cseq=str(number + 2)))
+        short += either.put(register("<sip:bob@h.example>;+sip.instance=a", cseq=str(number + 2)))
     assert short > 100, "some bytes change nothing that matters"
 
 
-def test_any_sequence_of_registers_ends_in_the_same_tables():
+@pytest.mark.parametrize("shared", [False, True])
+def test_any_sequence_of_registers_ends_in_the_same_tables(shared, tmp_path):
     random = Random(11)
     short = 0
-    for _ in range(30):
-        desk = Desk(max_contacts=random.choice([1, 10]))
+    for turn in range(30):
+        place = tmp_path / str(turn) if shared else None
+        if place is not None:
+            place.mkdir()
+        desk = Desk(place, max_contacts=random.choice([1, 10]))
         for number in range(40):
             message = random.choice([*PLAIN.values(), *LONG.values(), *PLAIN.values()])
             cseq = b"CSeq: %d " % max(1, number - random.choice([0, 0, 1, 5]))
             short += desk.put(parse(message.raw.replace(b"CSeq: 1 ", cseq)))
             desk.wall += random.choice([0, 0, 1, 30, 400])
     assert short > 100
+
+
+def test_a_hint_that_is_spoilt_is_written_again_as_in_python(either):
+    assert either.put(register())
+    key = record_key(b"k" * 16, b"c", b"sip:bob@192.0.2.1")
+    whole = either.tables[0].get(key)[1]
+    random = Random(3)
+    spoilt = [whole[:size] for size in range(len(whole))] + [whole + b"x"]
+    for _ in range(300):
+        at = random.randrange(len(whole))
+        spoilt.append(whole[:at] + bytes([random.randrange(256)]) + whole[at + 1 :])
+    for number, data in enumerate(spoilt):
+        for table in either.tables:
+            table.commit(key, table.head(key).version, data, owner=1)
+        assert either.put(register(cseq=str(number + 2)))
 
 
 def test_a_full_table_and_a_held_record_are_left_to_python(desk):

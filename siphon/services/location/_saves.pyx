@@ -11,10 +11,11 @@ they write as well. `check(facts ..., old bytes, new bytes, headers)` compares e
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from shm._layout cimport ABSENT, KEY
 from siphon.services._msgpack cimport (
     Reading,
     Text,
@@ -22,6 +23,7 @@ from siphon.services._msgpack cimport (
     is_next,
     put,
     put_byte,
+    put_decimal,
     put_double,
     put_number,
     put_text,
@@ -33,9 +35,12 @@ from siphon.services._msgpack cimport (
     same,
     skip,
 )
+from siphon.services._rows cimport Rows
 from siphon.services.location._wanted cimport (
+    Name,
     Wanted,
     digits,
+    make_name,
     put_header_params,
     put_params,
     read_params,
@@ -174,6 +179,10 @@ cdef bint read_record(const uint8_t *p, Py_ssize_t size, const char *aor, Py_ssi
     return read_tail(&r, o)
 
 
+cdef inline str text_of(const Name *name):
+    return PyUnicode_DecodeASCII(name.text + 1, name.size, NULL)
+
+
 cdef bytes FRESH = b"\x90\x90\x90\x90\x94\x01\x00\x00\x90"
 """The tail of a record that has nothing but bindings."""
 
@@ -191,24 +200,38 @@ cdef bint put_tail(Writing *out, const Old *o, int event) noexcept nogil:
     return put_byte(out, event)
 
 
+cdef inline int uri_start(const Wanted *w) noexcept nogil:
+    return w.uri.scheme_end - (3 if w.uri.kind == 1 else 4)
+
+
+cdef bint takes_place(SipMessage m, const Wanted *w, const Old *o, bytes transaction) noexcept:
+    """Whether the one binding is that of this Contact, and an older request has written it."""
+    cdef int at = m.s.i_call_id
+    cdef bint instance = w.instance_size >= 0 and same(&o.instance, w.instance, w.instance_size) and same(
+        &o.reg_id, m.p + w.reg_start if w.reg_start >= 0 else NULL, w.reg_end - w.reg_start if w.reg_start >= 0 else -1
+    )
+    if not instance and not same(&o.uri, m.p + uri_start(w), w.uri.end - uri_start(w)):
+        return False
+    if o.transaction_size == 16 and memcmp(o.transaction, PyBytes_AS_STRING(transaction), 16) == 0:
+        return False
+    if at < 0 or m.table[at].folded:
+        return False
+    if not same(&o.call_id, m.p + m.table[at].value_start, m.table[at].value_end - m.table[at].value_start):
+        return True
+    return o.cseq < <uint64_t>m.s.cseq
+
+
 @cython.final
 cdef class PlainSaves:
     """The short way of one Location over shared memory. `check`: see above."""
 
-    cdef object location, table, records, index, identity, settings
-    cdef public object check
-    cdef dict hosts
-    cdef Keyed keyed
-    cdef str epoch
-    cdef int least, most, default
-    cdef bint matches_user
-
     def __init__(self, location, bytes hash_key not None, check=None):
         settings = location._settings
-        self.location, self.table, self.records, self.index = location, location._table, location._records, location._index
-        self.identity, self.settings, self.epoch = location.identity, settings, location._epoch
+        self.location, self.rows, self.index = location, Rows(location._table), location._index
+        self.identity, self.epoch = location.identity, location._epoch
         self.check = check
         self.hosts = {}
+        self.date_at = -1
         self.keyed = Keyed(hash_key[:64], 16)
         self.least, self.most = settings.min_expires, min(settings.max_expires, 1 << 30)
         self.default = min(settings.default_expires, 1 << 30)
@@ -225,9 +248,15 @@ cdef class PlainSaves:
         double wall,
     ):
         """Apply a REGISTER that came by UDP: the headers of its 200, or None where it is not plain."""
+        return self.apply(m, transaction, source, local, behind_nat, auth_user, wall)
+
+    cdef list apply(
+        self, SipMessage m, bytes transaction, tuple source, tuple local, bint behind_nat, str auth_user, double wall
+    ):
+        """As save()."""
         cdef Wanted w
         cdef UriSpan to
-        cdef bytes aor
+        cdef Name aor
         cdef bint nat
         if PyBytes_GET_SIZE(transaction) != 16 or not 1 <= m.s.cseq <= 0x7FFFFFFF:
             return None
@@ -237,10 +266,11 @@ cdef class PlainSaves:
             return None
         if self.matches_user and auth_user is not None and not self.is_own(m, &to, auth_user):
             return None
-        aor = b"sip:%b@%b" % (m.span_bytes(to.user_start, to.user_end), m.span_bytes(to.host_start, to.host_end))
+        if not make_name(&aor, b"r", False, m.p, &to, 0):
+            return None
         nat = behind_nat or not self.knows_itself(m, source)
-        facts = transaction, source, local, behind_nat, auth_user, wall
-        return self.store(m, &w, aor, transaction, source, local, nat, wall, facts if self.check is not None else None)
+        facts = None if self.check is None else (transaction, source, local, behind_nat, auth_user, wall)
+        return self.store(m, &w, &aor, transaction, source, local, nat, wall, facts)
 
     # --- what it says
 
@@ -260,15 +290,22 @@ cdef class PlainSaves:
             return False
         if u.host_end != u.params or not simple_host(m.p, u.host_start, u.host_end):
             return False
-        return self.is_ours(m.span_bytes(u.host_start, u.host_end))
+        return self.is_ours(m, u.host_start, u.host_end)
 
-    cdef bint is_ours(self, bytes host) except -1:
+    cdef bint is_ours(self, SipMessage m, int s, int e) except -1:
+        cdef bytes host
+        if self.ours is not None and PyBytes_GET_SIZE(self.ours) == e - s:
+            if memcmp(PyBytes_AS_STRING(self.ours), m.p + s, e - s) == 0:
+                return True
+        host = m.span_bytes(s, e)
         known = self.hosts.get(host)
         if known is None:
             text = host.decode("ascii")
             known = self.identity.is_local(text) or self.identity.names_us(text, None)
             if len(self.hosts) < KNOWN:
                 self.hosts[host] = known
+        if known:
+            self.ours = host
         return known
 
     cdef bint reads_contact(self, SipMessage m, Wanted *w) except -1:
@@ -328,89 +365,70 @@ cdef class PlainSaves:
     # --- what is stored
 
     cdef list store(
-        self, SipMessage m, Wanted *w, bytes aor, bytes transaction, tuple source, tuple local, bint nat, double wall,
+        self, SipMessage m, Wanted *w, const Name *aor, bytes transaction, tuple source, tuple local, bint nat, double wall,
         tuple facts,
     ):
         cdef Old old
         cdef uint8_t room[ROOM]
+        cdef unsigned char key[KEY]
         cdef Writing out
         cdef double expiry = wall + w.lifetime
-        cdef bytes key, value, before = None
+        cdef bytes before = None
         cdef bint adds = True
         cdef double until = expiry + GRACE
         cdef int event = 0
+        cdef uint64_t version = 0
+        cdef int64_t got
         tell = self.location.tell
-        key = self.keyed.digest(b"r" + aor)
-        found = self.table.get(key)
+        self.keyed.into(<const unsigned char *>aor.text, aor.size + 1, key)
+        got = self.rows.get(key)
         old.has_binding = False
         old.events, old.following, old.lost = 4, 1, 0
         old.tail, old.tail_size = <const uint8_t *>PyBytes_AS_STRING(FRESH), PyBytes_GET_SIZE(FRESH)
-        version = 0
-        if found is not None:
-            if type(found) is not tuple:
-                return None
-            version, before = found
-            if not read_record(
-                <const uint8_t *>PyBytes_AS_STRING(before), PyBytes_GET_SIZE(before), PyBytes_AS_STRING(aor),
-                PyBytes_GET_SIZE(aor), &old,
-            ):
+        if got >= 0:
+            version = self.rows.version
+            if not read_record(self.rows.value, got, aor.text + 1, aor.size, &old):
                 return None
             if old.has_binding and old.expiry > wall:
-                if not self.takes_place(m, w, &old, transaction):
+                if not takes_place(m, w, &old, transaction):
                     return None
                 adds = False
+            if self.check is not None:
+                before = PyBytes_FromStringAndSize(<const char *>self.rows.value, got)
+        elif got != ABSENT:
+            return None
         if tell is not None:
             event = REGISTERED if adds else REFRESHED
             until = max(until, wall + TOLD)
         out.p, out.end = room, room + ROOM
         if not self.writes(&out, m, w, aor, transaction, source, local, nat, wall) or not put_tail(&out, &old, event):
             return None
-        value = PyBytes_FromStringAndSize(<char *>room, out.p - room)
         headers = self.headers(m, w, wall)
         if headers is None:
             return None
         if self.check is not None:
-            self.check(m, facts, before, value, headers, adds)
+            self.check(m, facts, before, PyBytes_FromStringAndSize(<char *>room, out.p - room), headers, adds)
         if not self.points(m, w, aor, wall, expiry, adds):
             return None
-        owner = AWAITED if event else OWNER
-        stored = self.table.commit(key, version, value, owner=owner, next_deadline=expiry, expiry=until, use_reserve=not adds)
-        if stored <= 0:
+        got = self.rows.commit(
+            key, version, room, out.p - room, AWAITED if event else OWNER, expiry, until, not adds)
+        if got <= 0:
             return None
         if event:
-            tell(key)
+            tell(PyBytes_FromStringAndSize(<char *>key, KEY))
         return headers
 
-    cdef bint takes_place(self, SipMessage m, Wanted *w, const Old *o, bytes transaction) except -1:
-        """Whether the one binding is that of this Contact, and an older request has written it."""
-        cdef int at = m.s.i_call_id
-        cdef bint instance = w.instance_size >= 0 and same(&o.instance, w.instance, w.instance_size) and same(
-            &o.reg_id, m.p + w.reg_start if w.reg_start >= 0 else NULL, w.reg_end - w.reg_start if w.reg_start >= 0 else -1
-        )
-        if not instance and not same(&o.uri, m.p + self.uri_start(w), w.uri.end - self.uri_start(w)):
-            return False
-        if o.transaction_size == 16 and memcmp(o.transaction, PyBytes_AS_STRING(transaction), 16) == 0:
-            return False
-        if at < 0 or m.table[at].folded:
-            return False
-        if not same(&o.call_id, m.p + m.table[at].value_start, m.table[at].value_end - m.table[at].value_start):
-            return True
-        return o.cseq < <uint64_t>m.s.cseq
-
-    cdef int uri_start(self, const Wanted *w) noexcept:
-        return w.uri.scheme_end - (3 if w.uri.kind == 1 else 4)
-
     cdef bint writes(
-        self, Writing *out, SipMessage m, Wanted *w, bytes aor, bytes transaction, tuple source, tuple local, bint nat,
-        double wall,
+        self, Writing *out, SipMessage m, Wanted *w, const Name *aor, bytes transaction, tuple source, tuple local,
+        bint nat, double wall,
     ) except -1:
         """The record as AddressRecord.to_bytes writes it, up to its bindings' end."""
         cdef int at = m.s.i_call_id
-        cdef int uri = self.uri_start(w)
+        cdef int uri = uri_start(w)
         cdef const unsigned char *p = m.p
         if at < 0 or m.table[at].folded:
             return False
-        if not put(out, b"\x98\x02", 2) or not put_text(out, PyBytes_AS_STRING(aor), PyBytes_GET_SIZE(aor)):
+        if not put(out, b"\x98\x02", 2) or not put_text(out, aor.text + 1, aor.size):
             return False
         if not put(out, b"\x91\xdc\x00\x13", 4) or not put_text(out, p + uri, w.uri.end - uri) or not put_double(out, 1.0):
             return False
@@ -442,24 +460,29 @@ cdef class PlainSaves:
         """As register._success."""
         cdef char room[2048]
         cdef Writing out
-        cdef int uri = self.uri_start(w)
-        cdef bytes lifetime = b"%d" % w.lifetime
+        cdef int uri = uri_start(w)
+        cdef uint8_t *digits
         out.p, out.end = <uint8_t *>room, <uint8_t *>room + sizeof(room)
         if not put_byte(&out, c"<") or not put(&out, m.p + uri, w.uri.end - uri) or not put(&out, b">;expires=", 10):
             return None
-        if not put(&out, PyBytes_AS_STRING(lifetime), PyBytes_GET_SIZE(lifetime)):
+        digits = out.p
+        if not put_decimal(&out, w.lifetime):
             return None
+        lifetime = PyUnicode_DecodeASCII(<const char *>digits, out.p - digits, NULL)
         if not put_header_params(&out, m.p, w.params, w.end):
             return None
         contact = PyUnicode_DecodeUTF8(room, <char *>out.p - room, b"surrogateescape")
-        return [("Contact", contact), ("Expires", lifetime.decode("ascii")), ("Date", date_of(<long long>wall))]
+        if self.date_at != <long long>wall:
+            self.date_at, self.date = <long long>wall, date_of(<long long>wall)
+        return [("Contact", contact), ("Expires", lifetime), ("Date", self.date)]
 
     # --- the way to it from its contact
 
-    cdef bint points(self, SipMessage m, Wanted *w, bytes aor, double wall, double until, bint adds) except -1:
+    cdef bint points(self, SipMessage m, Wanted *w, const Name *aor, double wall, double until, bint adds) except -1:
         """As Location._hint; False where the table has no room, or the contact's URI is not plain."""
-        cdef int default_port = 5061 if w.uri.kind == 2 else 5060
-        cdef bytes name
+        cdef unsigned char key[KEY]
+        cdef int64_t got
+        cdef Name name
         cdef Reading r
         cdef Text text
         cdef double end
@@ -467,21 +490,18 @@ cdef class PlainSaves:
             return False
         if w.uri.user_start >= 0 and not simple_user(m.p, &w.uri):
             return False
-        name = b"csips:" if w.uri.kind == 2 else b"csip:"
-        if w.uri.user_start >= 0:
-            name += m.span_bytes(w.uri.user_start, w.uri.user_end) + b"@"
-        name += m.span_bytes(w.uri.host_start, w.uri.host_end)
-        if w.uri.port and w.uri.port != default_port:
-            name += b":%d" % w.uri.port
-        found = self.table.get(self.keyed.digest(name))
-        if type(found) is tuple:
-            r.p = <const uint8_t *>PyBytes_AS_STRING(found[1])
-            r.end = r.p + PyBytes_GET_SIZE(found[1])
+        if not make_name(&name, b"c", w.uri.kind == 2, m.p, &w.uri, w.uri.port):
+            return False
+        self.keyed.into(<const unsigned char *>name.text, name.size + 1, key)
+        got = self.rows.get(key)
+        if got >= 0:
+            r.p = self.rows.value
+            r.end = r.p + got
             if is_next(&r, 0x92) and is_next(&r, 1) and is_next(&r, 0x91) and is_next(&r, 0x92):
-                if read_text(&r, &text, False) and same(&text, PyBytes_AS_STRING(aor), <int>PyBytes_GET_SIZE(aor)):
+                if read_text(&r, &text, False) and same(&text, aor.text + 1, aor.size):
                     if read_double(&r, &end) and r.p == r.end and end >= until:
                         return True
         try:
-            return self.index.point(CONTACT, name[1:].decode("ascii"), aor.decode("ascii"), wall, until, is_new=adds)
+            return self.index.point(CONTACT, text_of(&name), text_of(aor), wall, until, is_new=adds)
         except StoreError:
             return False

@@ -4,11 +4,12 @@
 
 from libc.stdint cimport uint8_t
 
-from siphon.services._msgpack cimport Writing, put, put_byte, put_text
+from siphon.services._msgpack cimport Writing, put, put_byte, put_decimal, put_text
 from siphon.sip._grammar_cy cimport Param, UriSpan, scan_param
 
 cdef enum:
     DIGITS = 9              # of a lifetime
+    NAME = 1024             # of an address of record, or of a contact's URI
 
 cdef struct Wanted:
     # The Contact of a REGISTER. `uri`, `params`: spans of the message; `instance` in the form that is compared.
@@ -21,6 +22,33 @@ cdef struct Wanted:
     int reg_start           # of the value of reg-id without quotes; -1: none
     int reg_end
     int others              # parameters beside expires
+
+
+cdef struct Name:
+    # What a key is made of: a letter, and the text in its canonical form.
+    char text[NAME]
+    int size                # without the letter
+
+
+cdef inline bint make_name(
+    Name *name, const char *kind, bint secure, const unsigned char *p, const UriSpan *u, int port
+) noexcept nogil:
+    """Of a URI whose host and user are simple; False where there is no room. The port that goes without saying is not
+    said, and neither is 0."""
+    cdef Writing out
+    out.p, out.end = <uint8_t *>name.text, <uint8_t *>name.text + NAME
+    if not put(&out, kind, 1) or not put(&out, b"sips:" if secure else b"sip:", 5 if secure else 4):
+        return False
+    if u.user_start >= 0:
+        if not put(&out, p + u.user_start, u.user_end - u.user_start) or not put_byte(&out, c"@"):
+            return False
+    if not put(&out, p + u.host_start, u.host_end - u.host_start):
+        return False
+    if port and port != (5061 if secure else 5060):
+        if not put_byte(&out, c":") or not put_decimal(&out, port):
+            return False
+    name.size = <int>(out.p - <uint8_t *>name.text) - 1
+    return True
 
 
 cdef inline int digits(const unsigned char *p, int s, int e) noexcept nogil:
