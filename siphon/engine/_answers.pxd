@@ -1,5 +1,6 @@
 # Declarations of _answers.pyx.
 
+from siphon.script._outcome cimport Outcome
 from siphon.sip._blake cimport Cipher
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Record
@@ -12,6 +13,6 @@ cdef class PlainAnswers:
     cdef object settings
     cdef double long
 
-    cdef bytes decide(self, Record r, SipMessage m, outcome, double now)
-    cdef bint may(self, Record r, outcome) except -1
+    cdef bytes decide(self, Record r, SipMessage m, Outcome outcome, double now)
+    cdef bint may(self, Record r, Outcome outcome) except -1
     cdef bytes tag_of(self, Record r)

@@ -10,6 +10,8 @@ and what that calls; whatever else it is, is left to them as if nothing had happ
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+from siphon.script._actions cimport Answer
+from siphon.script._outcome cimport Outcome
 from siphon.sip._blake cimport Cipher
 from siphon.sip._build_cy cimport response_of
 from siphon.sip._hex cimport put_digits
@@ -17,7 +19,6 @@ from siphon.sip._message_cy cimport SipMessage
 from siphon.state._codec cimport write
 from siphon.state._record cimport Claim, Record
 
-from siphon.script.outcome import Answer
 from siphon.state.record import ClaimKind
 from siphon.transaction import non_invite_server
 
@@ -39,15 +40,16 @@ cdef class PlainAnswers:
         self.env = env
         self.check = check
 
-    cdef bytes decide(self, Record r, SipMessage m, outcome, double now):
+    cdef bytes decide(self, Record r, SipMessage m, Outcome outcome, double now):
         """The response, and the record as it is once that was sent, where the transaction is to be kept. None: it is
         not plain, and nothing has happened."""
         cdef bytes before = b"", data
+        cdef Answer action
         if m is None or not self.may(r, outcome):
             return None
         if self.check is not None:
             before = write(r)
-        action = outcome.action
+        action = <Answer>outcome.action
         headers = action.headers
         if action.content_type:
             headers = [*headers, ("Content-Type", action.content_type)]
@@ -72,10 +74,13 @@ cdef class PlainAnswers:
             self.check(before, m, outcome, r, data, now)
         return data
 
-    cdef bint may(self, Record r, outcome) except -1:
+    cdef bint may(self, Record r, Outcome outcome) except -1:
         """Whether the record has seen nothing yet, and the outcome is an answer and no more."""
-        action = outcome.action
-        if type(action) is not Answer or action.status < 200 or action.later is not None or action.reason is None:
+        cdef Answer action
+        if type(outcome.action) is not Answer:
+            return False
+        action = <Answer>outcome.action
+        if action.status < 200 or action.later is not None or action.reason is None:
             return False
         if outcome.error is not None or outcome.provisionals or outcome.reply_edits or outcome.reply_body is not None:
             return False

@@ -7,6 +7,7 @@ One of these runs for every request, so nothing in it is a closure or a call by 
 
 cimport cython
 
+from siphon.script._actions cimport Answer
 from siphon.script._fields cimport RequestContext
 from siphon.script._outcome cimport Outcome
 from siphon.services._merged cimport MergedRequests
@@ -15,7 +16,6 @@ from siphon.state._record cimport Record
 
 from siphon.engine.counters import Counter
 from siphon.script._running import run
-from siphon.script.outcome import Answer
 from siphon.script.request import Request
 
 cdef object SCRIPT_RUNS = Counter.SCRIPT_RUNS
@@ -38,11 +38,13 @@ cdef class Ended:
 
     cdef bint waits(self, action) except -1:
         """Whether an answer may have to wait, or to give way to another (ScriptHandlers.request_ended)."""
+        cdef Answer answer
         if type(action) is not Answer:
             return False
-        if action.later is not None:
+        answer = <Answer>action
+        if answer.later is not None:
             return True
-        if not 200 <= action.status < 300 or self.record.to_tag:
+        if not 200 <= answer.status < 300 or self.record.to_tag:
             return False
         merged = self.handlers.services.merged
         return merged is not None and not (<MergedRequests?>merged).has_just_marked(self.record.key)

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from siphon.engine._answers cimport PlainAnswers
 from siphon.engine._attempts cimport Attempt
+from siphon.script._actions cimport Answer
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._codec cimport write
@@ -22,7 +23,6 @@ from siphon.state._shm_store cimport ShmStore, committed, datagram, shared
 
 from siphon.engine.counters import Counter
 from siphon.engine.events import RequestOutcomeEvent
-from siphon.script.outcome import Answer
 from siphon.state.store import Commit
 
 cdef enum:
@@ -117,7 +117,7 @@ cdef class PlainRuns:
         cdef bytes value = None
         if data is None:
             return NOT_PLAIN
-        if not outcome.action.stateless:
+        if not (<Answer>outcome.action).stateless:
             r.touched |= <uint64_t>1 << (self.slot & 63)
             value = write(r)
         sends = [datagram(data, (r.reply_ip, r.reply_port), r.listener, r.local_ip)]

@@ -17,3 +17,13 @@ cdef class Fork:
     cdef public list targets
     cdef public object strategy
     cdef public object send_socket, on_reply, on_failure, timeout
+
+cdef class Answer:
+    cdef public int status
+    cdef public str reason
+    cdef public bint reliable, stateless
+    cdef public list headers
+    cdef public bytes body
+    cdef public object content_type, later
+
+cdef Answer answer_of(int status, str reason, bint stateless, list headers)

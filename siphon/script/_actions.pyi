@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, final
 
 from siphon.script.outcome import FlowSpec, ViaOverride
 
@@ -70,5 +70,28 @@ class Fork:
         on_reply: str | None = None,
         on_failure: str | None = None,
         timeout: float | None = None,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+
+@final
+class Answer:
+    status: int
+    reason: str
+    reliable: bool
+    stateless: bool
+    headers: list[tuple[str, str]]
+    body: bytes
+    content_type: str | None
+    later: Any
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        reliable: bool = False,
+        stateless: bool = False,
+        headers: list[tuple[str, str]] | None = None,
+        body: bytes = b"",
+        content_type: str | None = None,
+        later: Any = None,
     ) -> None: ...
     def __eq__(self, other: object) -> bool: ...

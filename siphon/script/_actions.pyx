@@ -1,7 +1,7 @@
-"""Relay, Fork and the targets of a fork, as fields of C: every call has one made, and the engine reads it.
+"""Relay, Fork, the targets of a fork, and Answer, as fields of C: every request has one made, and the engine reads it.
 
-Values: two with equal fields are equal. Nothing in them points to something that could point back, so the garbage
-collector need not know them.
+Values: two with equal fields are equal. Nothing in them points to something that could point back, but for what an
+Answer waits for; so the garbage collector need not know the others.
 """
 
 cimport cython
@@ -9,6 +9,7 @@ cimport cython
 cdef tuple TARGET = ("uri", "path", "received", "via_source", "listener", "local_addr", "q", "flow", "address", "is_contact",
                      "valid")
 cdef tuple RELAY = ("next_hop", "flow", "send_socket", "via_override", "on_reply", "on_failure", "timeout", "address")
+cdef tuple ANSWER = ("status", "reason", "reliable", "stateless", "headers", "body", "content_type", "later")
 cdef tuple FORK = ("targets", "strategy", "send_socket", "on_reply", "on_failure", "timeout")
 
 
@@ -116,3 +117,42 @@ cdef class Fork:
 
     def __repr__(self):
         return shown(self, FORK)
+
+
+@cython.final
+@cython.freelist(8)
+cdef class Answer:
+    """A response made here. `headers` come before the queued edits; `stateless` discards the server transaction.
+    `later`, a siphon.state.store.Wait of a RegisterResult, is there where a store has still to confirm: the answer is
+    that one's, when it has come.
+    """
+
+    __hash__ = None
+
+    def __init__(
+        self,
+        int status,
+        str reason,
+        bint reliable=False,
+        bint stateless=False,
+        list headers=None,
+        bytes body not None=b"",
+        content_type=None,
+        later=None,
+    ):
+        self.status, self.reason, self.reliable, self.stateless = status, reason, reliable, stateless
+        self.headers = [] if headers is None else headers
+        self.body, self.content_type, self.later = body, content_type, later
+
+    def __eq__(self, other):
+        return values(self, ANSWER) == values(other, ANSWER) if type(other) is Answer else NotImplemented
+
+    def __repr__(self):
+        return shown(self, ANSWER)
+
+
+cdef Answer answer_of(int status, str reason, bint stateless, list headers):
+    """An Answer of these, for less than a call of its class."""
+    cdef Answer made = Answer.__new__(Answer)
+    made.status, made.reason, made.stateless, made.headers, made.body = status, reason, stateless, headers, b""
+    return made

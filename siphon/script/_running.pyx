@@ -10,7 +10,7 @@ theirs. An outcome that is not plain (an answer, edits, variables, an exception)
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from siphon.forwarding._own_route cimport without_line
-from siphon.script._actions cimport Fork, Relay
+from siphon.script._actions cimport Answer, Fork, Relay
 from siphon.script._fields cimport RequestContext, RequestFields
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
@@ -24,8 +24,8 @@ from siphon.forwarding.routes import ALL_CONSUMED
 from siphon.script import binding
 from siphon.script.checking import parsed
 from siphon.script.finishing import leaves_credentials
-from siphon.script.outcome import Answer
 from siphon.script.phase import Phase
+from siphon.sip.draft import Draft
 
 cdef extern from "Python.h":
     object PyContext_CopyCurrent()
@@ -65,7 +65,19 @@ cdef object context_of(RequestFields request, bound):
     return context
 
 
-cdef bint is_plain_answer(RequestFields request, action) except -1:
+cdef bint lacks_credentials(RequestFields request) except -1:
+    """As finishing.leaves_credentials of a REGISTER, whose draft is most likely one that nobody has read."""
+    cdef SipMessage m = request._message
+    cdef int line
+    draft = request._draft
+    if type(draft) is Draft and m.method == "REGISTER" and draft.message is m and "_lines" not in draft.__dict__:
+        line = draft._lacks
+        if draft._start is None and draft._body is None and line >= 0:
+            return m.position(b"authorization", line) == line or m.position(b"proxy-authorization", line) == line
+    return leaves_credentials(request)
+
+
+cdef bint is_plain_answer(RequestFields request, Answer action) except -1:
     """Whether the answer is final, small and stands as it was armed, and the request as it came; that of a REGISTER may lack
     its credentials, as finishing.py has it."""
     cdef Py_ssize_t written = 0
@@ -79,7 +91,7 @@ cdef bint is_plain_answer(RequestFields request, action) except -1:
         written += len(name) + len(value)
     if written > SMALL or request._message.s.body_start > SMALL:
         return False
-    return request._draft is None or leaves_credentials(request)
+    return request._draft is None or lacks_credentials(request)
 
 
 cdef int take_facts(Outcome made, RequestFields request, RequestContext context) except -1:
@@ -94,7 +106,7 @@ cdef int take_facts(Outcome made, RequestFields request, RequestContext context)
     return 0
 
 
-cdef Outcome plain_answer(RequestFields request, action):
+cdef Outcome plain_answer(RequestFields request, Answer action):
     cdef RequestContext context = request._context
     cdef Outcome made
     if context.opened is not None or type(context.vars) is not bytes or not is_plain_answer(request, action):
@@ -115,7 +127,7 @@ cpdef Outcome plain_outcome(RequestFields request):
     cdef Outcome made
     action = request._action
     if type(action) is Answer:
-        return plain_answer(request, action)
+        return plain_answer(request, <Answer>action)
     if type(action) is not Relay and type(action) is not Fork:
         return None
     if request._draft is not None or context.opened is not None or type(context.vars) is not bytes:

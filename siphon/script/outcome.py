@@ -10,31 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from siphon.script._actions import Answer as Answer
 from siphon.script._actions import Fork as Fork
 from siphon.script._actions import Relay as Relay
 from siphon.script._actions import TargetSpec as TargetSpec
 from siphon.script._outcome import Outcome as Outcome
 
-Headers = list[tuple[str, str]]
 Edit = tuple[str, str, str]
 """("set" | "add", name, value): one queued edit of whatever response is armed, in the order of the calls."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """A response made here. `headers` come before the queued edits; `stateless` discards the server transaction.
-    `later`, a siphon.state.store.Wait of a RegisterResult, is there where a store has still to confirm: the answer is
-    that one's, when it has come.
-    """
-
-    status: int
-    reason: str
-    reliable: bool = False
-    stateless: bool = False
-    headers: Headers = field(default_factory=list)
-    body: bytes = b""
-    content_type: str | None = None
-    later: Any = None
 
 
 @dataclass(frozen=True, slots=True)
