@@ -3,11 +3,12 @@
     .venv/bin/python bench/instructions.py           counts, and compares with bench/baseline.json
     .venv/bin/python bench/instructions.py --write   makes what was counted the baseline
 
-bench/replay.py plays calls in one process, bench/replay_register.py what is answered here; two runs of different length
-are subtracted, so that starting and loading do not count. For that both must load the same: Python compiles a module
-whose bytecode is not there, and whoever else works in this tree may write it between the two. So the bytecode is kept
-in a place of its own, written before. The count depends on the compiler, on Python and on the C library: a baseline of
-others is not compared.
+bench/replay.py plays calls in one process, bench/replay_register.py what is answered here; bench/one_worker.py is a
+real worker over shared memory, of which the turns of its loop alone are counted, not the phones. Two runs of different
+length are subtracted, so that starting and loading do not count. For that both must load the same: Python compiles a
+module whose bytecode is not there, and whoever else works in this tree may write it between the two. So the bytecode
+is kept in a place of its own, written before. The count depends on the compiler, on Python and on the C library: a
+baseline of others is not compared.
 
 Exit status: 0 no more than 10 % above the baseline, or nothing to compare with; 1 more; 2 valgrind is missing.
 """
@@ -31,11 +32,14 @@ BASELINE = HERE / "baseline.json"
 FEW, MANY = 5, 45
 PATHS = {
     "call": ["replay.py"],
+    "worker": ["one_worker.py"],
     "register": ["replay_register.py", "--what", "register", "--users", "1"],
     "digest": ["replay_register.py", "--what", "digest", "--users", "1"],
     "options": ["replay_register.py", "--what", "options"],
 }
 """How each path is played; `register` and `digest` refresh the one binding of a phone."""
+COUNTED = {"worker": "__pyx_pw_7workers_8_turn_cy_5Turns_*turn"}
+"""The function that alone is counted, with what it calls; absent: all."""
 ALLOWED = 1.10
 
 
@@ -77,9 +81,11 @@ def compile_into(bytecode: Path, path: str) -> None:
     play(python(bytecode, path, FEW))
 
 
-def collected(line: list[str]) -> int:
-    """Instructions of a whole run of a command."""
+def collected(line: list[str], function: str | None = None) -> int:
+    """Instructions of a run of a command, or of one function of it."""
     counting = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    if function is not None:
+        counting.append(f"--toggle-collect={function}")
     found = re.search(r"Collected : (\d+)", play([*counting, *line], PYTHONDONTWRITEBYTECODE="1").stderr)
     if found is None:
         raise RuntimeError("valgrind said no count")
@@ -91,7 +97,7 @@ def counted_of(path: str) -> int:
     with tempfile.TemporaryDirectory(prefix="siphond-bytecode-") as place:
         bytecode = Path(place)
         compile_into(bytecode, path)
-        few, many = (collected(python(bytecode, path, calls)) for calls in (FEW, MANY))
+        few, many = (collected(python(bytecode, path, calls), COUNTED.get(path)) for calls in (FEW, MANY))
     return (many - few) // (MANY - FEW) // 1000
 
 

@@ -1,7 +1,7 @@
 """One real worker in this process: its loop, its UDP socket, tables in shared memory; what a call costs it as a whole.
 
     .venv/bin/python bench/one_worker.py [--calls N]              microseconds of CPU a call, by message
-    valgrind --tool=callgrind ... bench/one_worker.py --calls 50  instructions above the system calls (repeatable)
+    .venv/bin/python bench/instructions.py worker                 instructions above the system calls
 
 The phones are two plain sockets of the same process; what they do is not counted. bench/replay.py is the engine alone,
 so the difference of the two is the loop, the store in shared memory and the system calls.
@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 from collections import defaultdict
+from math import inf
 from pathlib import Path
 from time import process_time_ns
 from typing import Any
@@ -94,6 +95,7 @@ class OneWorker:
         )
         self.loop.epoll.register(context.aio.fileno(), 1)
         self.loop.watch_slot(0)
+        self.loop.next_look = self.loop.next_count = inf  # what comes by the clock is no part of a call
         self.phones = {("192.0.2.1", 5060): phone(), ("192.0.2.2", 5060): phone()}
         self.texts = [
             (b"%b:%d" % (ip.encode(), port), b"127.0.0.1:%d" % sock.getsockname()[1])

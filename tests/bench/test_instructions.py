@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @peers.needs("valgrind")
-@pytest.mark.parametrize("path", ["call", "register", "digest", "options"])
+@pytest.mark.parametrize("path", ["call", "worker", "register", "digest", "options"])
 def test_no_path_costs_more_than_a_tenth_above_the_baseline(path):
     line = [sys.executable, ROOT / "bench/instructions.py", path]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
