@@ -99,7 +99,10 @@ cdef class Turns:
     cdef public unsigned long long datagrams
     cdef public dict readers
     cdef readonly object context, application
-    cdef object slots, asyncio, receive, keep_stale, tick, beat, glance
+    cdef object slots, receive, keep_stale, tick, beat, glance
+    cdef object ready       # asyncio's callbacks that wait: one deque as long as the loop lives
+    cdef dict asyncio       # the fields of its loop, among them its timers, whose list may be another one
+    cdef set adopted
     cdef TimerRings timers
     cdef int waiting, control, slot, limit
     cdef double stale_after
@@ -110,7 +113,9 @@ cdef class Turns:
         self.slots = context.slots
         self.slot = context.slot
         self.timers = context.timers
-        self.asyncio = context.aio.loop
+        self.asyncio = vars(context.aio.loop)
+        self.ready = context.aio.loop._ready
+        self.adopted = context.adopted
         self.receive = application.receive
         self.tick = application.tick
         self.glance = getattr(application, "glance", None)
@@ -193,9 +198,9 @@ cdef class Turns:
 
     cdef double when(self) except? -1.0:
         """As Stepper.next_when(); infinity for not before its descriptor is readable."""
-        if self.asyncio._ready:
+        if self.ready:
             return 0.0
-        scheduled = self.asyncio._scheduled
+        scheduled = self.asyncio["_scheduled"]
         return <double>scheduled[0].when() if scheduled else INFINITY
 
     cdef double timeout(self) except? -1.0:
@@ -211,7 +216,7 @@ cdef class Turns:
 
     cdef bint stands_in(self) except -1:
         """Serves the slot of a sibling that will want it back."""
-        return bool(self.context.adopted) and self.has_guests()
+        return bool(self.adopted) and self.has_guests()
 
     cdef int serve(self, Reader reader, unsigned int mask) except -1:
         if mask & <unsigned int>EPOLLERR:

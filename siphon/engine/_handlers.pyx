@@ -10,6 +10,7 @@ cimport cython
 from siphon.script._actions cimport Answer
 from siphon.script._fields cimport RequestContext
 from siphon.script._outcome cimport Outcome
+from siphon.script._running cimport Tally
 from siphon.services._merged cimport MergedRequests
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._record cimport Record
@@ -74,6 +75,8 @@ cpdef RequestContext context_of(Record r, identity, settings, services, double n
 def run_request(handlers, Record r not None, SipMessage m not None, secrets, done):
     """Call the on_request handlers of the script version of the record."""
     cdef Ended ended
+    cdef Tally dispatch
+    cdef long errors
     runtime, watch = handlers.runtime, handlers.watch
     plan = runtime.plans.get((r.method, r.script_version))
     if plan is None:

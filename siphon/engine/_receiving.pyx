@@ -12,6 +12,8 @@ from libc.string cimport memcmp
 
 from shm._table cimport Table
 
+from siphon.engine._soon cimport Soon, Stirring
+from siphon.script._running cimport Tally
 from siphon.sip._message_cy cimport SipMessage
 from workers._net_cy cimport Received
 
@@ -28,7 +30,10 @@ cdef object RESPONSES = Counter.RESPONSES
 cdef class Receiving:
     """The way in of one process, beside its Engine. `tap`: see Taps. `stalled_secs`: what takes longer than this is a stall."""
 
-    cdef object engine, ingest, retry, dispatch, timers, keepalive, guard, count
+    cdef Stirring engine
+    cdef Tally dispatch
+    cdef Soon timers, keepalive
+    cdef object ingest, retry, guard, count
     cdef list failed
     cdef public object tap
     cdef object arrivals, acks, plain, limits, limits_of_responses
@@ -100,4 +105,4 @@ cdef class Receiving:
         cdef double told = self.engine.told
         if self.retry or self.failed or self.engine.stalled or self.dispatch.exhausted:
             return True
-        return <double>self.timers.next_at < told or <double>self.keepalive.next_at < told
+        return self.timers.next_at < told or self.keepalive.next_at < told

@@ -88,10 +88,6 @@ class Engine(Building):
         self.receiving: Receiving | None = None
         self.tap: Taps | None = None
         """Who wants copies of messages."""
-        self.told = 0.0
-        """When tick() last said that it wants to be called."""
-        self.stalled = False
-        """This process was away so long that others may have served its records (a handler that blocks, SIGSTOP)."""
 
     # -- workers.Application
     # ----------------------------------------------------------------------------------------------

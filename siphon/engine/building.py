@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from siphon.config.log import WARN, Log
 from siphon.config.settings import Auth, Settings
+from siphon.engine._soon import Stirring
 from siphon.engine.call_records import CallWatch, watch_byes, watch_saves
 from siphon.engine.changes import KIND as ON_CHANGE
 from siphon.engine.core import Core
@@ -54,7 +55,7 @@ from workers.application import WorkerContext
 from workers.net import boottime
 
 
-class Building:
+class Building(Stirring):
     """Makes the parts of an Engine, who calls; nothing here is called from outside."""
 
     settings: Settings

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Generic, TypeVar
 
+from siphon.engine._soon import Soon
 from siphon.engine.probes import Probes
 from siphon.services.lease import RENEW_SECS, Lease
 
@@ -22,7 +23,7 @@ SHARE = 8
 Asked = TypeVar("Asked")
 
 
-class OneSender(Generic[Asked]):
+class OneSender(Soon, Generic[Asked]):
     """Of one process."""
 
     probes: Probes[Asked]
@@ -31,7 +32,6 @@ class OneSender(Generic[Asked]):
         self.wanted = False
         """Whether there is anything to send, by the settings."""
         self.next_at = inf
-        """When tick() has something to do."""
         self._lease = lease
         self._draining = draining
         self._check_at = 0.0

@@ -27,6 +27,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from siphon.config.log import WARN, Log
+from siphon.engine._soon import Soon
 from siphon.engine.periodic import Every, OwnTimers, Run, declared
 from siphon.script.runtime import Runtime
 from siphon.script.timer import KIND
@@ -69,7 +70,7 @@ class Local(NamedTuple):
     handler: Callable[[str], Any]
 
 
-class ScriptTimers:
+class ScriptTimers(Soon):
     """The timers as one process sees them. `run` calls a handler, `chance` draws from [0, 1), `alive` tells whether a
     slot still has a generation."""
 
@@ -93,7 +94,6 @@ class ScriptTimers:
         self.chance = chance
         self.log = log
         self.next_at = inf
-        """When tick() has something to do."""
         self._next_sweep = inf
         self._sweeps = 0
         self._version = 0

@@ -42,6 +42,11 @@ cdef object running = binding.running()
 cdef object consumed = ALL_CONSUMED
 
 
+cdef class Tally:
+    """Base of Dispatch. `errors` counts the exceptions of handlers. `exhausted`: one of them found no memory, and there is
+    none; a handler that asked for too much at once has only failed."""
+
+
 cdef str call_id_of(SipMessage m):
     cdef int i = m.s.i_call_id
     cdef bytes value

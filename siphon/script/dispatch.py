@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from siphon.script import log
+from siphon.script._running import Tally
 from siphon.script.answering import standard_reason
 from siphon.script.checking import checked
 from siphon.script.context import RequestContext
@@ -29,15 +30,10 @@ SPARE_BYTES = 4 << 20
 _INTERNAL = ("siphon/script/driver.py", "asyncio/tasks.py")
 
 
-class Dispatch:
-    """The generators; `errors` counts the exceptions of handlers. `exhausted`: one of them found no memory, and there
-    is none; a handler that asked for too much at once has only failed."""
+class Dispatch(Tally):
+    """The generators."""
 
-    __slots__ = ("errors", "exhausted")
-
-    def __init__(self) -> None:
-        self.errors = 0
-        self.exhausted = False
+    __slots__ = ()
 
     def request(self, request: Request, handlers: tuple[Handler, ...], script: Script) -> Steps:
         """on_request: in order on the same request; an exception skips the rest and is the outcome."""

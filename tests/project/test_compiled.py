@@ -31,6 +31,7 @@ COMPILED = [
     "siphon.engine._random_bits",
     "siphon.engine._receiving",
     "siphon.engine._runs",
+    "siphon.engine._soon",
     "siphon.forwarding._own_route",
     "siphon.forwarding._tokens",
     "siphon.script._actions",

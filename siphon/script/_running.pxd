@@ -1,0 +1,5 @@
+# Declarations of _running.pyx: what runs of handlers have come to.
+
+cdef class Tally:
+    cdef public long errors
+    cdef public bint exhausted
