@@ -14,8 +14,9 @@ from siphon.engine._arrivals cimport holds, passes, transaction_of
 from siphon.engine._copies cimport Copy, Places, copy_of
 from siphon.engine._random_bits cimport RandomBits
 from siphon.forwarding._tokens cimport Tokens
-from siphon.sip._grammar_cy cimport AddressSpan, UriSpan, same_text, scan_address, utf8
+from siphon.sip._grammar_cy cimport AddressSpan, UriSpan, scan_address, utf8
 from siphon.sip._message_cy cimport SipMessage
+from siphon.sip._words cimport same_text
 from siphon.state._shm_store cimport ShmStore, datagram, shared
 
 from siphon.engine.counters import Counter

@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcpy
 
 from siphon.engine._copies cimport decimal
 from siphon.sip._blake cimport Keyed
-from siphon.sip._grammar_cy cimport hash_name
+from siphon.sip._words cimport hash_name
 from siphon.sip._hex cimport put_digits
 from siphon.sip._message_cy cimport SipMessage
 

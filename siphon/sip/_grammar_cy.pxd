@@ -81,9 +81,6 @@ cdef int skip_token(const unsigned char *p, int s, int e) noexcept nogil
 cdef int skip_quoted(const unsigned char *p, int s, int e) noexcept nogil
 cdef int skip_host(const unsigned char *p, int s, int e) noexcept nogil
 cdef int skip_list_value(const unsigned char *p, int s, int e) noexcept nogil
-cdef bint same_text(const unsigned char *p, int s, int e, const char *text, int length) noexcept nogil
-cdef bint same_span(const unsigned char *p, int s, int e, const unsigned char *q, int qs, int qe) noexcept nogil
-cdef unsigned int hash_name(const unsigned char *p, int s, int e) noexcept nogil
 cdef int number(const unsigned char *p, int s, int e, int digits, unsigned long long *out) noexcept nogil
 cdef bint utf8(const unsigned char *p, int s, int e) noexcept nogil
 cdef bint first_time(Seen *seen, const unsigned char *p, int s, int e) noexcept nogil

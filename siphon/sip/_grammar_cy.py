@@ -15,7 +15,8 @@ branch, received, rport, maddr) wherever they stand.
 import string
 
 import cython
-from cython.cimports.libc.string import memchr, memcpy
+from cython.cimports.libc.string import memchr, memcmp, memcpy
+from cython.cimports.siphon.sip._words import hash_name, same_span, same_text, skip_value
 
 CLASS = cython.declare(cython.uchar[256])
 
@@ -84,49 +85,6 @@ def skip_list_value(p, s, e):
         else:
             s += 1
     return e
-
-
-def same_text(p, s, e, text, length):
-    """Is the span this text, case ignored? The text is given in lower case."""
-    i: cython.int
-    c: cython.uchar
-    if e - s != length:
-        return False
-    for i in range(length):
-        c = p[s + i]
-        if 65 <= c <= 90:
-            c |= 32
-        if c != cython.cast(cython.uchar, text[i]):
-            return False
-    return True
-
-
-def same_span(p, s, e, q, qs, qe):
-    """Are the two spans equal, case ignored?"""
-    i: cython.int
-    a: cython.uchar
-    b: cython.uchar
-    if e - s != qe - qs:
-        return False
-    for i in range(e - s):
-        a = p[s + i]
-        b = q[qs + i]
-        if 65 <= a <= 90:
-            a |= 32
-        if 65 <= b <= 90:
-            b |= 32
-        if a != b:
-            return False
-    return True
-
-
-def hash_name(p, s, e):
-    """FNV-1a with letters in lower case; a filter in front of a comparison, never an answer."""
-    h: cython.uint = 2166136261
-    while s < e:
-        h = (h ^ (p[s] | 32)) * 16777619
-        s += 1
-    return h
 
 
 def number(p, s, e, digits, out):
@@ -203,21 +161,29 @@ def first_time(seen, p, s, e):
     return True
 
 
-def skip_host(p, s, e):
-    """Past the host at s (a name, an IPv4 address or a bracketed IPv6 address), or -1."""
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def skip_ipv6_reference(p: cython.p_const_uchar, s: cython.int, e: cython.int) -> cython.int:
     text: cython.char[48]
     address: cython.uchar[16]
     i: cython.int = s
+    while i < e and p[i] != b"]":
+        i += 1
+    if i >= e or i - s - 1 > 45:
+        return -1
+    memcpy(text, p + s + 1, i - s - 1)
+    text[i - s - 1] = 0
+    if memchr(text, 0, i - s - 1) != cython.NULL or inet_pton(AF_INET6, text, address) != 1:
+        return -1
+    return i + 1
+
+
+def skip_host(p, s, e):
+    """Past the host at s (a name, an IPv4 address or a bracketed IPv6 address), or -1."""
+    i: cython.int = s
     if s < e and p[s] == b"[":
-        while i < e and p[i] != b"]":
-            i += 1
-        if i >= e or i - s - 1 > 45:
-            return -1
-        memcpy(text, p + s + 1, i - s - 1)
-        text[i - s - 1] = 0
-        if memchr(text, 0, i - s - 1) != cython.NULL or inet_pton(AF_INET6, text, address) != 1:
-            return -1
-        return i + 1
+        return skip_ipv6_reference(p, s, e)
     while i < e and CLASS[p[i]] & HOST:
         if p[i] == b"." and (i == s or p[i - 1] == b"."):
             return -1
@@ -257,8 +223,7 @@ def scan_param(p, s, e, out):
             if s < 0:
                 return -1
         else:
-            while s < e and CLASS[p[s]] & VALUE:
-                s += 1
+            s = skip_value(p, s, e)
         if s == out.value_start:
             return -1
         out.value_end = s
@@ -324,6 +289,8 @@ def scan_uri(p, s, e, out):
     out.port = 0
     out.kind = 0
     out.end = e
+    if e - s > 4 and memcmp(p + s, b"sip:", 4) == 0:
+        i += 3
     while i < e and CLASS[p[i]] & TOKEN and p[i] != b"%":
         i += 1
     if i == s or i >= e or p[i] != b":" or CLASS[p[s]] & DIGIT:
@@ -408,7 +375,7 @@ def scan_address(p, s, e, out, uri, strict):
     """name-addr or addr-spec with parameters (§20.10). `strict` refuses a repeated parameter, a tag without value and a
     second value behind a comma; else the value ends at that comma."""
     i: cython.int
-    start: cython.int
+    closed: cython.p_const_uchar
     seen: Seen
     param: Param
     seen.count = 0
@@ -422,15 +389,13 @@ def scan_address(p, s, e, out, uri, strict):
         return False
     out.bracketed = p[i] == b"<"
     if out.bracketed:
-        i += 1
-        start = i
-        while i < e and p[i] != b">":
-            i += 1
-        if i >= e:
+        out.uri_start = i + 1
+        closed = cython.cast(cython.p_const_uchar, memchr(p + i, 62, e - i))
+        if closed == cython.NULL:
+            out.uri_start = out.uri_end
             return False
-        out.uri_start = start
-        out.uri_end = i
-        i += 1
+        out.uri_end = cython.cast(cython.int, closed - p)
+        i = out.uri_end + 1
     else:
         while i < e and p[i] != b";" and p[i] > 32:
             if p[i] == b"," or p[i] == b"?":

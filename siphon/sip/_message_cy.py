@@ -18,14 +18,12 @@ from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
 from cython.cimports.libc.string import memchr, memcmp, memcpy
 from cython.cimports.siphon.sip._grammar_cy import (
     ViaSpan,
-    hash_name,
-    same_span,
-    same_text,
     skip_list_value,
     skip_ws,
     skip_ws_back,
 )
 from cython.cimports.siphon.sip._scan_cy import MAX_LINES, Line, long_name, scan
+from cython.cimports.siphon.sip._words import hash_name, same_span, same_text
 
 from siphon.sip._scan_cy import COMPACT
 from siphon.sip.errors import BadResponse, NotSip, PeerError

@@ -13,11 +13,9 @@ Knowingly imperfect: past MAX_LINES header lines nothing is looked at; the limit
 # ruff: noqa: F821, F842  (the types come from the .pxd)
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
-from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
+from cython.cimports.libc.string import memchr, memcmp, memset
 from cython.cimports.siphon.sip._grammar_cy import (
-    hash_name,
     number,
-    same_text,
     scan_address,
     scan_uri,
     scan_via,
@@ -27,6 +25,7 @@ from cython.cimports.siphon.sip._grammar_cy import (
     unique_uri_params,
     utf8,
 )
+from cython.cimports.siphon.sip._words import hash_name, is_ascii, same_text, usual_name, visible
 
 COMPACT = {
     "a": "accept-contact",
@@ -51,9 +50,29 @@ COMPACT = {
     "y": "identity",
 }
 
+USUAL_NAMES = (
+    "via",
+    "from",
+    "to",
+    "call-id",
+    "cseq",
+    "max-forwards",
+    "content-length",
+    "contact",
+    "content-type",
+    "record-route",
+    "route",
+    "user-agent",
+    "allow",
+    "supported",
+    "server",
+)
+"""By usual_name()'s numbers."""
+
 _long_name = cython.declare(cython.char[6144])  # 24 bytes a character
 _long_size = cython.declare(cython.int[256])
 _long_hash = cython.declare(cython.uint[256])
+_usual_hash = cython.declare(cython.uint[16])
 
 
 def _prepare() -> None:
@@ -65,6 +84,11 @@ def _prepare() -> None:
                 _long_name[code * 24 + i] = text[i]
             _long_size[code] = len(text)
             _long_hash[code] = _hash(text)
+    hashes = [_hash(name.encode()) for name in USUAL_NAMES]
+    if len(set(hashes)) != len(hashes):
+        raise ImportError("two usual names of headers have one hash")
+    for i in range(len(hashes)):
+        _usual_hash[i] = hashes[i]
 
 
 def _hash(text: bytes) -> int:
@@ -174,27 +198,46 @@ def scan_request_line(p: cython.p_const_uchar, end: cython.int, s: cython.pointe
 @cython.nogil
 @cython.exceptval(check=False)
 def scan_name(
-    p: cython.p_const_uchar, line: cython.pointer(Line), end: cython.int, s: cython.pointer(Scan)
+    p: cython.p_const_uchar, line: cython.pointer(Line), end: cython.int, s: cython.pointer(Scan), usual: cython.p_int
 ) -> cython.bint:
-    """The header's name, its hash and where the value lies."""
+    """The header's name, its hash and where the value lies. `usual`: the number of a name that is known at sight."""
     start: cython.int = line.start
-    i: cython.int = skip_token(p, start, end)
-    colon: cython.int = i
-    line.name_end = i
-    while colon < end and (p[colon] == 32 or p[colon] == 9):
-        colon += 1
-    if i == start or colon >= end or p[colon] != b":":
-        fail(s, 400, b"Bad Header Line")
-        return False
-    if i - start == 1 and _long_size[p[start]]:
-        line.hash = _long_hash[p[start]]
+    i: cython.int = 0
+    colon: cython.int
+    usual[0] = usual_name(p + start, end - start, cython.address(i))
+    if usual[0] >= 0:
+        line.name_end = colon = start + i
+        line.hash = _usual_hash[usual[0]]
     else:
-        line.hash = hash_name(p, start, i)
-    line.value_start = skip_ws(p, colon + 1, end)
+        i = skip_token(p, start, end)
+        colon = i
+        line.name_end = i
+        while colon < end and (p[colon] == 32 or p[colon] == 9):
+            colon += 1
+        if i == start or colon >= end or p[colon] != b":":
+            fail(s, 400, b"Bad Header Line")
+            return False
+        if i - start == 1 and _long_size[p[start]]:
+            line.hash = _long_hash[p[start]]
+        else:
+            line.hash = hash_name(p, start, i)
+    scan_value(p, line, colon + 1, end)
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def scan_value(p: cython.p_const_uchar, line: cython.pointer(Line), i: cython.int, end: cython.int) -> cython.void:
+    """Where the value lies that begins behind the colon, at i. Most have one space in front and CRLF behind."""
+    if end - i > 3 and p[i] == 32 and p[i + 1] > 32 and p[end - 3] > 32 and p[end - 2] == 13 and p[end - 1] == 10:
+        line.value_start = i + 1
+        line.value_end = end - 2
+        return
+    line.value_start = skip_ws(p, i, end)
     line.value_end = skip_ws_back(p, line.value_start, end)
     if line.value_start == end:  # empty: in its line, or a value written there would begin the next one
-        line.value_start = line.value_end = colon + 1
-    return True
+        line.value_start = line.value_end = i
 
 
 @cython.cfunc
@@ -223,22 +266,24 @@ def once(index: cython.p_int, n: cython.int, s: cython.pointer(Scan), fault: cyt
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def note(p: cython.p_const_uchar, line: cython.pointer(Line), n: cython.int, s: cython.pointer(Scan)) -> cython.void:
-    """Remember where the headers are that the core needs."""
+def note(
+    p: cython.p_const_uchar, line: cython.pointer(Line), n: cython.int, s: cython.pointer(Scan), usual: cython.int
+) -> cython.void:
+    """Remember where the headers are that the core needs; the hash of a usual name is nobody else's among them."""
     h: cython.uint = line.hash
-    if h == H_VIA and named(p, line, b"via", 3):
+    if h == H_VIA and (usual >= 0 or named(p, line, b"via", 3)):
         scan_vias(p, line, n, s)
-    elif h == H_FROM and named(p, line, b"from", 4):
+    elif h == H_FROM and (usual >= 0 or named(p, line, b"from", 4)):
         once(cython.address(s.i_from), n, s, b"Repeated From")
-    elif h == H_TO and named(p, line, b"to", 2):
+    elif h == H_TO and (usual >= 0 or named(p, line, b"to", 2)):
         once(cython.address(s.i_to), n, s, b"Repeated To")
-    elif h == H_CALL_ID and named(p, line, b"call-id", 7):
+    elif h == H_CALL_ID and (usual >= 0 or named(p, line, b"call-id", 7)):
         once(cython.address(s.i_call_id), n, s, b"Repeated Call-ID")
-    elif h == H_CSEQ and named(p, line, b"cseq", 4):
+    elif h == H_CSEQ and (usual >= 0 or named(p, line, b"cseq", 4)):
         once(cython.address(s.i_cseq), n, s, b"Repeated CSeq")
-    elif h == H_MAX_FORWARDS and s.is_request and named(p, line, b"max-forwards", 12):
+    elif h == H_MAX_FORWARDS and s.is_request and (usual >= 0 or named(p, line, b"max-forwards", 12)):
         once(cython.address(s.i_max_forwards), n, s, b"Repeated Max-Forwards")
-    elif h == H_CONTENT_LENGTH and named(p, line, b"content-length", 14):
+    elif h == H_CONTENT_LENGTH and (usual >= 0 or named(p, line, b"content-length", 14)):
         scan_content_length(p, line, n, s)
 
 
@@ -325,6 +370,7 @@ def scan_lines(
     """All header lines from i on; the start of the body."""
     line: cython.pointer(Line)
     end: cython.int
+    usual: cython.int = -1
     seen: cython.int = 0
     while True:
         if i >= size:
@@ -344,8 +390,8 @@ def scan_lines(
             fail(s, 513, b"Too Many Headers")
         if end - i > limits_line:
             fail(s, 513, b"Header Too Long")
-        if scan_name(p, line, end, s) and s.count < MAX_LINES - 1:
-            note(p, line, s.count, s)
+        if scan_name(p, line, end, s, cython.address(usual)) and s.count < MAX_LINES - 1:
+            note(p, line, s.count, s, usual)
             s.count += 1
         i = end
 
@@ -395,12 +441,8 @@ def check_address(
 @cython.exceptval(check=False)
 def check_call_id(p: cython.p_const_uchar, line: cython.pointer(Line), s: cython.pointer(Scan)) -> cython.void:
     """One word, perhaps with an "@": anything visible."""
-    i: cython.int
-    if line.value_end == line.value_start:
+    if line.value_end == line.value_start or not visible(p, line.value_start, line.value_end):
         fail(s, 400, b"Bad Call-ID")
-    for i in range(line.value_start, line.value_end):
-        if p[i] <= 32 or p[i] == 127:
-            fail(s, 400, b"Bad Call-ID")
 
 
 @cython.cfunc
@@ -447,8 +489,6 @@ def check_bytes(p: cython.p_const_uchar, lines: cython.pointer(Line), s: cython.
     n: cython.int
     line: cython.pointer(Line)
     at: cython.p_const_uchar
-    high: cython.ulonglong = 0
-    eight: cython.ulonglong
     while True:
         at = cython.cast(cython.p_const_uchar, memchr(p + i, 0, s.body_start - i))
         if at == cython.NULL:
@@ -461,15 +501,7 @@ def check_bytes(p: cython.p_const_uchar, lines: cython.pointer(Line), s: cython.
             fail(s, 400, b"NUL In Header")
             break
         i += 1
-    i = 0
-    while i + 8 <= s.body_start:
-        memcpy(cython.address(eight), p + i, 8)
-        high |= eight
-        i += 8
-    while i < s.body_start:
-        high |= p[i]
-        i += 1
-    if not high & cython.cast(cython.ulonglong, 0x8080808080808080):
+    if is_ascii(p, s.body_start):
         return
     if s.is_request and not utf8(p, s.uri_start, s.uri_end):
         fail(s, 400, b"Bad Request-URI")
