@@ -167,6 +167,24 @@ def test_registrations_are_listed_shown_and_removed(site, web):
     assert " admin.write method=DELETE " in site.text()
 
 
+REFUSED = [
+    ("GET", "/admin/nowhere", 404), ("POST", "/admin/stats", 405), ("DELETE", "/admin/registrations", 405),
+    ("POST", "/admin/gateways/a/up", 404), ("GET", "/admin/registrations?cursor=4294967296", 400),
+    ("GET", "/admin/registrations?cursor=4294967295", 400), ("GET", "/admin/registrations?limit=0", 400),
+    ("GET", "/admin/registrations?limit=99999999999", 400), ("GET", "/admin/calls?limit=-1", 400),
+    ("GET", f"/admin/registrations/{'a' * 5000}@example.com", 404), ("GET", "/admin/registrations/%00", 400),
+]  # fmt: skip
+
+
+def test_what_is_refused_is_told_as_json_and_is_no_error_of_ours(site, web):
+    web.start()
+    for method, path, status in REFUSED:
+        found, told = web.get(path, method)
+        assert (path, found) == (path, status)
+        assert isinstance(told, dict) and list(told) == ["error"], path
+    assert "admin.failed" not in site.text()
+
+
 def test_gateways_are_listed_and_taken_down_and_up(site, web):
     web.configure(
         '[[gateway.groups]]\nname = "out"\nprobe = { enabled = false }\n'

@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -36,6 +37,7 @@ from siphon.services.store import RecordTable
 
 Answer = Callable[[Request], Awaitable[Response]]
 REMOVE_LOOK_SECS = 0.01
+MOST_WHOLE = 2**31 - 1
 
 
 class Site:
@@ -85,7 +87,7 @@ class Site:
         return JSONResponse({"metrics": to_json(self.families())})
 
     async def list_registrations(self, request: Request) -> Response:
-        limit = whole(request, "limit", 1000)
+        limit = whole(request, "limit", 1000, least=1)
         found, following = registrations.page(self.location(), limit, whole(request, "cursor", 0))
         return JSONResponse({"registrations": found, "cursor": following})
 
@@ -208,7 +210,15 @@ def application(routes: list[Route], origins: list[str]) -> Starlette:
     cors = Middleware(
         CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["Authorization"]
     )
-    return Starlette(routes=routes, middleware=[cors] if origins else [])
+    return Starlette(
+        routes=routes, middleware=[cors] if origins else [], exception_handlers={HTTPException: not_served}
+    )
+
+
+async def not_served(request: Request, error: Exception) -> Response:
+    """A path or a method that is not there, as JSON like every other error."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 def guarded(site: Site, access: Access, answer: Answer, writes: bool, challenge: str = "Bearer") -> Answer:
@@ -249,9 +259,9 @@ def answered(site: Site, answer: Answer) -> Answer:
     return safely
 
 
-def whole(request: Request, name: str, default: int) -> int:
-    """A number of the query; ValueError for what is none."""
+def whole(request: Request, name: str, default: int, least: int = 0) -> int:
+    """A number of the query; ValueError for what is none, or none that a place of a table could have."""
     given: Any = request.query_params.get(name, str(default))
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise ValueError(f"{name} is a whole number")
+    if not given.isascii() or not given.isdigit() or len(given) > 10 or not least <= int(given) <= MOST_WHOLE:
+        raise ValueError(f"{name} is a whole number from {least} to {MOST_WHOLE}")
     return int(given)
