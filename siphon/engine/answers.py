@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from siphon.engine.environment import Environment
 from siphon.forwarding.branch import to_tag
 from siphon.sip.build import REASONS, response
+from siphon.sip.message import parse
 from siphon.state.record import Record
 from siphon.transaction import invite_server, non_invite_server
 from siphon.transaction.step import Step
@@ -46,6 +47,15 @@ def make(
 def tag_of(record: Record, env: Environment) -> bytes:
     """The To tag of answers made here: the script's, else an encryption of the record's key, the same each time."""
     return record.reply_to_tag or to_tag(record.key, env.tag_key)
+
+
+def tag_for_cancel(record: Record, env: Environment) -> bytes:
+    """The To tag of the 200 to a CANCEL (RFC 3261 §9.2): that of the final that had gone up before, also a branch's;
+    else that of our answers. Of a forwarded 2xx to an INVITE nothing is kept, so that one has ours too."""
+    was_pending = record.cancelled or 0.0 < record.cancel_at < record.final_sent_at
+    if record.final_status and record.last_response and not was_pending:
+        return parse(record.last_response).to_tag or tag_of(record, env)
+    return tag_of(record, env)
 
 
 def respond(step: Step, status: int, data: bytes) -> bool:

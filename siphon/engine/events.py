@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from siphon.engine import elsewhere
-from siphon.engine.answers import tag_of
+from siphon.engine.answers import tag_for_cancel
 from siphon.engine.attempts import names_to_resolve
 from siphon.engine.environment import Environment
 from siphon.engine.outcomes import failure_done, request_done
@@ -145,7 +145,7 @@ class CancelEvent:
             return None
         self.repeat = bool(record.cancel_at)
         step = Step(record, now, env.timing)
-        tag = tag_of(record, env)
+        tag = tag_for_cancel(record, env)
         data = build_response(self.arrival.message, 200, "OK", tag, (), b"", server=env.server)
         place = reply_place(self.arrival.message, self.arrival.source) or self.arrival.source
         step.sends.append(Send(data, place, self.arrival.listener, self.arrival.local_ip))

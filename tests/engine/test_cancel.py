@@ -269,6 +269,35 @@ def test_can_01_can_05_the_200_has_the_to_tag_of_the_final_made_here_also_where_
     assert (accepted_by == b"ours") == (script is TAGGED)
 
 
+@pytest.mark.parametrize(("method", "status"), [("INVITE", 486), ("INVITE", 603), ("MESSAGE", 200), ("BYE", 481)])
+def test_can_05_the_200_behind_a_forwarded_final_has_the_to_tag_of_that_final(
+    world: World, method: str, status: int
+) -> None:
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request(method, "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    callee.answer(callee.last, status, tag="theirs")
+    caller.send(cancel(caller))
+    world.advance(0.3)
+    caller.send(cancel(caller), 1)
+    first, second = (m for m in caller.inbox if m.cseq_method == "CANCEL")
+    assert (first.status, first.to_tag, second.raw) == (200, b"theirs", first.raw)
+
+
+@pytest.mark.parametrize(("method", "status"), [("INVITE", 486), ("INVITE", 487), ("MESSAGE", 200)])
+def test_can_05_can_09_a_repeat_behind_the_final_that_a_cancel_did_not_see_gets_the_same_200(
+    world: World, method: str, status: int
+) -> None:
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    caller.send(caller.request(method, "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    seen = callee.last
+    caller.send(cancel(caller))
+    world.advance(0.1)
+    callee.answer(seen, status, tag="theirs")
+    caller.send(cancel(caller), 1)
+    first, second = (m for m in caller.inbox if m.cseq_method == "CANCEL")
+    assert first.status == 200 and first.to_tag not in (b"", b"theirs") and second.raw == first.raw
+
+
 @pytest.mark.parametrize("same_source", [True, False])
 def test_sec_14_a_cancel_of_a_message_from_another_address_gets_481(make_world: Make, same_source: bool) -> None:
     world = make_world(security={"cancel_same_source": same_source})
