@@ -13,14 +13,12 @@ from typing import Any
 import click
 
 from shm.table import SharedMemoryError
-from siphon.cli import bans, directory, looking, show, status
+from siphon.cli import bans, directory, finding, looking, show, status
 from siphon.cli import gateways as gateway_groups
 from siphon.cli.exits import Exit, Refusal
-from siphon.cli.place import configuration_file
 from siphon.cli.ready import readiness
 from siphon.cli.siphond import say
 from siphon.cli.succession import outcome as outcome_of_upgrade
-from siphon.config.load import shared_path
 from siphon.config.version import VERSION
 from siphon.services.store import StoreError
 from workers.reloading import SWITCH_SECS
@@ -29,7 +27,8 @@ from workers.scratch import LIMIT_SECS
 HELP = """Look at a running siphond, or tell it something.
 
 Without -c the configuration is /etc/siphon/siphon.cfg, else ./etc/siphon.cfg. It is read for the place of the shared
-tables only; root finds the instances of other users as well.
+tables only; while it cannot be read, a running siphond is found that was started with it. Root finds the instances of
+other users as well.
 """
 RELOAD_SECS = 2 * (LIMIT_SECS + SWITCH_SECS) + 5.0
 """The longest that one reload takes which is running, and the one that was asked for after it."""
@@ -254,36 +253,12 @@ def end(run: Callable[[], int]) -> None:
 
 
 def instance(config: str | None) -> Path:
-    """The shared directory of a running instance. As root, the program goes on as the instance's user."""
-    try:
-        path, certain = shared_path(configuration_file(config))
-    except ValueError as error:
-        raise Refusal(Exit.USAGE, str(error)) from None
-    except Refusal as refusal:
-        raise Refusal(Exit.USAGE, str(refusal)) from None
-    places = [path] if certain else [path, *others(path)]
-    for place in places:
-        try:
-            if directory.holder(place) is not None:
-                become_owner(place)
-                return place
-        except PermissionError:
-            raise Refusal(Exit.NO_INSTANCE, f"{place}: permission denied; it belongs to another user") from None
-    raise Refusal(Exit.NO_INSTANCE, f"no siphond runs with {path}")
-
-
-def others(path: Path) -> list[Path]:
-    """Where instances of the same name would be that other users run: .../siphond-<uid>-<name>."""
-    name = path.name.split("-", 2)[2]
-    return sorted(place for place in path.parent.glob(f"siphond-*-{name}") if place.name.split("-", 2)[2] == name)
-
-
-def become_owner(place: Path) -> None:
-    """The tables are opened by their owner only, and root's rights are not needed any more."""
-    if os.geteuid() == 0:
-        facts = place.stat()
-        os.setegid(facts.st_gid)
-        os.seteuid(facts.st_uid)
+    """The shared directory of a running instance; says what is wrong with a configuration that is no use for that."""
+    place, why = finding.instance(config)
+    if why:
+        say(why)
+        say(f"siphonctl: goes on with the siphond that was started with it, in {place}")
+    return place
 
 
 def read_status(place: Path) -> status.Status:

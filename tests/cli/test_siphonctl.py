@@ -5,6 +5,8 @@ import stat
 
 import pytest
 
+from siphon.cli import finding
+
 
 def status(site):
     done = site.siphonctl("status", "--json")
@@ -41,6 +43,36 @@ def test_a_configuration_that_cannot_be_read_is_2(site):
     done = site.siphonctl("status")
     assert done.returncode == 2
     assert done.stderr.startswith(f"{site.file}:1: not valid TOML")
+
+
+@pytest.mark.parametrize("broken", ["x = ", "\x00", 'path = "elsewhere"\n[[shared'])
+def test_a_running_instance_is_found_although_its_configuration_cannot_be_read(site, broken):
+    process = site.start()
+    site.file.write_text(f"{broken}\n{site.file.read_text()}")
+    done = site.siphonctl("status")
+    assert done.returncode == 0 and f"pid {process.pid}, running" in done.stdout
+    wrong, where = done.stderr.splitlines()
+    assert wrong.startswith(f"{site.file}:") and where.endswith(f"was started with it, in {site.shared}")
+    refused = site.siphonctl("reload")
+    assert refused.returncode == 1 and refused.stderr.count(wrong) == 2
+    assert site.siphonctl("stop", "--now").returncode == 0
+    assert site.siphonctl("status").returncode == 2
+
+
+def test_a_broken_configuration_finds_no_instance_that_another_one_started(site):
+    site.start()
+    other = site.place / "other.cfg"
+    other.write_text(f'x = \n[shared]\npath = "{site.shared}"\n')
+    done = site.run("siphonctl", "-c", other, "status")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_place_that_is_not_the_usual_one_is_read_out_of_a_broken_file(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(finding, "USUAL", tmp_path / "nothing")
+    site.start()
+    site.file.write_text(f"x = \n{site.file.read_text()}")
+    monkeypatch.setattr(finding, "_become_owner", lambda place: None)
+    assert finding.instance(str(site.file))[0] == site.shared
 
 
 def test_status_of_a_running_instance_for_people_and_programs(site):
