@@ -41,6 +41,7 @@ from siphon.cli.processes import (
 )
 from siphon.cli.scratch import ScriptFault, prove, try_script
 from siphon.cli.tables import open_tables
+from siphon.cli.watch import ScriptWatch
 from siphon.config import reload
 from siphon.config.errors import ConfigurationError
 from siphon.config.load import load
@@ -469,6 +470,8 @@ class Instance:
         fixed = reload.fixed_changes(self.settings, fresh)
         if fixed:
             raise Refused(f"{self.path}: needs a restart: {', '.join(fixed)}")
+        script = fresh.script
+        ScriptWatch(script.path, script.include_paths, self.settings.shared.path).note_read(os.getppid())
         try:
             proved = prove(fresh, self.log)
         except ScriptFault as fault:

@@ -78,7 +78,7 @@ class Worker(Engine):
             self.watching = None
         script = self.settings.script
         if self.context.is_helper and script.reload == "auto":
-            watch = ScriptWatch(script.path, script.include_paths)
+            watch = ScriptWatch(script.path, script.include_paths, self.settings.shared.path)
             self.watching = self.context.aio.loop.create_task(watch.run(os.getppid()))
 
     def tick(self, now: float) -> float:

@@ -1,6 +1,8 @@
 import asyncio
+import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -87,3 +89,30 @@ def test_a_settled_change_is_one_signal_to_the_supervisor(script, monkeypatch):
         asyncio.run(watching.run(4242))
     assert sent == [(4242, signal.SIGHUP)]
     assert pauses == [watch.LOOK_SECS, watch.LOOK_SECS, *[watch.SETTLE_SECS] * 3, watch.LOOK_SECS]
+
+
+def test_what_a_reload_has_seen_needs_no_other_one(script, tmp_path):
+    (tmp_path / "shared").mkdir()
+    watching = ScriptWatch(script, [], tmp_path / "shared")
+    assert not watching.has_been_read(1)
+    script.write_text("x = 22\n")
+    ScriptWatch(script, [], tmp_path / "shared").note_read(1)
+    assert watching.changed() and watching.has_been_read(1) and not watching.has_been_read(2)
+    script.write_text("x = 333\n")
+    assert watching.changed() and not watching.has_been_read(1)
+    (tmp_path / "shared" / watch.READ).write_text("rubbish")
+    assert not watching.has_been_read(1)
+
+
+@pytest.mark.parametrize("text", ["from siphon import proxy\n", "broken("])
+def test_a_save_and_a_reload_at_once_read_the_script_once(site, text):
+    site.configure(('reload = "sighup"', 'reload = "auto"'))
+    process = site.start()
+    begun = lambda: json.loads((site.shared / "reloads").read_text())["begun"]  # noqa: E731
+    site.script.write_text(text)
+    process.send_signal(signal.SIGHUP)
+    site.until(lambda: begun() == 1)
+    time.sleep(2 * watch.LOOK_SECS)
+    assert begun() == 1
+    site.script.write_text("from siphon import proxy\n\n")
+    site.until(lambda: begun() == 2)
