@@ -469,7 +469,7 @@ class Instance:
             raise Refused(str(error)) from None
         fixed = reload.fixed_changes(self.settings, fresh)
         if fixed:
-            raise Refused(f"{self.path}: needs a restart: {', '.join(fixed)}")
+            raise Refused(f"{self.path}: {succession.needed(self.settings, fresh, fixed)}")
         script = fresh.script
         ScriptWatch(script.path, script.include_paths, self.settings.shared.path).note_read(os.getppid())
         try:
@@ -482,7 +482,7 @@ class Instance:
             self.log.warn(f"configuration: {problem}")
         late = reload.late_changes(self.settings, fresh)
         if late:
-            self.log.warn(f"configuration: {self.path}: counts from the next start: {', '.join(late)}")
+            self.log.warn(f"configuration: {self.path}: counts from the next start or upgrade: {', '.join(late)}")
         for warning in proved.warnings:
             self.log.warn(f"script: {warning}")
         version = max(self.latest.version, self.shared.slots.script_version) + 1

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from shm._layout import VERSION as TABLE_LAYOUT
 from shm._slots import LAYOUT as SLOTS_LAYOUT
 from siphon.cli import directory
 from siphon.cli.exits import Exit, Refusal
+from siphon.cli.memory import need
 from siphon.config.settings import Settings
 from siphon.config.version import VERSION
 from siphon.services.location.binding import VERSION as BINDING_LAYOUT
@@ -88,6 +89,28 @@ def require_agreement(facts: Mapping[str, Any], lock: int, settings: Settings) -
     before = facts.get("listen")
     if not isinstance(before, list) or listed(settings)[: len(before)] != before:
         refuse("listen.udp: an upgrade may add addresses behind those that are there, but not change or remove any")
+
+
+def needed(before: Settings, after: Settings, changed: Sequence[str]) -> str:
+    """What helps where a reload refuses these changes: names them, and says whether an upgrade takes them over."""
+    refused = [name for name in changed if not takes_over(before, after, name)]
+    if not refused:
+        return f"needs a restart: {', '.join(changed)}; `siphonctl upgrade` is enough"
+    others = "" if len(refused) == len(changed) else f" (for {', '.join(refused)})"
+    return f"needs a stop and a start{others}: {', '.join(changed)}"
+
+
+def takes_over(before: Settings, after: Settings, name: str) -> bool:
+    """Whether an upgrade takes over a change of this setting: the next siphond agrees, and its tables are the same."""
+    if name == "listen.udp":
+        return listed(after)[: len(before.listen.udp)] == listed(before)
+    if name == "server.state_dir":
+        return False
+    if name == "workers.count":  # small tables have a reserve that goes by it
+        return need(before) == need(after)
+    if name.startswith("registrar."):
+        return stores(before) == stores(after)
+    return not name.startswith("shared.") or name == "shared.timeout_ms"
 
 
 def said(found: object) -> str:

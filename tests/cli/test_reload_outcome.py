@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from free_ports import free_port
 
 from workers.application import Flag
 
@@ -78,7 +79,7 @@ def test_a_key_that_counts_from_the_next_start_is_named_in_the_log_and_the_rest_
     site.configure(('reload = "sighup"', 'reload = "sighup"\nhandler_stall_abort_secs = 9\nsync_pool_size = 1'))
     status, text = reload(site)
     assert (status, text[:9]) == (0, "reloaded:")
-    assert "counts from the next start: script.handler_stall_abort_secs\n" in site.text()
+    assert "counts from the next start or upgrade: script.handler_stall_abort_secs\n" in site.text()
     assert site.ask() == b"SIP/2.0 200 OK"
 
 
@@ -99,7 +100,52 @@ def test_a_wrong_configuration_is_1_and_names_the_key(site):
     status, text = reload(site)
     assert status == 1 and "workers.cuont" in text
     site.configure(("count = 2", "count = 3"))
-    assert reload(site) == (1, f"{site.file}: needs a restart: workers.count\n")
+    assert reload(site) == (1, f"{site.file}: needs a stop and a start: workers.count\n")
+
+
+def test_an_upgrade_takes_over_what_a_reload_says_that_it_does(site):
+    roomy = ("max_transactions = 256", "max_transactions = 1024")
+    site.configure(roomy)
+    site.start()
+    port = free_port()
+    site.configure(
+        roomy,
+        ("count = 2", 'count = 3\nsteering = "spread"'),
+        (f'udp = ["127.0.0.1:{site.port}"]', f'udp = ["127.0.0.1:{site.port}", "127.0.0.1:{port}"]\nrcvbuf = 65536'),
+        ("max_dialogs = 64", "max_dialogs = 64\ntimeout_ms = 300"),
+        more=f'[tracing.hep]\nendpoint = "127.0.0.1:{free_port()}"\n'
+        '[registrar]\nredis = { url = "redis://127.0.0.1" }\n',
+    )
+    names = (
+        *("listen.udp", "listen.rcvbuf", "workers.count", "workers.steering", "shared.timeout_ms"),
+        *("registrar.redis", "tracing.hep"),
+    )
+    status, text = reload(site)
+    assert (status, text) == (1, f"{site.file}: needs a restart: {', '.join(names)}; `siphonctl upgrade` is enough\n")
+    assert site.siphonctl("upgrade").returncode == 0
+    try:
+        assert reload(site)[0] == 0
+        site.port = port
+        assert site.ask() == b"SIP/2.0 200 OK"
+    finally:
+        site.siphonctl("stop", "--now")
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (("udp = [", 'udp = ["127.0.0.1:9", '), "listen.udp"),
+        (("max_dialogs = 64", "max_dialogs = 65"), "shared.max_dialogs"),
+        (('state_dir = "state"', 'state_dir = "other"'), "server.state_dir"),
+        (("[shared]", '[shared]\nlocation = "redis://127.0.0.1:1"'), "shared.location"),
+    ],
+)
+def test_what_an_upgrade_refuses_too_needs_a_stop_and_a_start(site, change, names):
+    site.start()
+    site.configure(change, ("count = 2", 'count = 2\nsteering = "spread"'))
+    status, text = reload(site)
+    assert status == 1 and f": needs a stop and a start (for {names}): " in text and "workers.steering" in text
+    assert site.siphonctl("upgrade").returncode == 1
 
 
 def test_without_an_instance_it_is_3_and_while_it_starts_or_drains_1(site):

@@ -120,7 +120,10 @@ def test_a_reload_takes_settings_also_for_a_worker_that_starts_later(site):
     [
         (lambda site: site.script.write_text("def f(:\n"), "script.py:1: script.path: SyntaxError"),
         (lambda site: site.file.write_text("x = "), "siphon.cfg:1: not valid TOML"),
-        (lambda site: site.configure(("count = 2", "count = 3")), "needs a restart: workers.count"),
+        (
+            lambda site: site.configure(("count = 2", 'count = 2\nsteering = "spread"')),
+            "needs a restart: workers.steering",
+        ),
     ],
 )
 def test_a_reload_with_a_fault_changes_nothing(site, break_it, message):
