@@ -5,13 +5,14 @@ arrives takes its line out.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from siphon.config.section import Section, table
 from siphon.config.stores import RedisUrlText
 from siphon.config.values import (
+    LINE,
     Address,
     ConfigurationPath,
     Endpoint,
@@ -44,7 +45,6 @@ NOT_OFFERED = (
 
 USER = r"^[A-Za-z0-9\-_.!~*'()%&=+$,;?/]+$"
 """The user of a URI (RFC 3261 §25.1)."""
-LINE = r"^[^\r\n\x00]*$"
 
 
 class Certificate(Section):
@@ -241,76 +241,6 @@ class Gateway(Section):
     groups: list[Group] = Field(default_factory=list, description="the groups")
 
 
-class Engine(Section):
-    """One media relay."""
-
-    address: Address = Field(description="ip:port of its control protocol")
-    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command, repeats included")
-    weight: Whole = Field(1, ge=0, le=1000000, description="share of the calls; 0: no new ones")
-    retries: Whole = Field(2, ge=0, le=16, description="repeats of a command")
-
-
-class Engines(Section):
-    """One media relay, or several as `instances`."""
-
-    address: Address | None = Field(None, description="ip:port of its control protocol")
-    timeout_ms: Whole = Field(1000, ge=10, le=60000, description="limit of one command, repeats included")
-    retries: Whole = Field(2, ge=0, le=16, description="repeats of a command")
-    instances: list[Engine] = Field(default_factory=list, description="several relays")
-
-
-def _received_from(value: Any) -> Any:
-    pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(one, str) for one in value)
-    if value is None or isinstance(value, str) or pair:
-        return value
-    raise ValueError('must be "source", an address, or a pair of family and address')
-
-
-class ProfileSide(Section):
-    """What is asked of the media relay for an offer or an answer (docs/media.md)."""
-
-    transport_protocol: Text | None = Field(None, description="RTP/AVP, RTP/SAVPF ...")
-    ice: Text | None = Field(None, description="remove, force ...")
-    dtls: Text | None = Field(None, description="off, passive ...")
-    replace: list[Text] = Field(default_factory=list, description="parts of SDP to replace")
-    address_family: Text | None = Field(None, description="IP4 or IP6")
-    flags: list[Text] = Field(default_factory=list, description="further flags")
-    direction: list[Text] = Field(default_factory=list, description="interfaces from, to")
-    record_call: Switch | None = Field(None, description="record")
-    record_path: Text | None = Field(None, description="directory of the recording")
-    received_from: Annotated[Any, AfterValidator(_received_from)] = Field(
-        None, description='where media comes from: "source", an address, or a pair'
-    )
-    rtcp_mux: list[Text] = Field(default_factory=list, description="rtcp-mux flags")
-
-
-class Profile(Section):
-    """A named pair of requests to the media relay."""
-
-    offer: ProfileSide = table(ProfileSide)
-    answer: ProfileSide = table(ProfileSide)
-
-
-class Events(Section):
-    """What media relays tell by themselves (docs/media.md)."""
-
-    listen_addr: Address | None = Field(None, description="ip:port that they are sent to, UDP and TCP")
-
-
-class Media(Section):
-    """Media relays."""
-
-    backend: Annotated[Text, choice("rtpengine", "rtpproxy", later=("siphon-rtp",))] = Field(
-        "rtpengine", description='"rtpengine" or "rtpproxy"'
-    )
-    sdp_name: Filled = Field("siphond", description='session name, where "session-name" is replaced', pattern=LINE)
-    events: Events = table(Events)
-    health_check_interval_secs: Real = Field(5.0, ge=0.1, le=3600, description="seconds between two checks")
-    rtpengine: Engines | None = Field(None, description="RTPEngine")
-    rtpproxy: Engines | None = Field(None, description="rtpproxy")
-    profiles: dict[str, Profile] = Field(default_factory=dict, description="named profiles")
-
-
 Origin = Annotated[Filled, Field(pattern=LINE)]
 Origins = Origin | list[Origin] | None
 
@@ -329,10 +259,17 @@ class Metrics(Section):
     prometheus: Prometheus | None = Field(None, description="off if absent")
 
 
+def _token(text: str) -> str:
+    """What a header field can carry and gives back as it was written."""
+    if not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("must be ASCII without control characters, and without spaces at its ends")
+    return text
+
+
 class AdminAuth(Section):
     """Who may use the admin interface."""
 
-    token: Filled | None = Field(None, description="bearer token", repr=False)
+    token: Annotated[Filled, AfterValidator(_token)] | None = Field(None, description="bearer token", repr=False)
     protect_reads: Switch = Field(False, description="reading needs it too")
 
 

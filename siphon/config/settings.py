@@ -2,7 +2,8 @@
 
 Validation, help, the reference in the manual and etc/siphon.cfg follow from these records; nothing else lists them.
 Names are those of the file: `settings.transaction.t1` is `t1` in the table `[transaction]`. Units are in the
-description: seconds unless the name says `_ms`. Sections of features that come later are in later.py.
+description: seconds unless the name says `_ms`. Sections of features that come later are in later.py, those of media
+relays in media.py.
 
 What one setting can be checked for alone is checked here; what needs two of them is in checks.py; files, variables
 and line numbers are the business of load.py.
@@ -20,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from siphon.config import later
 from siphon.config.errors import Problem
+from siphon.config.media import Media
 from siphon.config.redis_url import parse_redis_url
 from siphon.config.section import Section, table
 from siphon.config.stores import KeyPrefix, RedisStore, RedisUrlText, StoreUrl
@@ -392,7 +394,7 @@ class Settings(Section):
     dialog: later.Dialog = table(later.Dialog)
     cache: list[later.Cache] = Field(default_factory=list, description="caches of scripts")
     gateway: later.Gateway | None = None
-    media: later.Media | None = None
+    media: Media | None = None
     log: Log = table(Log)
     metrics: later.Metrics = table(later.Metrics)
     admin: later.Admin | None = None

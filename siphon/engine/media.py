@@ -15,8 +15,8 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from siphon.config.later import Media as MediaSettings
 from siphon.config.log import WARN, Log
+from siphon.config.media import Media as MediaSettings
 from siphon.config.values import split_address
 from siphon.engine.periodic import Run
 from siphon.script.registry import Handler

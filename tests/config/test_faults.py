@@ -145,6 +145,36 @@ count = 2
             "media.profiles.p.offer.received_from = ['IP4']",
             'media.profiles.p.offer.received_from: must be "source", an address, or a pair of family and address',
         ),
+        (
+            "media.profiles.p.offer.received_from = 'sauce'",
+            'media.profiles.p.offer.received_from: must be "source", an address, or a pair of family and address',
+        ),
+        (
+            "media.profiles.p.offer.received_from = ['IP6', '192.0.2.1']",
+            'media.profiles.p.offer.received_from: must be "source", an address, or a pair of family and address',
+        ),
+        (
+            "media.profiles.p.offer.address_family = 'IPv4'",
+            'media.profiles.p.offer.address_family: must be "IP4" or "IP6", not "IPv4"; did you mean "IP4"',
+        ),
+        ("media.profiles.p.answer.ice = ''", "media.profiles.p.answer.ice: must not be empty"),
+        (
+            "media.profiles.p.answer.flags = ['trust address']",
+            'media.profiles.p.answer.flags[0]: holds a character that cannot stand here: "trust address"',
+        ),
+        ("media.profiles.p.offer.record_path = ''", "media.profiles.p.offer.record_path: must not be empty"),
+        (
+            "admin = { listen = '127.0.0.1:1', auth.token = 'gehe\u00efm' }",
+            "admin.auth.token: must be ASCII without control characters, and without spaces at its ends",
+        ),
+        (
+            "admin = { listen = '127.0.0.1:1', auth.token = 'a ' }",
+            "admin.auth.token: must be ASCII without control characters, and without spaces at its ends",
+        ),
+        (
+            'admin = { listen = "127.0.0.1:1", auth.token = "a\\nb" }',
+            "admin.auth.token: must be ASCII without control characters, and without spaces at its ends",
+        ),
         ("log.levle = 'x'", "log.levle: unknown key; did you mean log.level"),
         ("realm = 'x'", "realm: unknown key; did you mean auth.realm"),
         ("auth.users_fiel = 'x'", "auth.users_fiel: unknown key; did you mean auth.users_file"),

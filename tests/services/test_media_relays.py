@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from siphon.config.later import Media
 from siphon.config.log import Log
+from siphon.config.media import Media
 from siphon.services.media.backend import Description, MediaError
 from siphon.services.media.calls import Call, Calls
 from siphon.services.media.profiles import BUILT_IN, DEFAULT

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
 from typing import Any, TypeVar
 
-from siphon.config.later import Engine, Engines, Media
 from siphon.config.log import INFO, WARN, Log
+from siphon.config.media import Engine, Engines, Media
 from siphon.config.values import split_address
 from siphon.services.media.backend import Backend, Description, MediaError, Overloaded, Relay
 from siphon.services.media.calls import Call, Calls
