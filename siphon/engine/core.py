@@ -397,6 +397,8 @@ class Core:
             self.reporter.count(Counter.SENT, len(step.sends))
         if step.oversize:
             self.reporter.warn("request.above_mtu", commit.key, bytes=step.oversize)
+        if isinstance(event, RequestOutcomeEvent) and event.did_nothing:
+            self._tell_of_nothing(commit, step.record)
         if commit.next_deadline:
             self.arm(commit.next_deadline, commit.key, version)
         if step.record.final_sent_at == step.now and step.record.touched.bit_count() >= 3:
@@ -410,6 +412,17 @@ class Core:
             self._remind(step)
         for claim in step.work:
             self.run_claim(claim, version, step.record, step.parsed)
+
+    def _tell_of_nothing(self, commit: Commit, record: Record) -> None:
+        """Who drops a request on purpose knows; who has forgotten a branch of his script sees why nobody answers."""
+        self.reporter.note(
+            "script.did_nothing",
+            commit.key,
+            method=record.method,
+            answer="none" if commit.value is None else "500 No Action",
+            of=record.call_id,
+            source=record.source_ip,
+        )
 
     # -- handlers -----------------------------------------------------------------------------------------------------
 

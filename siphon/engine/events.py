@@ -239,6 +239,12 @@ class RequestOutcomeEvent:
     kind: ClassVar[ClaimKind] = ClaimKind.REQUEST
     branch: ClassVar[int] = 0
 
+    @property
+    def did_nothing(self) -> bool:
+        """The handlers have returned without an answer, and nothing was to be sent on."""
+        outcome = self.outcome
+        return outcome is not None and outcome.action is None and outcome.error is None and not outcome.provisionals
+
     def give_in(self, why: str) -> bool:
         """What the handlers armed finds no room: 513 where a record cannot hold it, 503 where the table is full. False
         when that was tried before."""

@@ -26,6 +26,14 @@ from siphon import proxy
 def route(request):
     pass
 """
+SLOW_SILENCE = """
+import asyncio
+from siphon import proxy
+
+@proxy.on_request
+async def route(request):
+    await asyncio.sleep(1)
+"""
 DIALOG = """
 from siphon import proxy
 
@@ -98,6 +106,34 @@ def test_16_2_a_silent_drop_leaves_no_record(make_world: Make, method: str) -> N
         assert not list(world.records()) and world.count(Counter.SCRIPT_RUNS) == runs
     world.advance(40)
     assert not world.sent
+
+
+def told_of_nothing(world: World) -> list[str]:
+    notes = [note for worker in world.workers for note in worker.notes]
+    return [line for line in notes if line.startswith("script.did_nothing")]
+
+
+@pytest.mark.parametrize(("slow", "answer"), [(False, "none"), (True, "500 No Action")])
+def test_4_3_handlers_that_do_nothing_are_told_in_the_log(make_world: Make, slow: bool, answer: str) -> None:
+    world = make_world(SLOW_SILENCE if slow else SILENT)
+    caller, _ = parties(world)
+    caller.send(caller.request("INVITE", "sip:bob@example.com", call_id="c1"))
+    world.advance(2)
+    assert caller.statuses[:2] == ([100, 500] if slow else [])
+    facts = {"method": "INVITE", "answer": answer, "of": b"c1", "source": "192.0.2.1"}
+    assert told_of_nothing(world) == [f"script.did_nothing {facts}"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    ['reply(200, "OK")', 'reply(183, "Progress")', 'relay("sip:127.0.0.2:5090")', 'reject(403, "No")', "no_such"],
+)
+def test_4_3_handlers_that_do_something_are_not(make_world: Make, action: str) -> None:
+    world = make_world(SILENT.replace("pass", f"request.{action}"))
+    caller, _ = parties(world)
+    caller.send(caller.request("INVITE", "sip:bob@example.com"))
+    world.advance(2)
+    assert told_of_nothing(world) == []
 
 
 # -- 16.3 -------------------------------------------------------------------------------------------------------------
