@@ -65,8 +65,8 @@ TRANSACTIONS = {
     ),
     "TXN-27": Mutant(
         "the copy of a request by another path is answered as well",
-        "siphon/services/merged.py",
-        "return len(found[1]) == ID_BYTES and found[1] != transaction",
+        "siphon/services/_merged.pyx",
+        "return got == ID_BYTES and memcmp(self.rows.value, PyBytes_AS_STRING(transaction), ID_BYTES) != 0",
         "return False",
     ),
 }

@@ -10,8 +10,8 @@ CANCELS = {
     "CAN-01": Mutant(
         "the 200 to a CANCEL has a To tag of its own where the script has chosen one",
         ENGINE + "events.py",
-        "tag = tag_of(record, env)",
-        "tag = tag_of(Record(record.key, 0), env)",
+        "tag = tag_for_cancel(record, env)",
+        "tag = tag_for_cancel(Record(record.key, 0), env)",
     ),
     "CAN-02": Mutant(
         "a CANCEL is sent once",

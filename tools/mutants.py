@@ -225,7 +225,9 @@ MUTANTS = [
         "later(later(r.end_at, r.created), r.prack_until)",
         "later(r.end_at, r.created)",
     ),
-    Mutant("no request is merged", "siphon/services/merged.py", "and found[1] != transaction", "and False"),
+    Mutant(
+        "no request is merged", "siphon/services/_merged.pyx", "got == ID_BYTES and", "got == ID_BYTES and False and"
+    ),
     Mutant("who cancelled is not stored", STATE + "_codec.pyx", "b.cancel_by = f.cancel_by", "pass"),
     Mutant(
         "the Call-ID of a response is not compared",
