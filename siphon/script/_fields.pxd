@@ -43,3 +43,5 @@ cdef class RequestFields(MessageFields):
 
     cdef bint may_arm(self, what) except -1
     cdef int arm(self, action) except -1
+
+cdef bint lacks_credentials(RequestFields request) except -1

@@ -21,6 +21,7 @@ from siphon.script import variables
 from siphon.script.phase import Phase
 from siphon.script.text import HEADER_NAMES, one_line
 from siphon.script.uri import SipUri
+from siphon.sip.draft import Draft
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *object)
@@ -365,6 +366,20 @@ cdef class RequestFields(MessageFields):
             return "udp"
         name = listener.transport
         return "udp" if name == "UDP" else str(name).lower()
+
+
+cdef bint lacks_credentials(RequestFields request) except -1:
+    """Whether nothing was edited but that the one line of credentials is gone, of a draft that nobody has read yet. False
+    says nothing: Draft.only_lacks knows."""
+    cdef SipMessage m = request._message
+    cdef int line
+    draft = request._draft
+    if type(draft) is not Draft or draft.message is not m or "_lines" in draft.__dict__:
+        return False
+    if draft._start is not None or draft._body is not None:
+        return False
+    line = draft._lacks
+    return line >= 0 and line in (m.position(b"authorization", line), m.position(b"proxy-authorization", line))
 
 
 cdef bint is_sane(SipMessage m):

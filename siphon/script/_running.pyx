@@ -11,7 +11,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from siphon.forwarding._own_route cimport without_line
 from siphon.script._actions cimport Answer, Fork, Relay
-from siphon.script._fields cimport RequestContext, RequestFields
+from siphon.script._fields cimport RequestContext, RequestFields, lacks_credentials
 from siphon.script._outcome cimport Outcome
 from siphon.sip._message_cy cimport SipMessage
 from siphon.sip._shorter cimport without
@@ -25,7 +25,6 @@ from siphon.script import binding
 from siphon.script.checking import parsed
 from siphon.script.finishing import leaves_credentials
 from siphon.script.phase import Phase
-from siphon.sip.draft import Draft
 
 cdef extern from "Python.h":
     object PyContext_CopyCurrent()
@@ -70,18 +69,6 @@ cdef object context_of(RequestFields request, bound):
     return context
 
 
-cdef bint lacks_credentials(RequestFields request) except -1:
-    """As finishing.leaves_credentials of a REGISTER, whose draft is most likely one that nobody has read."""
-    cdef SipMessage m = request._message
-    cdef int line
-    draft = request._draft
-    if type(draft) is Draft and m.method == "REGISTER" and draft.message is m and "_lines" not in draft.__dict__:
-        line = draft._lacks
-        if draft._start is None and draft._body is None and line >= 0:
-            return m.position(b"authorization", line) == line or m.position(b"proxy-authorization", line) == line
-    return leaves_credentials(request)
-
-
 cdef bint is_plain_answer(RequestFields request, Answer action) except -1:
     """Whether the answer is final, small and stands as it was armed, and the request as it came; that of a REGISTER may lack
     its credentials, as finishing.py has it."""
@@ -96,7 +83,9 @@ cdef bint is_plain_answer(RequestFields request, Answer action) except -1:
         written += len(name) + len(value)
     if written > SMALL or request._message.s.body_start > SMALL:
         return False
-    return request._draft is None or lacks_credentials(request)
+    if request._draft is None or (lacks_credentials(request) and request._message.method == "REGISTER"):
+        return True
+    return leaves_credentials(request)
 
 
 cdef int take_facts(Outcome made, RequestFields request, RequestContext context) except -1:

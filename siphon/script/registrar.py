@@ -9,10 +9,11 @@ from typing import Any, TypeVar, overload
 
 from siphon.forwarding.routes import names_us
 from siphon.script import binding, text
-from siphon.script._lookup import Lookups, aor_of
+from siphon.script._lookup import aor_of
+from siphon.script._saving import LOOP_DETECTED as LOOP_DETECTED
+from siphon.script._saving import Saving
 from siphon.script.contact import Contact
 from siphon.script.context import Services
-from siphon.script.finishing import CREDENTIALS
 from siphon.script.outcome import Answer
 from siphon.script.registry import decorator
 from siphon.script.reply import Reply
@@ -25,34 +26,21 @@ from siphon.sip.uri import NameAddr
 
 Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
 Address = str | SipUri
-LOOP_DETECTED = (482, "Loop Detected")
-"""A merged request (RFC 3261 §8.2.2.2)."""
 
 
-class Registrar(Lookups):
+class Registrar(Saving):
     """`from siphon import registrar`."""
 
     __slots__ = ()
 
-    def save(
-        self,
-        request: Request,
-        force: bool = False,
-        aliases: Sequence[Address] = (),
-        flow_token: str | None = None,
-    ) -> bool:
-        """Apply a REGISTER and arm its answer: True after a 2xx, False after an error that changed nothing."""
-        _require_register(request, "save()")
-        if not request._may_arm("registrar.save()"):
-            return False
-        if _is_merged(request):
-            request._arm(Answer(*LOOP_DETECTED))
-            return False
-        if not (aliases or force or flow_token is not None) and (headers := _save_plainly(request)) is not None:
-            request._arm(Answer(200, "OK", headers=headers))
-            return True
+    def _save(self, request: Request, force: bool, aliases: Sequence[Address], flow_token: str | None) -> bool:
+        """save() of what is not plain."""
         facts = _facts(request, aliases, flow_token, bool(force))
         return _answer(request, _location(request._context.services).save(facts, request._context.wall))
+
+    def _refuse(self, request: object, what: str) -> None:
+        """TypeError or ValueError for what no REGISTER is."""
+        _require_register(request, what)
 
     def lookup_contact(self, uri: Address) -> list[Contact]:
         """Live bindings with that Contact URI, over all addresses of record."""
@@ -161,35 +149,6 @@ class Registrar(Lookups):
 
     def __repr__(self) -> str:
         return "<namespace registrar>"
-
-
-def _is_merged(request: Request) -> bool:
-    """Whether the same REGISTER has come by another path before."""
-    merged, m = request._context.services.merged, request._message
-    if merged is None or m.to_tag:
-        return False
-    found = merged.is_merged(request._context.transaction_id, m.method, m.call_id, m.from_tag or b"", m.cseq)
-    return bool(found)
-
-
-def _save_plainly(request: Request) -> list[tuple[str, str]] | None:
-    """The headers of the 200 where the REGISTER was plain and has been applied; None: nothing has happened."""
-    context, draft, listener = request._context, request._draft, request._context.listener
-    plain = _location(context.services).plain
-    if plain is None or request._confirms or listener is None or listener.transport != "udp":
-        return None
-    if draft is not None and draft.changed and not draft.only_lacks(CREDENTIALS):
-        return None
-    headers: list[tuple[str, str]] | None = plain.save(
-        request._message,
-        context.transaction_id,
-        context.source,
-        (context.local_ip or listener.ip, listener.port),
-        request._nat_register,
-        request._auth_user,
-        context.wall,
-    )
-    return headers
 
 
 def _require_register(request: object, what: str) -> None:

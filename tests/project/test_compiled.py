@@ -41,6 +41,7 @@ COMPILED = [
     "siphon.script._lookup",
     "siphon.script._outcome",
     "siphon.script._running",
+    "siphon.script._saving",
     "siphon.script._uri",
     "siphon.services._merged",
     "siphon.services._rows",

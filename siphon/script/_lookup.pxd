@@ -1,0 +1,4 @@
+# Declarations of _lookup.pyx.
+
+cdef class Lookups:
+    pass
