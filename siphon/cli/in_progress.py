@@ -157,7 +157,7 @@ def list_calls(place: Path, limit: int, as_json: bool) -> int:
         (cell(e["call_id"]), cell(e["from"]), cell(e["to"]), show.duration(e["age_secs"]), e["state"])
         for e in found[:limit]
     ]
-    click.echo("\n".join([*(show.aligned([CALL_HEADER, *rows]) if rows else []), count_of(found, limit, "calls")]))
+    click.echo("\n".join([*(show.aligned([CALL_HEADER, *rows]) if rows else []), count_of(found, limit, "call")]))
     return Exit.OK
 
 
@@ -167,7 +167,7 @@ def list_transactions(place: Path, limit: int, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found[:limit], indent=2))
         return Exit.OK
-    click.echo("\n".join([*table(found[:limit]), count_of(found, limit, "transactions")]))
+    click.echo("\n".join([*table(found[:limit]), count_of(found, limit, "transaction")]))
     return Exit.OK
 
 
@@ -215,4 +215,6 @@ def cell(value: Any) -> str:
 
 
 def count_of(found: list[dict[str, Any]], limit: int, what: str) -> str:
-    return f"{len(found)} {what}" if len(found) <= limit else f"{limit} of {len(found)} {what}"
+    """`what` in the singular."""
+    told = show.counted(len(found), what, f"{what}s")
+    return told if len(found) <= limit else f"{limit} of {told}"

@@ -89,7 +89,8 @@ def lines(entries: list[dict[str, Any]]) -> list[str]:
         for entry in entries
         for found in entry["contacts"]
     ]
-    count = f"{len(entries)} addresses of record, {len(rows)} contacts"
+    addresses = show.counted(len(entries), "address", "addresses")
+    count = f"{addresses} of record, {show.counted(len(rows), 'contact', 'contacts')}"
     return [*(show.aligned([HEADER, *rows]) if rows else []), count]
 
 
@@ -133,7 +134,7 @@ def remove(place: Path, text: str) -> int:
         table.close()
     if not gone:
         return not_there(text)
-    click.echo(f"{printable(aor_of(text))}: {len(gone)} contact{'s' if len(gone) > 1 else ''} removed")
+    click.echo(f"{printable(aor_of(text))}: {show.counted(len(gone), 'contact', 'contacts')} removed")
     return Exit.OK
 
 

@@ -47,7 +47,8 @@ def tables(status: Status) -> list[str]:
         keys = ("records", "records_max", "blocks_free", "blocks_max")
         numbers = [str(facts[key]) for key in keys]
         rows.append((name, *numbers, megabytes(facts["bytes"]), str(facts["full"]), str(facts["corrupt"])))
-    registered = f"{status.addresses_of_record} addresses of record are registered"
+    count = status.addresses_of_record
+    registered = f"{counted(count, 'address', 'addresses')} of record {'is' if count == 1 else 'are'} registered"
     kept = [] if status.journal is None else [journal(status.journal)]
     return [*aligned(rows), registered, *kept]
 
@@ -58,7 +59,7 @@ def journal(found: Journal) -> str:
     if found.is_compacting:
         text += ", a new one is being written"
     if found.waiting:
-        text += f", {found.waiting} changes wait"
+        text += f", {counted(found.waiting, 'change waits', 'changes wait')}"
     if found.behind_secs:
         text += f", behind for {duration(found.behind_secs)}"
     return text if found.error is None else f"{text}, error: {found.error}"
@@ -84,6 +85,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def counted(number: int, one: str, more: str) -> str:
+    """A number with its noun."""
+    return f"{number} {one if number == 1 else more}"
 
 
 def duration(seconds: float) -> str:

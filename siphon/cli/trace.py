@@ -24,6 +24,7 @@ from shm.slots import Slots
 from siphon.cli import directory
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import SLOTS_FILE
+from siphon.cli.show import counted
 from siphon.engine.traces import COMMAND_BYTES, MOST, PREFIX, TRACING
 from siphon.services.tracing.matching import call_id_of
 
@@ -151,7 +152,9 @@ class Trace:
         held, self.held = sorted(self.held, key=lambda one: one[0]), []
         for wall, facts, message in held:
             if facts["dropped"]:
-                self.note(f"{facts['dropped']} messages of {facts['process']} were dropped: the output is too slow")
+                of = f"of {facts['process']}"
+                dropped = counted(facts["dropped"], f"message {of} was", f"messages {of} were")
+                self.note(f"{dropped} dropped: the output is too slow")
             click.echo(as_object(wall, facts, message) if self.as_json else "\n".join(as_text(wall, facts, message)))
 
     def note(self, text: str) -> None:

@@ -176,7 +176,8 @@ def warnings(settings: Settings) -> Iterator[Finding]:
         users = ", ".join(demo[:3])
         yield ("auth", "users"), f"{users}: the demo password is served on {', '.join(public)}; change it"
     if settings.shared.max_transactions < 64 * settings.workers.count:
-        yield ("shared", "max_transactions"), f"is small for {settings.workers.count} workers"
+        workers = "1 worker" if settings.workers.count == 1 else f"{settings.workers.count} workers"
+        yield ("shared", "max_transactions"), f"is small for {workers}"
 
 
 def _unused(settings: Settings) -> Iterator[Finding]:

@@ -3,13 +3,16 @@
 import json
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from shm.table import Table
+from siphon.cli import in_progress, show
 from siphon.cli.in_progress import calls
 from siphon.cli.siphonctl import command
+from siphon.cli.status import Journal
 from siphon.services.dialogs import Dialogs, Place
 
 SCRIPT = """
@@ -142,7 +145,7 @@ def test_calls_and_transactions_are_listed_and_one_call_is_shown(looked):
     assert shown["call"]["call_id"] == call_id and len(shown["transactions"][0]["branches"]) == 1
     text = site.siphonctl("calls", "show", call_id).stdout
     assert "INVITE" in text and "INVITE 1 to 127.0.0.1:" in text
-    assert "1 calls" in site.siphonctl("calls").stdout
+    assert "1 call\n" in site.siphonctl("calls").stdout
     assert "2 transactions" in site.siphonctl("transactions").stdout
     assert site.siphonctl("calls", "show", "nobody knows").returncode == 1
 
@@ -186,6 +189,18 @@ def test_the_level_of_the_log_is_set_and_reset_without_a_reload(looked):
     assert site.text().count(" main - ") == before, "the supervisor follows"
     site.start()
     assert site.siphonctl("log-level").stdout == "log.level of the configuration\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "address", "row", "change"),
+    [(0, "0 addresses of record are", "0 calls", ""), (1, "1 address of record is", "1 call", ", 1 change waits"),
+     (2, "2 addresses of record are", "1 of 2 calls", ", 2 changes wait")],
+)  # fmt: skip
+def test_numbers_agree_with_their_nouns(number, address, row, change):
+    status = SimpleNamespace(tables={}, addresses_of_record=number, journal=None)
+    assert show.tables(status)[-1] == f"{address} registered"
+    assert in_progress.count_of([{}] * number, 1, "call") == row
+    assert show.journal(Journal(0, 1024, 0, False, number, 0.0, None)) == f"journal: 0 of them in 1.0 kB{change}"
 
 
 def test_without_an_instance_each_is_3(site):
