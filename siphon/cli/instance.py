@@ -126,6 +126,9 @@ class Instance:
         with ExitStack() as stack:
             self.wake = Wake()
             stack.callback(self.wake.close)
+            self.there, self.stale = sort(self.kept, addresses_of(self.settings), MAX_WORKERS, self.warn_of_kept)
+            for sock in (sock for group in self.there for sock in group):
+                stack.callback(sock.close)
             shared = stack.enter_context(self.shared_state())
             stack.callback(shared.wakes.close)
             self.opened = listeners = self.listeners()
@@ -180,8 +183,7 @@ class Instance:
             fresh = self.fresh or directory.is_of_another_boot(settings.shared.path, boot)
             if not self.predecessor:
                 require_room(settings)
-                if not self.kept:
-                    require_addresses(settings)
+                require_addresses(settings, self.there)
             self.lock = lock
             self.shared = shared = self.tables(boot, fresh, secret)
             self.bindings = Bindings(settings, shared, self.log, self.tells_changes)
@@ -281,7 +283,6 @@ class Instance:
 
     def listeners(self) -> list[list[socket.socket]]:
         settings = self.settings
-        kept, stale = sort(self.kept, addresses_of(settings), MAX_WORKERS, self.warn_of_kept)
         with refusals():
             opened = open_listeners(
                 addresses_of(settings),
@@ -289,13 +290,13 @@ class Instance:
                 settings.listen.rcvbuf,
                 settings.workers.steering,
                 lambda text: self.log.warn(f"listen.rcvbuf: {text}"),
-                kept,
+                self.there,
             )
-        for address, there in zip(settings.listen.udp, kept, strict=True):
+        for address, there in zip(settings.listen.udp, self.there, strict=True):
             facts = {"kept_sockets": len(there)} if there else {}
             self.log.info("listening", address=address.address, workers=settings.workers.count, **facts)
         if not self.predecessor:  # until it has gone the manager does not listen to this process
-            self.give_to_manager(opened, stale)
+            self.give_to_manager(opened, self.stale)
         return opened
 
     def place(self) -> None:

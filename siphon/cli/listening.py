@@ -1,6 +1,7 @@
 """The addresses that an instance listens on: what cannot be had is a refusal of the start."""
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from siphon.cli import directory
@@ -15,10 +16,11 @@ def addresses_of(settings: Settings) -> list[ListenAddress]:
     return [(address.ip, address.port, address.dscp) for address in settings.listen.udp]
 
 
-def require_addresses(settings: Settings) -> None:
-    """Refusal where one is in use or is not ours. They are bound for a moment only."""
+def require_addresses(settings: Settings, there: Sequence[Sequence[socket.socket]]) -> None:
+    """Refusal where one is in use or is not ours. They are bound for a moment only; those that have sockets already,
+    `there` by address, are not."""
     with refusals():
-        require_free(addresses_of(settings))
+        require_free([wanted for wanted, kept in zip(addresses_of(settings), there, strict=True) if not kept])
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -145,6 +147,32 @@ def test_an_address_in_use_is_75_with_its_owner_and_no_table_is_made(site):
     assert done.returncode == 75
     assert done.stderr == (
         f"listen.udp: cannot listen on 127.0.0.1:{site.port}: address in use by process {os.getpid()}\n"
+    )
+    assert [path.name for path in site.shared.iterdir()] == ["lock"]
+
+
+def test_an_address_in_use_beside_sockets_that_were_handed_over_leaves_no_table(site):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept, socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        busy = other.getsockname()[1]
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind(("127.0.0.1", site.port))
+        site.configure((f'"127.0.0.1:{site.port}"', f'"127.0.0.1:{site.port}", "127.0.0.1:{busy}"'))
+        line = (
+            f"exec 3<&{kept.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec {sys.executable}"
+            f" -W error -m siphon.cli.siphond -c {site.file}"
+        )
+        done = subprocess.run(
+            ["bash", "-c", line],
+            pass_fds=[kept.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.endswith(
+        f"listen.udp: cannot listen on 127.0.0.1:{busy}: address in use by process {os.getpid()}\n"
     )
     assert [path.name for path in site.shared.iterdir()] == ["lock"]
 
