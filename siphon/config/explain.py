@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from siphon.config.locate import Path
-from siphon.config.registry import nearest, section_at
+from siphon.config.registry import is_list_at, nearest, section_at
 from siphon.config.values import Expanded, quote
 
 SECRET_NAMES = ("password", "secret", "token", "ha1", "api_key", "auth_header", "url")
@@ -53,8 +53,9 @@ def findings(error: ValidationError, document: Any) -> Iterator[tuple[Path, str,
 
 
 def _required(path: Path) -> Iterator[Path]:
-    """The keys that are required of a section that is missing as a whole; else the missing key itself."""
-    section = section_at(path)
+    """The keys that are required of a section that is missing as a whole; else the missing key itself, also of a
+    list."""
+    section = None if is_list_at(path) else section_at(path)
     names = [name for name, field in section.model_fields.items() if field.is_required()] if section else []
     return iter([(*path, name) for name in names] or [path])
 

@@ -79,6 +79,13 @@ def section_at(path: Path) -> type[Section] | None:
     return section
 
 
+def is_list_at(path: Path) -> bool:
+    """Whether a list of sections stands at a path."""
+    section = section_at(path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section and path else None
+    return field is not None and _inside(field.annotation)[1].startswith("[]")
+
+
 def nearest(path: Path) -> str | None:
     """The key that was probably meant by an unknown one: a near name in its table, else the same name elsewhere."""
     section = section_at(path[:-1])

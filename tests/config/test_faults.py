@@ -175,6 +175,7 @@ count = 2
             'admin = { listen = "127.0.0.1:1", auth.token = "a\\nb" }',
             "admin.auth.token: must be ASCII without control characters, and without spaces at its ends",
         ),
+        ("gateway.groups = [{ name = 'g' }]", "gateway.groups[0].destinations: is required"),
         ("log.levle = 'x'", "log.levle: unknown key; did you mean log.level"),
         ("realm = 'x'", "realm: unknown key; did you mean auth.realm"),
         ("auth.users_fiel = 'x'", "auth.users_fiel: unknown key; did you mean auth.users_file"),
