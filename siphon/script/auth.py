@@ -10,42 +10,30 @@ from __future__ import annotations
 from typing import Any
 
 from siphon.script import binding, text
+from siphon.script._requiring import PROXY, WWW, Requiring
 from siphon.script.context import Services
 from siphon.script.outcome import Answer
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
-from siphon.sip.draft import Draft
 from siphon.state.store import Wait
 
-WWW = ("Authorization", "WWW-Authenticate", 401, "Unauthorized")
-PROXY = ("Proxy-Authorization", "Proxy-Authenticate", 407, "Proxy Authentication Required")
-PLAIN = {WWW[0]: b"authorization", PROXY[0]: b"proxy-authorization"}
 Scheme = tuple[str, str, int, str]
 
 
-class Auth:
+class Auth(Requiring):
     """`from siphon import auth`."""
 
     __slots__ = ()
 
-    def require_www_digest(
-        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
+    def _require(
+        self, target: Request, scheme: Scheme, realm: str | None, password: str | None, ha1: str | None
     ) -> bool:
-        """Verify Authorization or arm 401."""
-        return _require(target, WWW, realm, password, ha1)
+        """require_* of what is not plain."""
+        return _require(target, scheme, realm, password, ha1)
 
-    def require_proxy_digest(
-        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
-    ) -> bool:
-        """Verify Proxy-Authorization or arm 407."""
-        return _require(target, PROXY, realm, password, ha1)
-
-    def require_digest(
-        self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
-    ) -> bool:
-        """401 and Authorization for REGISTER, 407 and Proxy-Authorization for every other method."""
-        register = isinstance(target, Request) and target._message.method == "REGISTER"
-        return _require(target, WWW if register else PROXY, realm, password, ha1)
+    def _remove(self, target: Request, header: str) -> None:
+        """Take the one line of credentials out of a request that was edited before."""
+        _remove(target, header, (0,))
 
     def verify_digest(
         self, target: Request, realm: str | None = None, password: str | None = None, ha1: str | None = None
@@ -107,18 +95,6 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
         return True
     realm = _realm(realm)
     digest = _digest(context.services)
-    if digest.plain is not None and password is None and ha1 is None:
-        found = digest.plain.verify(
-            message, PLAIN[header], context.uri_received, realm, context.transaction_id, context.wall
-        )
-        if found:
-            target.auth_user, line = found
-            _remove_line(target, header, line)
-            return True
-        if found is False:
-            if target._may_arm("auth"):
-                _challenge(target, digest, scheme, realm)
-            return False
     verdict = _verify(target, header, realm, password, ha1)
     if verdict.ok:
         target.auth_user = verdict.user
@@ -207,11 +183,3 @@ def _remove(target: Request, header: str, indexes: tuple[int, ...]) -> None:
             draft.remove_line(at)
             at -= 1
         at = draft.index(header, at + 1)
-
-
-def _remove_line(target: Request, header: str, line: int) -> None:
-    """The same of the one line that a request has. What is left is read when somebody asks for it."""
-    if target._draft is None and target._pending is None:
-        target._draft = Draft.lacking(target._message, line)
-    else:
-        _remove(target, header, (0,))

@@ -12,5 +12,6 @@ cdef class Rows:
     cdef uint64_t version
 
     cdef int64_t get(self, const unsigned char *key) except? -9
+    cdef bint has(self, const unsigned char *key) except -1
     cdef int64_t commit(self, const unsigned char *key, uint64_t expected, const unsigned char *value, Py_ssize_t size,
                         int64_t owner, double next_deadline, double expiry, bint use_reserve) except? -9

@@ -39,6 +39,15 @@ cdef class Rows:
         self.value = <const unsigned char *>PyBytes_AS_STRING(self.held)
         return PyBytes_GET_SIZE(self.held)
 
+    cdef bint has(self, const unsigned char *key) except -1:
+        """Whether the record is there; also where that cannot be told now."""
+        cdef Descriptor d
+        cdef int64_t got
+        if self.shared is not None:
+            got = self.shared.look_at(key, &d)
+            return got >= 0 or got == BUSY
+        return self.table.head(PyBytes_FromStringAndSize(<const char *>key, KEY)) is not None
+
     cdef int64_t commit(self, const unsigned char *key, uint64_t expected, const unsigned char *value, Py_ssize_t size,
                         int64_t owner, double next_deadline, double expiry, bint use_reserve) except? -9:
         """RecordTable.commit(): the new version, CONFLICT, FULL or BUSY, or TOO_LONG."""

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
+cdef void hash_into(const unsigned char *data, size_t length, unsigned char *out, int size) noexcept nogil
+
 cdef class Keyed:
     cdef uint64_t begun[8]      # the state once the key's block is through
     cdef int size

@@ -118,6 +118,35 @@ cdef void finish(const uint64_t *begun, const unsigned char *data, size_t length
     memcpy(out, h, size)
 
 
+cdef void hash_into(const unsigned char *data, size_t length, unsigned char *out, int size) noexcept nogil:
+    """The hash without a key, as hashlib.blake2b(data, digest_size=size); of 1 to 64 bytes."""
+    cdef uint64_t h[8]
+    cdef unsigned char block[BLOCK]
+    cdef uint64_t counted = 0
+    cdef int i
+    for i in range(8):
+        h[i] = blake_iv[i]
+    h[0] ^= <uint64_t>0x01010000 ^ <uint64_t>size
+    while length > BLOCK:
+        counted += BLOCK
+        blake_block(h, data, counted, 0)
+        data += BLOCK
+        length -= BLOCK
+    memset(block, 0, BLOCK)
+    memcpy(block, data, length)
+    blake_block(h, block, counted + length, ~<uint64_t>0)
+    memcpy(out, h, size)
+
+
+def hash_of(bytes data not None, int size):
+    """hash_into() for Python; ValueError for a hash that is not of 1 to 64 bytes."""
+    cdef unsigned char out[LONGEST_HASH]
+    if not 1 <= size <= LONGEST_HASH:
+        raise ValueError("a hash has 1 to 64 bytes")
+    hash_into(<const unsigned char *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), out, size)
+    return PyBytes_FromStringAndSize(<char *>out, size)
+
+
 @cython.final
 cdef class Keyed:
     """Hashes of `size` bytes under one key, as hashlib.blake2b(data, digest_size=size, key=key, person=person)."""

@@ -40,6 +40,7 @@ COMPILED = [
     "siphon.script._fields",
     "siphon.script._lookup",
     "siphon.script._outcome",
+    "siphon.script._requiring",
     "siphon.script._running",
     "siphon.script._saving",
     "siphon.script._uri",

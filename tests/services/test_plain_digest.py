@@ -4,11 +4,13 @@ of the nonce are those of the verifier in Python."""
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from shm.table import Table
 from siphon.config.settings import Auth
 from siphon.services.digest import DigestVerifier, Secret, Verdict
 from siphon.services.digest._md5 import hexdigest as md5
@@ -30,11 +32,14 @@ HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 class Desk:
     """Two verifiers that are asked the same: one with the short way, one without."""
 
-    def __init__(self, secrets: list[bytes] | None = None, **auth: Any) -> None:
+    def __init__(self, secrets: list[bytes] | None = None, place: Path | None = None, **auth: Any) -> None:
+        """With a place the tables lie in shared memory there."""
         self.wall = WALL
         settings = Auth(**{"realm": REALM, "algorithms": ["MD5", "SHA-256"], "users": {}, **auth})
         users = {b"alice": Secret.from_password("secret"), b"carol": Secret.from_ha1(HA1)}
-        self.tables = [MemoryTable(clock=lambda: self.wall) for _ in range(2)]
+        self.tables: list[Any] = [MemoryTable(clock=lambda: self.wall) for _ in range(2)]
+        if place is not None:
+            self.tables = [Table.create(place / name, records=1000, blocks=2000) for name in ("short", "long")]
         self.short, self.long = (
             DigestVerifier(settings, secrets or SECRETS, table, b"k" * 32, users=users.get) for table in self.tables
         )
@@ -65,7 +70,7 @@ class Desk:
         return Nonces(SECRETS, 300).make(self.wall)
 
 
-def held(table: MemoryTable) -> dict[bytes, Any]:
+def held(table: Any) -> dict[bytes, Any]:
     keys, _ = table.keys(10_000)
     return {key: (head[1:], stored[1]) for key in keys if (head := table.head(key)) and (stored := table.get(key))}
 
@@ -161,8 +166,9 @@ def test_a_used_count_and_an_old_nonce_are_stale_and_a_repeat_is_the_same_use() 
     assert not desk.put(line(parameters(nonce, nc="00000006"))) and desk.verdict.stale
 
 
-def test_a_nonce_of_the_secret_before_and_one_below_the_floor_go_the_long_way() -> None:
-    desk = Desk()
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_nonce_of_the_secret_before_and_one_below_the_floor_go_the_long_way(shared: bool, tmp_path: Path) -> None:
+    desk = Desk(place=tmp_path if shared else None)
     old = Nonces(SECRETS[1:], 300).make(desk.wall)
     assert not desk.put(line(parameters(old))) and desk.verdict.ok
     for verifier, table in zip((desk.short, desk.long), desk.tables, strict=True):
@@ -191,8 +197,9 @@ def test_written_in_other_ways_it_is_read_as_the_verifier_reads_it() -> None:
     assert not desk.put(plain.replace(", uri", ",\r\n uri"))
 
 
-def test_a_thousand_damaged_lines_get_the_same_verdict() -> None:
-    desk, random = Desk(), Random(7)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_thousand_damaged_lines_get_the_same_verdict(shared: bool, tmp_path: Path) -> None:
+    desk, random = Desk(place=tmp_path if shared else None), Random(7)
     letters = list('abc=,"\\ \t;:*\x7fé019DIGEST-') + ["nc=", '", ', "username", "alice"]
     short = 0
     for _ in range(600):

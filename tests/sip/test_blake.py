@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from siphon.sip._blake import Cipher, Keyed
+from siphon.sip._blake import Cipher, Keyed, hash_of
 
 LENGTHS = [1, 2, 63, 64, 127, 128, 129, 255, 256, 257, 300, 4096]
 
@@ -25,6 +25,16 @@ def test_every_length_hashes_as_hashlib_does(size, key_bytes):
 def test_what_hashlib_refuses_is_refused(arguments):
     with pytest.raises(ValueError):
         Keyed(*arguments)
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_a_hash_without_a_key_is_that_of_hashlib(size):
+    random = Random(size)
+    for data in map(random.randbytes, [0, *LENGTHS]):
+        assert hash_of(data, size) == blake2b(data, digest_size=size).digest()
+    for wrong in (0, 65, -1):
+        with pytest.raises(ValueError):
+            hash_of(b"x", wrong)
 
 
 def test_nothing_is_not_hashed():

@@ -11,19 +11,20 @@ with theirs.
 # cython: boundscheck=False, wraparound=False
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from shm._layout cimport ABSENT, KEY
 from siphon.services._msgpack cimport Reading, Writing, is_next, put, put_byte, put_number, read_number
+from siphon.services._rows cimport Rows
 from siphon.services.digest._md5 cimport md5_digits
-from siphon.sip._blake cimport Keyed
+from siphon.sip._blake cimport Keyed, hash_into
 from siphon.sip._hex cimport put_digits
 from siphon.sip._message_cy cimport SipMessage
 from siphon.sip._sha256 cimport KeyedSha256, sha256_digits
 
-from hashlib import blake2b
 from os import urandom
 
 from siphon.services.digest.hashes import Algorithm
@@ -59,11 +60,6 @@ cdef const char *NAMES[PARAMETERS]
 NAMES[:] = ["username", "realm", "nonce", "uri", "response", "algorithm", "opaque", "qop", "nc", "cnonce"]
 cdef int SIZES[PARAMETERS]
 SIZES[:] = [8, 5, 5, 3, 8, 9, 6, 3, 2, 6]
-
-
-cdef struct Span:
-    int start               # -1: absent
-    int end
 
 
 cdef inline bint is_white(unsigned char c) noexcept nogil:
@@ -184,25 +180,27 @@ cdef inline bint join(Writing *text, const void *data, Py_ssize_t size) noexcept
 cdef class PlainDigest:
     """The short way of one DigestVerifier, whose users are in the configuration and whose nonces are used at one node."""
 
-    cdef object table, users, uses, nonces
-    cdef public object check
-    cdef KeyedSha256 proof
-    cdef Keyed keyed
-    cdef bytes floor_key
-    cdef dict opaques
-    cdef bint md5, sha256
-    cdef double ttl
-
     def __init__(self, verifier, bytes secret not None, bytes hash_key not None, check=None):
         uses = self.uses = verifier._uses
-        self.table, self.floor_key = uses._table, uses._floor_key
+        self.rows, self.floor_key = Rows(uses._table), uses._floor_key
         self.users, self.nonces, self.ttl = verifier._users, verifier._nonces, verifier._ttl
         self.proof, self.keyed = KeyedSha256(secret), Keyed(hash_key[:64], 16)
         self.md5, self.sha256 = MD5 in verifier._algorithms, SHA_256 in verifier._algorithms
-        self.opaques = {}
+        self.opaques, self.texts = {}, {}
+        self.around_nonces, self.offered = verifier._around_nonces, verifier._algorithms
         self.check = check
 
-    def nonce(self, double wall):
+    cdef list challenges(self, str realm, double wall):
+        """As DigestVerifier.challenges, of what the configuration offers."""
+        cdef list texts = self.texts.get(realm)
+        if texts is None:
+            texts = self.around_nonces(realm, False, self.offered)
+            if len(self.texts) < REALMS:
+                self.texts[realm] = texts
+        nonce = self.nonce(wall)
+        return [before + nonce + after for before, after in texts]
+
+    cpdef str nonce(self, double wall):
         """As Nonces.make."""
         cdef unsigned char hash[PROOF]
         cdef char out[NONCE]
@@ -228,12 +226,21 @@ cdef class PlainDigest:
     ):
         """The user whose credentials are right, and their line's number; False where there are none at all; None where
         they are not plain, or not right. `request_uri` None: as it stands in the message."""
+        cdef int line
+        user = self.user_of(m, header, request_uri, realm, transaction, wall, &line)
+        if user is None:
+            return False if line < 0 else None
+        return user, line
+
+    cdef str user_of(self, SipMessage m, bytes header, bytes request_uri, str realm, bytes transaction, double wall, int *line):
+        """As verify(); `line` is -1 where there are no credentials at all."""
         cdef Span q[PARAMETERS]
         cdef int at = m.position(header, 0)
         cdef uint64_t made_at, count
         cdef bint sha
+        line[0] = at
         if at < 0:
-            return False
+            return None
         if m.table[at].folded or m.position(header, at + 1) >= 0:
             return None
         if not read(m.p, m.table[at].value_start, m.table[at].value_end, q):
@@ -253,7 +260,7 @@ cdef class PlainDigest:
         )
         if self.check is not None:
             self.check(m, header, request_uri, realm, transaction, wall, user)
-        return user, at
+        return user
 
     cdef bint is_for(self, SipMessage m, const Span *q, str realm, bint *sha) except -1:
         """Whether everything is there, of this realm and of an algorithm that is offered."""
@@ -361,23 +368,25 @@ cdef class PlainDigest:
         cdef uint8_t room[16 + ENTRY * MOST_ENTRIES]
         cdef uint8_t entries[ENTRY * MOST_ENTRIES]
         cdef Writing out
-        cdef bytes mine = blake2b(transaction, digest_size=NAME).digest()
-        cdef bytes key, value
+        cdef unsigned char mine[NAME]
+        cdef unsigned char key[KEY]
         cdef int size = 0, i
-        cdef uint64_t highest
+        cdef uint64_t highest, version = 0
+        cdef int64_t got
+        hash_into(<const unsigned char *>PyBytes_AS_STRING(transaction), PyBytes_GET_SIZE(transaction), mine, NAME)
         name[0] = c"n"
         memcpy(name + 1, m.p + q[NONCE_VALUE].start, NONCE)
-        key = self.keyed.of(name, 1 + NONCE)
-        found = self.table.get(key)
-        version = 0
-        if found is None:
-            if self.table.head(self.floor_key) is not None and self.uses._is_below_floor(made_at, wall):
-                return False
+        self.keyed.into(name, 1 + NONCE, key)
+        got = self.rows.get(key)
+        if got == ABSENT:
+            if self.rows.has(<const unsigned char *>PyBytes_AS_STRING(self.floor_key)):
+                if self.uses._is_below_floor(made_at, wall):
+                    return False
         else:
-            if type(found) is not tuple:
+            if got < 0:
                 return False
-            version, value = found
-            size = kept(value, PyBytes_AS_STRING(mine), wall, entries, &highest)
+            version = self.rows.version
+            size = kept(self.rows.value, got, <const char *>mine, wall, entries, &highest)
             if size < 0:
                 return False
             if size > MOST_ENTRIES * ENTRY:
@@ -386,7 +395,7 @@ cdef class PlainDigest:
                 return False
             if size == MOST_ENTRIES * ENTRY:
                 return False
-        memcpy(entries + size, PyBytes_AS_STRING(mine), NAME)
+        memcpy(entries + size, mine, NAME)
         for i in range(4):
             entries[size + NAME + i] = <uint8_t>(<uint64_t>wall >> (24 - 8 * i))
         size += ENTRY
@@ -395,20 +404,17 @@ cdef class PlainDigest:
             return False
         if not put_byte(&out, size) or not put(&out, entries, size):
             return False
-        value = PyBytes_FromStringAndSize(<char *>room, out.p - room)
-        expiry = <double>made_at + self.ttl + REPEATED
-        stored = self.table.commit(key, version, value, owner=OWNER, next_deadline=<double>made_at, expiry=expiry)
-        return stored > 0
+        return self.rows.commit(
+            key, version, room, out.p - room, OWNER, <double>made_at, <double>made_at + self.ttl + REPEATED, True) > 0
 
 
-cdef int kept(bytes record, const char *mine, double wall, uint8_t *entries, uint64_t *highest) except -2:
+cdef int kept(const uint8_t *record, Py_ssize_t length, const char *mine, double wall, uint8_t *entries, uint64_t *highest) except -2:
     """The bytes of what was accepted lately, copied; more than there is room for where this transaction was accepted
     already; -1 for what is not plain."""
     cdef Reading r
     cdef int size, at, left = 0
     cdef uint64_t second
-    r.p = <const uint8_t *>PyBytes_AS_STRING(record)
-    r.end = r.p + PyBytes_GET_SIZE(record)
+    r.p, r.end = record, record + length
     if not is_next(&r, 0x93) or not is_next(&r, 1) or not read_number(&r, highest) or not is_next(&r, 0xC4):
         return -1
     if r.p == r.end:
