@@ -67,10 +67,13 @@ class ScriptHandlers:
         if self.services.secrets is None and not isinstance(self.services.location, SharedLocation):
             run_request(self, record, received, None, done)  # nobody to ask
         elif self.runtime.handles(record.method, record.script_version):
-            run = lambda secrets: run_request(self, record, received, secrets, done)  # noqa: E731
-            self._with_bindings(received, lambda: self._with_secrets(received, run))
+            self._run_when_known(record, received, done)
         else:
             self.refuse_method(record, done)
+
+    def _run_when_known(self, record: Record, received: SipMessage, done: Callable[[Outcome], None]) -> None:
+        run = lambda secrets: run_request(self, record, received, secrets, done)  # noqa: E731
+        self._with_bindings(received, lambda: self._with_secrets(received, run))
 
     def refuse_method(self, record: Record, done: Callable[[Outcome], None]) -> None:
         """405: the script has no handler of this method."""

@@ -30,4 +30,9 @@ cdef class Lookups:
         location = services.location
         if location is None:
             raise RuntimeError("the registrar is not there: a script may use it in handlers, not while it is loaded")
-        return [contact_of(found, services, wall) for found in location.lookup(aor_of(uri), wall)]
+        wanted = aor_of(uri)
+        finding = getattr(location, "finding", None)
+        found = None if finding is None else finding.live(wanted, wall)
+        if found is not None:
+            return [contact_of(found, services, wall)]
+        return [contact_of(found, services, wall) for found in location.lookup(wanted, wall)]

@@ -49,6 +49,7 @@ COMPILED = [
     "siphon.services.dialogs._plain",
     "siphon.services.digest._md5",
     "siphon.services.digest._plain",
+    "siphon.services.location._finding",
     "siphon.services.location._saves",
     "siphon.sip._blake",
     "siphon.sip._build_cy",

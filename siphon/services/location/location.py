@@ -26,7 +26,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from shm.table import Table
 from siphon.config.settings import Settings
+from siphon.services.location._finding import Finding
 from siphon.services.location._saves import PlainSaves
 from siphon.services.location.accepted import Granted, prepare_accepted
 from siphon.services.location.aor import Identity, address_of_record_of
@@ -82,6 +84,8 @@ class Location:
         self.tell: Callable[[bytes], None] | None = None
         self.plain: PlainSaves | None = None
         """The short way of most REGISTERs."""
+        self.finding: Finding | None = None
+        """The same of most look-ups."""
         self._table = table
         self._hash_key = hash_key
         self._settings = settings.registrar
@@ -90,8 +94,10 @@ class Location:
         self._index = Index(table, hash_key, mirrors=mirrors)
 
     def shorten(self, check: Check | None = None) -> None:
-        """Take the short way, where the table is the truth itself; `check` compares it with the long one."""
+        """Take the short ways, where the table is the truth itself; `check` compares REGISTERs with the long one."""
         self.plain = PlainSaves(self, self._hash_key, check)
+        if isinstance(self._table, Table):
+            self.finding = Finding(self._table, self._records)
 
     @property
     def damaged(self) -> int:
