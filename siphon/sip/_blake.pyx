@@ -31,15 +31,20 @@ cdef extern from *:
         a += b + (x); d = blake_turned(d ^ a, 32); c += d; b = blake_turned(b ^ c, 24); \
         a += b + (y); d = blake_turned(d ^ a, 16); c += d; b = blake_turned(b ^ c, 63);
 
-    #define BLAKE_ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15) \
-        BLAKE_G(v[0], v[4], v[8], v[12], m[s0], m[s1]) \
-        BLAKE_G(v[1], v[5], v[9], v[13], m[s2], m[s3]) \
-        BLAKE_G(v[2], v[6], v[10], v[14], m[s4], m[s5]) \
-        BLAKE_G(v[3], v[7], v[11], v[15], m[s6], m[s7]) \
-        BLAKE_G(v[0], v[5], v[10], v[15], m[s8], m[s9]) \
-        BLAKE_G(v[1], v[6], v[11], v[12], m[s10], m[s11]) \
-        BLAKE_G(v[2], v[7], v[8], v[13], m[s12], m[s13]) \
-        BLAKE_G(v[3], v[4], v[9], v[14], m[s14], m[s15])
+    static const unsigned char blake_order[12][16] = {
+        {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+        {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
+        {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4},
+        {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
+        {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13},
+        {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
+        {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11},
+        {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
+        {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5},
+        {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
+        {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+        {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
+    };
 
     /* One block of 128 bytes; `counted` bytes have come with it, `last` is all ones for the last one. */
     static void blake_block(uint64_t *h, const unsigned char *block, uint64_t counted, uint64_t last)
@@ -50,18 +55,17 @@ cdef extern from *:
         memcpy(v + 8, blake_iv, 64);
         v[12] ^= counted;
         v[14] ^= last;
-        BLAKE_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-        BLAKE_ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3)
-        BLAKE_ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4)
-        BLAKE_ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8)
-        BLAKE_ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13)
-        BLAKE_ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9)
-        BLAKE_ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11)
-        BLAKE_ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10)
-        BLAKE_ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5)
-        BLAKE_ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0)
-        BLAKE_ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-        BLAKE_ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3)
+        for (int round = 0; round < 12; round++) {  /* a loop: unrolled it is a hundred cache lines of code */
+            const unsigned char *at = blake_order[round];
+            BLAKE_G(v[0], v[4], v[8], v[12], m[at[0]], m[at[1]])
+            BLAKE_G(v[1], v[5], v[9], v[13], m[at[2]], m[at[3]])
+            BLAKE_G(v[2], v[6], v[10], v[14], m[at[4]], m[at[5]])
+            BLAKE_G(v[3], v[7], v[11], v[15], m[at[6]], m[at[7]])
+            BLAKE_G(v[0], v[5], v[10], v[15], m[at[8]], m[at[9]])
+            BLAKE_G(v[1], v[6], v[11], v[12], m[at[10]], m[at[11]])
+            BLAKE_G(v[2], v[7], v[8], v[13], m[at[12]], m[at[13]])
+            BLAKE_G(v[3], v[4], v[9], v[14], m[at[14]], m[at[15]])
+        }
         for (int i = 0; i < 8; i++)
             h[i] ^= v[i] ^ v[i + 8];
     }
