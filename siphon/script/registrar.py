@@ -12,6 +12,7 @@ from siphon.script import binding, text
 from siphon.script._lookup import aor_of
 from siphon.script._saving import LOOP_DETECTED as LOOP_DETECTED
 from siphon.script._saving import Saving
+from siphon.script.checking import parsed
 from siphon.script.contact import Contact
 from siphon.script.context import Services
 from siphon.script.outcome import Answer
@@ -21,7 +22,6 @@ from siphon.script.request import Request
 from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
 from siphon.services.location import Granted, RegisterFacts, RegisterResult, register_facts
-from siphon.sip.message import parse
 from siphon.sip.uri import NameAddr
 
 Function = TypeVar("Function", bound=Callable[[str, str, list[Contact]], Any])
@@ -163,7 +163,7 @@ def _facts(request: Request, aliases: Sequence[Address], flow_token: str | None,
     if isinstance(aliases, (str, SipUri)):
         raise TypeError("aliases is a list of addresses of record")
     context, draft, listener = request._context, request._draft, request._context.listener
-    message = request._message if draft is None or not draft.changed else parse(draft.to_bytes())
+    message = request._message if draft is None or not draft.changed else parsed(draft.to_bytes())
     facts = register_facts(
         message,
         context.identity,

@@ -19,13 +19,13 @@ from siphon.script import log, text
 from siphon.script.address import first_address, parameter, uri_span
 from siphon.script.addresses import route_value
 from siphon.script.answering import COPIED_IF_SET, Answering
+from siphon.script.checking import parsed
 from siphon.script.flow import Flow, udp_flow
 from siphon.script.gateways import is_from
 from siphon.script.phase import Phase
 from siphon.script.stubs import unavailable
 from siphon.script.uri import SipUri
 from siphon.sip.draft import Draft
-from siphon.sip.message import parse
 from siphon.sip.splices import Splices
 
 Network = IPv4Network | IPv6Network
@@ -98,6 +98,8 @@ class Request(Answering):
         """Whether the source is in one of the networks (CIDR strings or addresses)."""
         if isinstance(networks, str):
             networks = [networks]
+        if not isinstance(networks, Iterable):
+            raise TypeError(f"source_ip_in takes networks as a list of str, not {type(networks).__name__}")
         source = ip_address(self._context.source[0].partition("%")[0])
         if isinstance(source, IPv6Address) and source.ipv4_mapped is not None:
             source = source.ipv4_mapped
@@ -209,7 +211,7 @@ class Request(Answering):
     def _route_loosely(self) -> bool:
         """The first loose_route() of a request whose Route is not the one that we have given it."""
         context = self._context
-        message = self._message if self._draft is None else parse(self._draft.to_bytes())
+        message = self._message if self._draft is None else parsed(self._draft.to_bytes())
         found = self._loose = loose_route(RouteFacts.of(message), context.identity, context.services.signer)
         if found.consumed:
             self._consumed = list(found.consumed)

@@ -30,6 +30,12 @@ def test_a_name_that_no_group_has_is_an_unknown_group_whatever_it_is(bench, name
     assert gateway.groups() == ["pool"]
 
 
+@pytest.mark.parametrize("destinations", [None, 5, True, "sip:192.0.2.1", {"uri": "sip:192.0.2.1"}])
+def test_destinations_are_a_list_of_dicts(bench, destinations):
+    with pytest.raises(TypeError, match="^destinations is a list of dicts, not "):
+        gateway.add_group("more", destinations)
+
+
 @pytest.mark.parametrize("attrs", [5, "area", [("area", "é")]])
 def test_attrs_that_are_no_dict_are_a_type_error(bench, attrs):
     with pytest.raises(TypeError, match="^attrs is a dict, not "):

@@ -52,8 +52,14 @@ def test_buckets_rise(bench, buckets):
 
 @pytest.mark.parametrize("buckets", ["123", b"12", ["1", "2"], [None], [True, 2], 5])
 def test_buckets_are_a_list_of_numbers(bench, buckets):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="^(buckets is a list of numbers|a bucket is a number), not "):
         metrics.histogram("fine", "x", buckets=buckets)
+
+
+@pytest.mark.parametrize("labels", ["method", 5, 3.5, True, object()])
+def test_labels_are_a_list_of_str(bench, labels):
+    with pytest.raises(TypeError, match="^labels is a list of str, not "):
+        metrics.counter("fine", "x", labels)
 
 
 def test_other_buckets_of_a_histogram_that_is_there_are_not_taken_and_warned_of(bench):

@@ -18,6 +18,19 @@ def save(request):
 """
 
 
+MEETS = """
+from siphon import proxy, registrar
+results = []
+@proxy.on_request
+def route(request):
+    request.{}
+    try:
+        {}
+    except ValueError as error:
+        results.append(str(error))
+"""
+
+
 def saving(tmp_path, before="pass", arguments=""):
     return Bench(tmp_path, SAVE.format(before, arguments))
 
@@ -254,3 +267,11 @@ def test_sec_07_control_characters_in_an_address_are_a_value_error(tmp_path, cal
 def test_lookup_of_what_is_no_uri_finds_nothing(tmp_path):
     Bench(tmp_path, "")
     assert registrar.lookup("<<>>") == []
+
+
+@pytest.mark.parametrize("edit", ["set_header('X-A', 'x' * 70000)", "remove_header('Call-ID')"])
+@pytest.mark.parametrize("call", ["registrar.save(request)", "request.loose_route()"])
+def test_edits_that_leave_no_message_are_a_value_error_wherever_they_are_met(tmp_path, edit, call):
+    bench = Bench(tmp_path, MEETS.format(edit, call))
+    register(bench, "Route: <sip:127.0.0.1;lr>")
+    assert [text.partition(": ")[0] for text in results()] == ["the edits leave no valid message"]

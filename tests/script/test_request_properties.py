@@ -77,6 +77,12 @@ def test_v6_addresses_of_a_flow_stand_in_brackets(make):
     assert (flow.remote_addr, flow.local_addr) == ("[2001:db8::7]:5062", "[2001:db8::1]:5060")
 
 
+@pytest.mark.parametrize("networks", [None, 5, True, 3.5, object()])
+def test_source_ip_in_says_what_it_takes(make, networks):
+    with pytest.raises(TypeError, match="source_ip_in takes networks as a list of str, not "):
+        make(sip()).source_ip_in(networks)
+
+
 @pytest.mark.parametrize(
     ("networks", "inside"),
     [

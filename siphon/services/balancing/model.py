@@ -156,8 +156,8 @@ def probe_plan(probe: Probe) -> ProbePlan | None:
 
 def upstreams_of(destinations: Iterable[Mapping[str, Any]]) -> tuple[Upstream, ...]:
     """From a script's dicts."""
-    if isinstance(destinations, (str, bytes, Mapping)):
-        raise TypeError("destinations is a list of dicts")
+    if isinstance(destinations, (str, bytes, Mapping)) or not isinstance(destinations, Iterable):
+        raise TypeError(f"destinations is a list of dicts, not {type(destinations).__name__}")
     found = tuple(_upstream(entry) for entry in destinations)
     if not found:
         raise ValueError("a group needs at least one destination")

@@ -144,7 +144,7 @@ class Bans:
             self._make_room()
             answer = without_waiting(commit)
             if answer == FULL:
-                raise StoreError("the table of bans is full")
+                raise StoreError("the table of bans is full (shared.max_transactions)")
         return int(answer) > 0
 
     def _make_room(self) -> None:

@@ -174,7 +174,7 @@ class Failures:
             make_room(self._table, now, self._evict)
             answer = without_waiting(commit)
             if answer == FULL:
-                raise StoreError("the table of limits is full")
+                raise StoreError("the table of limits is full (shared.max_transactions)")
         return int(answer) > 0
 
 

@@ -115,7 +115,7 @@ class NonceUses:
             self._make_room(wall)
             answer = without_waiting(commit)
             if answer == FULL:
-                raise StoreError("the nonce table is full")
+                raise StoreError("the table of nonces is full (shared.max_nonces)")
         return int(answer)
 
     def _make_room(self, wall: float) -> None:

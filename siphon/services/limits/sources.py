@@ -93,5 +93,5 @@ class LiveTransactions:
             make_room(self._table, now, self._evict)
             answer = int(without_waiting(commit))
             if answer == FULL:
-                raise StoreError("the table of limits is full")
+                raise StoreError("the table of limits is full (shared.max_transactions)")
         return answer

@@ -362,7 +362,7 @@ class Location:
                 return _FULL
             if answer in (FULL, BUSY):
                 break
-        raise StoreError("the location table is full or did not answer in time")
+        raise StoreError("the location table is full (shared.max_bindings) or did not answer in time")
 
     def _with_events(self, old: AddressRecord | None, new: AddressRecord, events: Events) -> AddressRecord:
         """`new` with what has happened since `old`. Who takes the last bindings away after they have expired does the

@@ -271,7 +271,7 @@ class Mirror:
                     self._tell(key)
                 return
             if answer != CONFLICT:
-                raise StoreError("the location table is full or did not answer in time")
+                raise StoreError("the location table is full (shared.max_bindings) or did not answer in time")
         raise StoreError("a record of the location table kept changing")
 
     def _new(

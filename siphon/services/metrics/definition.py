@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -81,8 +81,8 @@ def define(
 
 
 def _labels(name: str, kind: str, labels: Sequence[str] | None) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise TypeError("labels is a list of str, not a str")
+    if isinstance(labels, str) or not (labels is None or isinstance(labels, Iterable)):
+        raise TypeError(f"labels is a list of str, not {type(labels).__name__}")
     found = tuple(labels or ())
     for label in found:
         if not isinstance(label, str):
@@ -99,7 +99,7 @@ def _labels(name: str, kind: str, labels: Sequence[str] | None) -> tuple[str, ..
 def _buckets(kind: str, buckets: Sequence[float] | None) -> tuple[float, ...]:
     if kind != HISTOGRAM:
         return ()
-    if isinstance(buckets, (str, bytes)):
+    if isinstance(buckets, (str, bytes)) or not (buckets is None or isinstance(buckets, Iterable)):
         raise TypeError(f"buckets is a list of numbers, not {type(buckets).__name__}")
     found = tuple(number(bound, "a bucket") for bound in (DEFAULT_BUCKETS if buckets is None else buckets))
     if found and found[-1] == math.inf:
