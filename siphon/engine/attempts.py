@@ -28,6 +28,8 @@ from siphon.transaction.step import Step
 
 UNREACHABLE = LocalFailure(503, "Service Unavailable")
 TOO_LARGE = LocalFailure(513, "Message Too Large")
+WHY = {416: "the URI cannot be sent over UDP", 482: "the target is this instance"}
+"""Nothing is sent to a target of that status."""
 MAX_ADDRESSES = 8
 """Addresses of one target that are tried."""
 NO_LOOP = b"00000000"
@@ -108,7 +110,7 @@ def start_branch(
     )
     place = locate(env, r, plan, outgoing)
     if isinstance(place, LocalFailure):
-        _never_sent(step, env, branch, place)
+        _never_sent(step, env, branch, place, _why(env, plan, outgoing))
         return
     branch.ip, branch.port = place.ip, place.port
     branch.listener, branch.local_ip = place.listener.index, place.local_ip
@@ -117,7 +119,7 @@ def start_branch(
     branch.splices = pack_splices(_splices(step, env, base, branch, place, outgoing, breadth))
     data = forwarded(r, branch)
     if len(data) > LARGEST_DATAGRAM:
-        _never_sent(step, env, branch, TOO_LARGE)
+        _never_sent(step, env, branch, TOO_LARGE, f"{len(data)} bytes are more than a datagram takes")
     else:
         if _exceeds_mtu(env, branch, data):
             step.oversize = max(step.oversize, len(data))
@@ -130,7 +132,8 @@ def _exceeds_mtu(env: Environment, branch: Branch, data: bytes) -> bool:
     return mtu is not None and len(data) + (IPV6_BYTES if ":" in branch.ip else IPV4_BYTES) > mtu
 
 
-def _never_sent(step: Step, env: Environment, branch: Branch, failure: LocalFailure) -> None:
+def _never_sent(step: Step, env: Environment, branch: Branch, failure: LocalFailure, why: str) -> None:
+    step.unsent = [*(step.unsent or ()), (branch.uri, failure.status, WHY.get(failure.status, why))]
     branch.splices = b""
     branch.state = invite_client.State.TERMINATED if step.record.invite else non_invite_client.State.TERMINATED
     fail_branch(step, env, branch, failure.status)
@@ -191,6 +194,19 @@ def locate(env: Environment, record: Record, plan: Plan, outgoing: Outgoing) -> 
     return UNREACHABLE
 
 
+def _why(env: Environment, plan: Plan, outgoing: Outgoing) -> str:
+    """Why a target has no place that could be sent to, for the log."""
+    if not plan.valid:
+        return "no URI, or a flow that is gone"
+    if plan.place is None:
+        hop = _hop(env, plan, outgoing)
+        if isinstance(hop, LocalFailure):
+            return "a URI, a transport or an address that cannot be sent to by UDP"
+        if hop.numeric is None and not env.resolve(hop):
+            return f"{hop.host} does not resolve"
+    return "no listener can send there"
+
+
 def _others_than_us(env: Environment, addresses: Sequence[Address]) -> Sequence[Address] | LocalFailure:
     """Without addresses of this instance: a name, a flow or the source of a REGISTER may lead here as well."""
     others = [address for address in addresses if env.identity.listener_at(*address) is None]
@@ -220,10 +236,14 @@ def _recorded_peer(env: Environment, record: Record) -> Place | None:
     return Place(side.ip, side.port, listener, local_ip, env.identity.sent_by(listener, local_ip))
 
 
-def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Address] | LocalFailure:
+def _hop(env: Environment, plan: Plan, outgoing: Outgoing) -> Hop | LocalFailure:
     explicit = plan.next_hop.encode("utf-8", "surrogateescape") if plan.next_hop else outgoing.next_hop
     routes = () if plan.fork and not plan.path else outgoing.routes
-    hop = next_hop(explicit, routes, outgoing.uri, env.identity)
+    return next_hop(explicit, routes, outgoing.uri, env.identity)
+
+
+def _resolve(env: Environment, plan: Plan, outgoing: Outgoing) -> Sequence[Address] | LocalFailure:
+    hop = _hop(env, plan, outgoing)
     if isinstance(hop, LocalFailure):
         return hop
     if hop.numeric is not None:
@@ -244,9 +264,7 @@ def names_to_resolve(env: Environment, base: SipMessage, groups: list[list[Plan]
             continue
         steered = not plan.fork and not plan.next_hop
         outgoing = outgoing_routes(base, plan.uri, env.identity, path=plan.path, steered=steered)
-        explicit = plan.next_hop.encode("utf-8", "surrogateescape") if plan.next_hop else outgoing.next_hop
-        routes = () if plan.fork and not plan.path else outgoing.routes
-        hop = next_hop(explicit, routes, outgoing.uri, env.identity)
+        hop = _hop(env, plan, outgoing)
         if not isinstance(hop, LocalFailure) and hop.numeric is None:
             names.add(hop)
     return names

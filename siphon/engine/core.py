@@ -397,6 +397,8 @@ class Core:
             self.reporter.count(Counter.SENT, len(step.sends))
         if step.oversize:
             self.reporter.warn("request.above_mtu", commit.key, bytes=step.oversize)
+        for target, status, why in step.unsent or ():
+            self.reporter.note("target.not_tried", commit.key, target=target, status=status, why=why)
         if isinstance(event, RequestOutcomeEvent) and event.did_nothing:
             self._tell_of_nothing(commit, step.record)
         if commit.next_deadline:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from siphon.engine.attempts import Place, locate, start_branch
+from siphon.engine.attempts import WHY, Place, locate, start_branch
 from siphon.engine.environment import Environment, Missing
 from siphon.engine.failover import fail_over, wants_rest
 from siphon.engine.plan import Plan
@@ -25,7 +25,6 @@ from siphon.state.record import NO_SLOT, Branch, Record
 from siphon.transaction import non_invite_server
 from siphon.transaction.step import Step
 
-WHY = {416: "the URI cannot be sent over UDP", 482: "the target is this instance"}
 NO_ROOM = {
     "full": "there is no room for a further transaction",
     "large": "it does not fit into shared.record_bytes",

@@ -36,6 +36,8 @@ class Step:
     """A 2xx or reliable 1xx made here leaves: its ACK or PRACK must find the record."""
     rest: tuple[tuple[str, int], float] | None = None
     """An address that has asked not to be tried for so many seconds."""
+    unsent: list[tuple[bytes, int, str]] | None = None
+    """Targets that nothing could be sent to, each with the status that stands for it and why."""
     oversize: int = 0
     """Bytes of the largest new request that exceeds listen.mtu."""
     parsed: SipMessage | None = None

@@ -12,6 +12,7 @@ Make = Callable[..., World]
 HEAD = "from siphon import Destination, Flow, SipUri, proxy\n\n@proxy.on_request\ndef route(request):\n"
 TWO = {"listen": {"udp": ["127.0.0.1:5060", "127.0.0.1:5070"]}}
 PHONE = "sip:x@127.0.0.2:5090"
+NO_UDP = "a URI, a transport or an address that cannot be sent to by UDP"
 
 
 def asked(world: World, uri: str = "sip:bob@example.com", to_tag: str = "") -> tuple[Agent, Agent]:
@@ -28,6 +29,29 @@ def test_an_unparsable_next_hop_is_a_failed_branch_and_never_the_request_uri(
 ) -> None:
     caller, phone = asked(make_world(HEAD + f"    request.relay({next_hop!r})\n"), PHONE, to_tag)
     assert (caller.statuses, phone.inbox) == ([100, 500], [])
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ("relay('sip:none.invalid')", [(b"sip:bob@example.com", 503, "none.invalid does not resolve")]),
+        ("relay('sip:a@127.0.0.2;transport=tcp')", [(b"sip:bob@example.com", 503, NO_UDP)]),
+        ("relay('sip:224.0.0.1')", [(b"sip:bob@example.com", 503, NO_UDP)]),
+        ("relay('')", [(b"sip:bob@example.com", 503, "no URI, or a flow that is gone")]),
+        ("relay('[2001:db8::1]:5060')", [(b"sip:bob@example.com", 503, "no listener can send there")]),
+        ("relay('127.0.0.1:5060')", [(b"sip:bob@example.com", 482, "the target is this instance")]),
+        ("fork(['tel:1', 'sip:x@127.0.0.2:5090'])", [(b"tel:1", 416, "the URI cannot be sent over UDP")]),
+        ("relay('127.0.0.2:5090')", []),
+    ],
+)
+def test_7_2_a_target_that_nothing_is_sent_to_is_told_in_the_log(
+    make_world: Make, action: str, told: list[tuple[bytes, int, str]]
+) -> None:
+    world = make_world(HEAD + f"    request.{action}\n")
+    asked(world)
+    notes = [note for worker in world.workers for note in worker.notes]
+    facts = [{"target": target, "status": status, "why": why} for target, status, why in told]
+    assert [note for note in notes if note.startswith("target.")] == [f"target.not_tried {one}" for one in facts]
 
 
 @pytest.mark.parametrize("given", ["'127.0.0.2:5090'", "'<sip:127.0.0.2:5090>'", "SipUri('sip:127.0.0.2:5090')"])
