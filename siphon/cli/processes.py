@@ -59,7 +59,7 @@ class Worker(Engine):
 
     def started(self, context: WorkerContext) -> None:
         self.log.process = "timer" if context.is_helper else f"w{context.index + 1}"
-        overheard.listen()
+        overheard.listen(self.log)
         super().started(context)
         place, contacts = self.settings.shared.path, self.contacts
         traces = Traces(place, self.log.process, self.taps, context.aio.loop, contacts, self.log)
@@ -103,7 +103,7 @@ class EventsHelper(Changes):
     def started(self, context: WorkerContext) -> None:
         self.log.process = "events"
         self.secret_seen = self.shared.secret_count
-        overheard.listen()
+        overheard.listen(self.log)
         super().started(context)
         follow(self.log, self.shared.slots, context.aio.loop)
 
@@ -150,7 +150,7 @@ class QuietOfInstance(QuietHelper):
 
     def begin(self) -> None:
         self.secret_seen = self.shared.secret_count
-        overheard.listen()
+        overheard.listen(self.log)
         super().begin()
         follow(self.log, self.shared.slots, self.context.aio.loop)
 

@@ -11,6 +11,12 @@ from siphon.script import binding
 _fallback: Log | None = None
 
 
+def fall_back_to(own: Log) -> None:
+    """The log of a process, for what is told where no script is bound."""
+    global _fallback
+    _fallback = own
+
+
 def target() -> Log:
     """The log of the running handler or of the process; standard error where nothing is bound."""
     global _fallback

@@ -11,12 +11,13 @@ import logging
 import warnings
 from typing import TextIO
 
-from siphon.config.log import ERROR, WARN
+from siphon.config.log import ERROR, WARN, Log
 from siphon.script import log
 
 
-def listen() -> None:
-    """From now on, in this process."""
+def listen(own: Log) -> None:
+    """From now on, in this process, whose log is `own`."""
+    log.fall_back_to(own)
     warnings.showwarning = _warned  # the documented way to have them told elsewhere
     logging.lastResort = _Records(logging.WARNING)
 

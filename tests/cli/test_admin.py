@@ -357,6 +357,7 @@ def test_what_is_no_http_harms_nobody(site, web):
         with socket.create_connection(("127.0.0.1", web.port), timeout=10) as peer:
             peer.sendall(rubbish)
     pid = web.pid()
+    site.until(lambda: " warn admin - python.log logger=uvicorn.error " in site.text())
     assert web.get("/admin/nowhere")[0] == 404
     assert web.get("/admin/stats", "POST")[0] == 405
     assert web.answers() and web.pid() == pid

@@ -1,8 +1,14 @@
 """Who may read and write over HTTP."""
 
+import asyncio
+import json
+from types import SimpleNamespace
+
 import pytest
 
 from siphon.cli.admin.access import Access, is_loopback, origins_of
+from siphon.cli.admin.app import Refused, answered
+from siphon.services.store import StoreError
 
 LOCAL = {"host": "127.0.0.1:8080"}
 KEY = {"authorization": "Bearer s3cret", "host": "proxy.example.com"}
@@ -57,3 +63,35 @@ def test_origins_are_one_several_or_all():
     assert origins_of(None) == []
     assert origins_of("*") == ["*"]
     assert origins_of(["http://a", "http://b"]) == ["http://a", "http://b"]
+
+
+class Told:
+    """A log that keeps the names of its lines."""
+
+    def __init__(self):
+        self.events = []
+
+    def error(self, event, **facts):
+        self.events.append(event)
+
+    def exception(self, event, error, **facts):
+        self.events.append(event)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text", "events"),
+    [
+        (Refused(404, "not there"), 404, "not there", []),
+        (ValueError("a whole number"), 400, "a whole number", []),
+        (StoreError("the table did not answer"), 503, "the table did not answer", ["admin.store"]),
+        (KeyError("secret"), 500, "internal error; the log says more", ["admin.failed"]),
+    ],
+)
+def test_what_goes_wrong_is_a_status_and_json(error, status, text, events):
+    async def fails(request):
+        raise error
+
+    log = Told()
+    request = SimpleNamespace(url=SimpleNamespace(path="/admin/x"))
+    response = asyncio.run(answered(SimpleNamespace(log=log), fails)(request))
+    assert (response.status_code, json.loads(response.body), log.events) == (status, {"error": text}, events)

@@ -33,7 +33,7 @@ from siphon.config.log import Log
 from siphon.services.bans import Bans, parse_unit
 from siphon.services.location import Location
 from siphon.services.metrics.families import CONTENT_TYPE, Family, families, text, to_json
-from siphon.services.store import RecordTable
+from siphon.services.store import RecordTable, StoreError
 
 Answer = Callable[[Request], Awaitable[Response]]
 REMOVE_LOOK_SECS = 0.01
@@ -252,6 +252,9 @@ def answered(site: Site, answer: Answer) -> Answer:
             return JSONResponse({"error": refused.why}, refused.status)
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 400)
+        except StoreError as error:
+            site.log.error("admin.store", path=request.url.path, error=str(error))
+            return JSONResponse({"error": str(error)}, 503)
         except Exception as error:
             site.log.exception("admin.failed", error, path=request.url.path)
             return JSONResponse({"error": "internal error; the log says more"}, 500)
