@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 
 from siphon.config.locate import Path
+from siphon.config.media import Media, beyond_rtpproxy
 from siphon.config.redis_url import parse_redis_url
 from siphon.config.settings import ListenAddress, Settings
 from siphon.config.values import may_exist, split_address
@@ -195,3 +196,15 @@ def _unused(settings: Settings) -> Iterator[Finding]:
     other = "rtpproxy" if media is not None and media.backend == "rtpengine" else "rtpengine"
     if media is not None and getattr(media, other) is not None:
         yield ("media", other), f'is not used: media.backend is "{media.backend}"'
+    if media is not None and media.backend == "rtpproxy":
+        yield from _beyond_rtpproxy(media)
+
+
+def _beyond_rtpproxy(media: Media) -> Iterator[Finding]:
+    """Each offer or answer with such a profile would be refused."""
+    for name, profile in media.profiles.items():
+        for side in ("offer", "answer"):
+            asked = getattr(profile, side).model_dump()
+            needs = beyond_rtpproxy({key: value for key, value in asked.items() if value not in (None, [])})
+            if needs is not None:
+                yield ("media", "profiles", name, side), f"{needs} needs RTPEngine: rtpproxy cannot do that"

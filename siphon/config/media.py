@@ -5,6 +5,7 @@ Which words there are is the relay's business; a newer one may know more than we
 """
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -12,8 +13,8 @@ from pydantic import AfterValidator, Field
 from siphon.config.section import Section, table
 from siphon.config.values import LINE, Address, Filled, Real, Switch, Text, Whole, choice
 
-Word = Annotated[Filled, Field(pattern=r"^[!-~]+$")]
-"""What RTPEngine is told as one word: ASCII without spaces."""
+Word = Annotated[Filled, Field(pattern=r"^[!-~]+(?: [!-~]+)*$")]
+"""A keyword of RTPEngine: ASCII. Spaces in it ("trust address") mean what hyphens do."""
 
 
 class Engine(Section):
@@ -96,3 +97,23 @@ class Media(Section):
     rtpengine: Engines | None = Field(None, description="RTPEngine")
     rtpproxy: Engines | None = Field(None, description="rtpproxy")
     profiles: dict[str, Profile] = Field(default_factory=dict, description="named profiles")
+
+
+RTPPROXY_CAN = {
+    "direction": {"external", "internal"},
+    "flags": {"symmetric", "asymmetric", "trust-address", "trust address"},
+    "ice": {"remove"},
+    "dtls": {"off"},
+}
+"""Values by key; trust-address is how it is: media is expected at the address of the description."""
+RTPPROXY_TAKES = ("replace", "received_from")
+
+
+def beyond_rtpproxy(given: Mapping[str, Any]) -> str | None:
+    """What a side of a profile asks for that rtpproxy cannot do, as it is told; `given` has the keys that ask."""
+    for name, value in given.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        unknown = [one for one in values if one not in RTPPROXY_CAN.get(name, ())]
+        if unknown and name not in RTPPROXY_TAKES:
+            return repr(unknown[0]) if name in ("direction", "flags") else f"{name} = {value!r}"
+    return None

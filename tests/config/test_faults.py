@@ -159,8 +159,8 @@ count = 2
         ),
         ("media.profiles.p.answer.ice = ''", "media.profiles.p.answer.ice: must not be empty"),
         (
-            "media.profiles.p.answer.flags = ['trust address']",
-            'media.profiles.p.answer.flags[0]: holds a character that cannot stand here: "trust address"',
+            "media.profiles.p.answer.flags = ['trust address', ' symmetric']",
+            'media.profiles.p.answer.flags[1]: holds a character that cannot stand here: " symmetric"',
         ),
         ("media.profiles.p.offer.record_path = ''", "media.profiles.p.offer.record_path: must not be empty"),
         (
@@ -342,13 +342,29 @@ def test_sections_that_are_not_offered_warn_and_are_skipped(warnings, line):
             "media = { backend = 'rtpproxy', rtpengine.address = '127.0.0.1:1' }",
             'media.rtpengine: is not used: media.backend is "rtpproxy"',
         ),
+        (
+            "media = { backend = 'rtpproxy', profiles.p.offer = { ice = 'force' } }",
+            "media.profiles.p.offer: ice = 'force' needs RTPEngine: rtpproxy cannot do that",
+        ),
+        (
+            "media = { backend = 'rtpproxy', profiles.p.answer = { flags = ['symmetric', 'loop-protect'] } }",
+            "media.profiles.p.answer: 'loop-protect' needs RTPEngine: rtpproxy cannot do that",
+        ),
     ],
 )
 def test_what_has_no_effect_or_is_unwise_warns(warnings, text, warning):
     assert warnings(text) == [f"1: {warning}"]
 
 
-@pytest.mark.parametrize("text", ["nat.keepalive = {}", "shared.timeout_ms = 100"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("nat.keepalive = {}", "shared.timeout_ms = 100"),
+        "media.profiles.p.offer = { flags = ['trust address'], replace = ['session connection'] }",
+        "media.profiles.p.offer = { received_from = ['IP6', '2001:db8::1'], transport_protocol = 'UDP/TLS/RTP/SAVPF' }",
+        "media = { backend = 'rtpproxy', profiles.p.offer = { flags = ['trust-address'], ice = 'remove' } }",
+    ],
+)
 def test_what_does_something_or_has_nothing_to_limit_does_not_warn(warnings, text):
     assert warnings(text) == []
 

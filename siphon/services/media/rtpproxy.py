@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from siphon.config.media import beyond_rtpproxy
 from siphon.services.media.backend import Description, MediaError, Relay
 from siphon.services.media.link import NoAnswer
 from siphon.services.media.sdp import MediaSection, SessionDescription
@@ -24,11 +25,8 @@ from siphon.services.media.sdp import MediaSection, SessionDescription
 _WORD = re.compile(r"[\x21-\x7e]{1,1000}\Z")
 _PORT = re.compile(rb"([0-9]{1,5})(?:[ \t]+([0-9A-Fa-f.:]{2,45})(?:[ \t]+[46])?)?\s*\Z")
 """RTPEngine, which speaks this protocol too, adds the address family."""
-_SIMPLE = {"replace", "flags", "direction", "received_from"}
 _WAYS = {"external": "e", "internal": "i"}
 _FLAGS = {"symmetric": "s", "asymmetric": "a"}
-_IGNORED_FLAGS = {"trust-address", "trust address"}
-"""This is how it is: media is expected at the address of the description."""
 _ICE = ("candidate", "ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "end-of-candidates", "remote-candidates")
 
 
@@ -105,15 +103,10 @@ def _finish(body: SessionDescription, description: Description, ips: set[str]) -
 
 def _options(description: Description) -> str:
     side = description.side
-    for name, value in side.given().items():
-        if name not in _SIMPLE and (name, value) not in (("ice", "remove"), ("dtls", "off")):
-            raise NotImplementedError(f"{name} = {value!r} needs RTPEngine: rtpproxy cannot do that")
+    if (needs := beyond_rtpproxy(side.given())) is not None:
+        raise NotImplementedError(f"{needs} needs RTPEngine: rtpproxy cannot do that")
     if description.ws_uri is not None:
         raise NotImplementedError("ws_uri: rtpproxy cannot do that")
-    unknown = [one for one in side.direction if one not in _WAYS]
-    unknown += [one for one in side.flags if one not in _FLAGS and one not in _IGNORED_FLAGS]
-    if unknown:
-        raise NotImplementedError(f"{unknown[0]!r} needs RTPEngine: rtpproxy cannot do that")
     return "".join([_WAYS[one] for one in side.direction] + [_FLAGS[one] for one in side.flags if one in _FLAGS])
 
 
