@@ -20,6 +20,7 @@ from siphon.sip.draft import as_bytes, canonical, header_line
 _KEPT = 256
 _starts = cython.declare(dict, {})
 _names = cython.declare(dict, {})
+_servers = cython.declare(dict, {})
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
 _DIALOG_FORMING = frozenset({"INVITE", "SUBSCRIBE", "REFER"})
 _EVENTS = frozenset({"SUBSCRIBE", "PUBLISH"})
@@ -88,7 +89,22 @@ def header_value(value) -> bytes:
 @cython.cfunc
 def is_there(name: str, asked: list) -> cython.bint:
     """Whether one of the headers that are asked for is this one."""
-    return any(known == name for known, _ in asked)
+    for known in asked:  # noqa: SIM110  (compiled, any() makes a generator)
+        if cython.cast(tuple, known)[0] == name:
+            return True
+    return False
+
+
+@cython.cfunc
+def server_line(server) -> bytes:
+    """The line of Server; there are one or two in a process."""
+    known = _servers.get(server)
+    if known is not None:
+        return known
+    line: bytes = header_line("Server", server)
+    if isinstance(server, str) and len(_servers) < _KEPT:
+        _servers[server] = line
+    return line
 
 
 @cython.cfunc
@@ -164,7 +180,7 @@ def put_response(
                 put_bytes(b, header_value(value))
             put(b, b"\r\n", 2)
     if server and not is_there("server", asked):
-        put_bytes(b, header_line("Server", server))
+        put_bytes(b, server_line(server))
     return 0
 
 

@@ -152,3 +152,12 @@ def test_a_response_of_any_size_is_what_its_lines_are(seed: int) -> None:
         headers = [(name, random.choice(VALUES)) for name in names]
         body, tag = random.choice([b"", b"hi", b"z" * 5000]), random.choice([None, b"", b"t", b"u" * 40])
         assert response(m, status, "Reason", tag, headers, body, "siphond") == plainly(m, status, tag, headers, body)
+
+
+def test_each_server_has_its_line() -> None:
+    for server in ("one", "two/1.0", "one", " padded "):
+        assert parse(response(INVITE, 200, "OK", b"t", server=server)).first("Server") == server.strip().encode()
+    for evil in ("x\r\nEvil: 1", "x\n"):
+        for _ in range(2):
+            with pytest.raises(ValueError, match="CR, LF or NUL"):
+                response(INVITE, 200, "OK", b"t", server=evil)
