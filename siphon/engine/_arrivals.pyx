@@ -11,7 +11,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from siphon.engine._changing cimport Changing
@@ -19,6 +18,7 @@ from siphon.engine._gate cimport Gate
 from siphon.engine._random_bits cimport RandomBits
 from siphon.engine._runs cimport PlainRuns
 from siphon.sip._blake cimport Keyed
+from siphon.sip._hex cimport put_decimal
 from siphon.sip._message_cy cimport SipMessage
 from siphon.state._codec cimport write
 from siphon.state._deadlines cimport expiry, next_deadline
@@ -80,9 +80,8 @@ cdef bytes transaction_of(SipMessage m, bytes key):
     """As branch.transaction_id, of a Via with the cookie that came by UDP."""
     global keyed, keyed_with
     cdef char text[2048]
-    cdef char port[16]
+    cdef char *behind
     cdef Py_ssize_t at = 0
-    cdef int ports = snprintf(port, 16, b"%d", <int>(m.s.via.port or 5060))
     cdef const char *method = PyUnicode_AsUTF8AndSize("INVITE" if m.method == "ACK" else m.method, &at)
     cdef int host = m.s.via.host_end - m.s.via.host_start
     cdef int branch = m.s.via.branch_end - m.s.via.branch_start
@@ -96,8 +95,9 @@ cdef bytes transaction_of(SipMessage m, bytes key):
         text[at + i] = <char>lower(m.p[m.s.via.host_start + i])
     at += host
     text[at] = 0
-    memcpy(text + at + 1, port, ports + 1)
-    at += ports + 2
+    behind = put_decimal(text + at + 1, <unsigned int>(m.s.via.port or 5060))
+    behind[0] = 0
+    at = behind + 1 - text
     for i in range(branch):
         text[at + i] = <char>lower(m.p[m.s.via.branch_start + i])
     if key is not keyed_with:
@@ -245,10 +245,10 @@ cdef class PlainRequests:
         r.wall = self.wall()
         r.script_version = self.script_version()
         r.request = m.raw
-        r.call_id = m.call_id
+        r.call_id = m.value_of(m.s.i_call_id)
         r.cseq = m.s.cseq
-        r.from_tag = m.from_tag or b""
-        r.to_tag = m.to_tag or b""
+        r.from_tag = m.span_bytes(m.s.sender.tag_start, m.s.sender.tag_end) if m.s.sender.tag_start >= 0 else b""
+        r.to_tag = m.span_bytes(m.s.target.tag_start, m.s.target.tag_end) if m.s.target.tag_start >= 0 else b""
         r.listener = listener
         r.local_ip = local_ip
         r.source_ip, r.source_port = source

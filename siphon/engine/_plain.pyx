@@ -88,6 +88,34 @@ cdef inline bint same_token(bytes one, bytes other):
     return one == other or one.lower() == other.lower()
 
 
+cdef inline bint is_span(const unsigned char *p, int start, int end, bytes value) noexcept:
+    return end - start == PyBytes_GET_SIZE(value) and memcmp(p + start, PyBytes_AS_STRING(value), end - start) == 0
+
+
+cdef bint has_call_id(SipMessage m, bytes call_id) except -1:
+    cdef int i = m.s.i_call_id
+    if i < 0 or m.table[i].folded:
+        return m.value_of(i) == call_id
+    return is_span(m.p, m.table[i].value_start, m.table[i].value_end, call_id)
+
+
+cdef bint has_from_tag(SipMessage m, bytes tag) except -1:
+    if m.s.sender.tag_start < 0:
+        return not tag
+    if is_span(m.p, m.s.sender.tag_start, m.s.sender.tag_end, tag):
+        return True
+    return same_token(m.span_bytes(m.s.sender.tag_start, m.s.sender.tag_end), tag)
+
+
+cdef bint may_be_for_everybody(SipMessage m) noexcept:
+    """Whether the Via below ours, or one behind it, names the broadcast address."""
+    cdef int i, last = m.s.i_via
+    for i in range(last + 1, m.s.count):
+        if m.table[i].hash == m.table[last].hash:   # a hash that two names have makes the span longer, no more
+            last = i
+    return memmem(m.p + m.s.via.end, m.table[last].end - m.s.via.end, b"255.255.255.255", 15) != NULL
+
+
 @cython.final
 cdef class PlainResponses:
     """The short way of one process, beside its Core. `check(event facts ..., commit, opened)`: see above; else None."""
@@ -100,6 +128,7 @@ cdef class PlainResponses:
     cdef public object check
     cdef PlainDialogs dialogs
     cdef dict senders, replies
+    cdef bytes sender       # the last that was ours
     cdef double long, t4, timer_c, linger
     cdef bint fixes_contact, keeps_dialogs
     cdef int slot
@@ -122,7 +151,7 @@ cdef class PlainResponses:
         self.cdr = self.env.cdr
         self.dialogs = None if self.env.dialogs is None else self.env.dialogs.plain
         self.replies = self.env.script.replies
-        self.senders = {}
+        self.senders, self.sender = {}, None
         self.long, self.t4, self.timer_c, self.linger = timing.long, timing.t4, timing.timer_c, timing.linger
         self.fixes_contact = settings.nat.fix_contact
         self.record_bytes = settings.shared.record_bytes
@@ -179,8 +208,10 @@ cdef class PlainResponses:
             return False
         if memcmp(p, b"z9hG4bK", COOKIE) or not hex_bytes(p + COOKIE, 22, into):
             return False
-        if memmem(m.p, m.s.body_end, b"255.255.255.255", 15) != NULL:
+        if may_be_for_everybody(m):
             return False
+        if self.sender is not None and is_span(m.p, m.s.via.sent_start, m.s.via.sent_end, self.sender):
+            return True
         sender = PyBytes_FromStringAndSize(<const char *>m.p + m.s.via.sent_start, m.s.via.sent_end - m.s.via.sent_start)
         known = self.senders.get(sender)
         if known is None:
@@ -188,6 +219,8 @@ cdef class PlainResponses:
             known = self.env.identity.is_our_sent_by(via.host.decode("latin-1"), via.port)
             if len(self.senders) < KNOWN_SENDERS:
                 self.senders[sender] = known
+        if known:
+            self.sender = sender
         return known
 
     cdef Branch fits(self, SipMessage m, Record r, uint32_t salt, uint16_t index):
@@ -200,7 +233,7 @@ cdef class PlainResponses:
         b = r.branches[0]
         if b.index != index or b.result or b.cancel_by or b.cancel is not None or b.end_at or b.dropped or b.moved:
             return None
-        if m.call_id != r.call_id or not same_token(m.from_tag or b"", r.from_tag):
+        if not has_call_id(m, r.call_id) or not has_from_tag(m, r.from_tag):
             return None
         if r.invite:
             plain = r.state == SERVER_PROCEEDING and (b.state == CALLING or b.state == PROCEEDING)
@@ -300,9 +333,9 @@ cdef class PlainResponses:
         cdef double wall
         cdef PlainDialogs plain = self.dialogs
         if r.invite:
-            tag = m.to_tag
-            if not tag:
+            if m.s.target.tag_start < 0 or m.s.target.tag_end == m.s.target.tag_start:
                 return 0
+            tag = m.span_bytes(m.s.target.tag_start, m.s.target.tag_end)
             wall = r.wall + max(0.0, now - r.created)
             if plain is None or not plain.remember(
                     r.call_id, r.from_tag, tag, (r.source_ip, r.source_port, r.listener, r.local_ip),

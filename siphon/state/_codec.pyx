@@ -19,6 +19,9 @@ from siphon.state import layout as at
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const unsigned char *PyUnicode_1BYTE_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
 
 cdef packed struct Fixed:
     uint16_t layout
@@ -312,6 +315,14 @@ cdef class Reading:
     cdef str text(self, Py_ssize_t size):
         return PyUnicode_DecodeUTF8(self.take(size), size, NULL) if size else ""
 
+    cdef str text_like(self, Py_ssize_t size, str known):
+        """text(); the same object where it is the text that is known."""
+        if size and size <= self.left and PyUnicode_IS_COMPACT_ASCII(known) and PyUnicode_GET_LENGTH(known) == size \
+                and memcmp(self.p, PyUnicode_1BYTE_DATA(known), size) == 0:
+            self.take(size)
+            return known
+        return self.text(size)
+
     cdef int lengths(self, uint32_t *into, int count) except -1:
         memcpy(into, self.take(4 * count), 4 * count)
         return 0
@@ -412,7 +423,7 @@ cdef Claim read_claim(Reading data):
 
 
 cdef int read_parts(Reading data, Record r, const uint32_t *sizes) except -1:
-    r.method = data.text(sizes[0])
+    r.method = data.text_like(sizes[0], "INVITE" if r.invite else "BYE")
     r.request = data.part(sizes[1])
     r.edits = data.part(sizes[2])
     r.attempt_edits = data.part(sizes[3])
@@ -424,7 +435,7 @@ cdef int read_parts(Reading data, Record r, const uint32_t *sizes) except -1:
     r.reply_to_tag = data.part(sizes[7])
     r.local_ip = data.text(sizes[8])
     r.source_ip = data.text(sizes[9])
-    r.reply_ip = data.text(sizes[10])
+    r.reply_ip = data.text_like(sizes[10], r.source_ip)
     r.last_response = data.part(sizes[11])
     r.targets = data.part(sizes[12])
     r.send_socket = data.text(sizes[13])

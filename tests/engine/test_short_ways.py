@@ -109,6 +109,69 @@ def test_what_answers_a_plain_call_goes_the_short_way(world: World) -> None:
     assert world.count(Counter.SENT) == 2 + 3
 
 
+def response_to(seen: SipMessage, vias: list[str], **changed: str) -> str:
+    """A 180 with these Via lines."""
+    lines = {"From": "from", "To": "to", "Call-ID": "call-id", "CSeq": "cseq"}
+    values = {name: (seen.first(key) or b"").decode() for name, key in lines.items()} | changed
+    values["To"] += ";tag=t1"
+    return "\n".join(
+        ["SIP/2.0 180 Ringing", *vias, *(f"{n}: {v}" for n, v in values.items()), "Content-Length: 0", "", ""]
+    )
+
+
+@pytest.mark.parametrize(
+    "vias",
+    [
+        ["Via: {0}", "Via: {1};maddr=255.255.255.255"],
+        ["Via: {0}, {1};maddr=255.255.255.255"],
+        ["Via: {0}", "X-Between: 1", "v: {1};maddr=255.255.255.255"],
+        ["Via: {0}", "VIA: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK-two"],
+    ],
+)
+def test_a_response_for_everybody_is_the_engine_s_which_drops_it(world: World, vias: list[str]) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    ours, theirs = (value.decode() for value in seen.all_lines("Via"))
+    callee.send(response_to(seen, [via.format(ours, theirs) for via in vias]))
+    assert taken.statuses == []
+    assert caller.statuses == [100]
+    assert world.count(Counter.STRAYS) == 1
+
+
+def test_the_broadcast_address_elsewhere_is_no_concern(world: World) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    callee.answer(seen, 180, headers=[("X-Note", "255.255.255.255")])
+    callee.answer(seen, 200, body=b"c=IN IP4 255.255.255.255")
+    assert taken.statuses == [180, 200]
+    assert caller.statuses == [100, 180, 200]
+
+
+@pytest.mark.parametrize(
+    ("changed", "passes"),
+    [
+        ({"Call-ID": "c1"}, True),
+        ({"Call-ID": "\n c1"}, True),
+        ({"Call-ID": "C1"}, False),
+        ({"Call-ID": "c12"}, False),
+        ({"From": "<sip:a@example.com>;tag={upper}"}, True),
+        ({"From": "<sip:a@example.com>;tag={tag}x"}, False),
+        ({"From": "<sip:a@example.com>"}, False),
+    ],
+)
+def test_whose_response_it_is_tells_its_call_id_and_from_tag(
+    world: World, changed: dict[str, str], passes: bool
+) -> None:
+    taken = Taken(world)
+    caller, callee, seen = call(world)
+    tag = (seen.from_tag or b"").decode()
+    assert tag != tag.upper()
+    values = {name: value.format(tag=tag, upper=tag.upper()) for name, value in changed.items()}
+    callee.send(response_to(seen, [f"Via: {value.decode()}" for value in seen.all_lines("Via")], **values))
+    assert taken.statuses == ([180] if passes else [])
+    assert caller.statuses == ([100, 180] if passes else [100])
+
+
 def test_a_2xx_to_another_request_goes_the_short_way(world: World) -> None:
     taken = Taken(world)
     caller, callee, seen = call(world, "MESSAGE")

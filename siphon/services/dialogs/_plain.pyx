@@ -9,12 +9,12 @@ tags longer than TAG bytes, a table that is full or does not answer at once. Tes
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from shm._layout cimport CONFLICT, KEY, Facts
 from shm._table cimport Table
 from siphon.sip._blake cimport Keyed
+from siphon.sip._hex cimport put_decimal
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
@@ -32,7 +32,9 @@ cdef inline char *put_lower(char *p, bytes tag) noexcept:
     """`length:tag`, in lower case."""
     cdef const char *text = PyBytes_AS_STRING(tag)
     cdef Py_ssize_t i, size = PyBytes_GET_SIZE(tag)
-    p += snprintf(p, 8, b"%d:", <int>size)
+    p = put_decimal(p, <unsigned int>size)
+    p[0] = c":"
+    p += 1
     for i in range(size):
         p[i] = text[i] | 0x20 if c"A" <= text[i] <= c"Z" else text[i]
     return p + size
