@@ -17,7 +17,7 @@ from siphon.cli.place import configuration_file
 from siphon.config.load import shared_path
 
 USUAL = Path("/dev/shm")
-_SHARED_PATH = re.compile(r"^\s*\[shared\][^\[]*?^\s*path\s*[=:]\s*[\"']([^\"'\n]+)[\"']", re.MULTILINE)
+_SHARED_PATH = re.compile(r"^[ \t]*\[shared\][^\[]*?^[ \t]*path[ \t]*[=:][ \t]*[\"']([^\"'\n]+)[\"']", re.MULTILINE)
 MOST_BYTES = 4 * 1024 * 1024
 
 
