@@ -6,7 +6,7 @@ import importlib
 
 from fuzz.target import Target
 
-NAMES = ("message", "reference", "uri", "edits", "record", "digest", "dns", "media", "engine")
+NAMES = ("message", "reference", "uri", "edits", "record", "digest", "register", "dns", "media", "engine")
 
 
 def target(name: str) -> Target:

@@ -6,7 +6,7 @@ from fuzz import plain
 from fuzz.targets import NAMES, target
 
 RUNS = {"message": 15000, "reference": 4000, "uri": 20000, "edits": 20000, "digest": 4000, "dns": 2000, "engine": 3000}
-RUNS["media"] = 10000
+RUNS |= {"media": 10000, "register": 6000}
 FLAT = 4 << 20
 """What the memory of a run may grow by after its first tenth."""
 
