@@ -19,7 +19,7 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("siphon", "workers", "shm")
 COMMANDS = {"build", "build_ext", "build_py", "bdist_wheel", "install", "develop", "editable_wheel"}
-FLAGS = ["-O2", "-g", "-fno-strict-aliasing", "-Wno-unused-function"]
+FLAGS = ["-O2", "-g", "-fno-plt", "-fno-strict-aliasing", "-Wno-unused-function"]
 COUNT = ["-fprofile-generate"]
 USE = ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"]
 
