@@ -45,6 +45,8 @@ WARM_UP_SECS = 3
 PHONES = 50
 MEMORY_GROWS = 0.05
 """Of memory: a worker that was forked late has other pages of its own than one that was forked at the start."""
+USES_A_BLOCK = 5
+"""Uses of a nonce of which a block of its record keeps the names."""
 EXPECTED = r"(worker \d+/\d+|helper \w+) (died|is stuck)"
 T_TAKE = 2.0
 """Seconds until another worker goes on with what a dead one has left."""
@@ -171,9 +173,13 @@ def checks(asked: argparse.Namespace, run: Run, errors: Sequence[str]) -> list[C
     used = run.phones.challenged - run.challenged  # a phone that was asked for its password again has a nonce more
     for name in before.records:
         more = used if name == "nonces" else 0
-        for what, old, new in (("records", before.records, after.records), ("blocks", before.blocks, after.blocks)):
+        uses = run.phones.refreshed // USES_A_BLOCK if name == "nonces" else 0  # those of the last 32 s are kept
+        for what, old, new, most in (
+            ("records", before.records, after.records, more),
+            ("blocks", before.blocks, after.blocks, more + uses),
+        ):
             if old[name] or new[name]:
-                found.append(Check(f"{what} of {name}", *limited(old[name], new[name], old[name] + more)))
+                found.append(Check(f"{what} of {name}", *limited(old[name], new[name], old[name] + most)))
     return found
 
 

@@ -11,6 +11,7 @@ from lineage import SLOW, answers
 from proxy_process import until
 from udp_agent import Agent
 
+from shm._layout import VERSION
 from siphon.cli import directory
 
 HANGS = "time.sleep(600)"
@@ -75,11 +76,11 @@ def upgrades_after_all(one, agent) -> None:
         ("os.kill(os.getpid(), 9)", "the next siphond ended with SIGKILL"),
         (
             "import siphon.state.codec, siphon.state.layout as layout\nlayout.LAYOUT = 99",
-            "binding layout 2, siphond 0.1.0 uses table layout 3, slots layout 1, transaction layout 99",
+            f"binding layout 2, siphond 0.1.0 uses table layout {VERSION}, slots layout 1, transaction layout 99",
         ),
         (
-            "import shm._layout\nshm._layout.VERSION = 7",
-            "siphond 0.1.0 runs, it uses table layout 3, slots layout 1,",
+            "import shm._layout\nshm._layout.VERSION = 77",
+            f"siphond 0.1.0 runs, it uses table layout {VERSION}, slots layout 1,",
         ),
     ],
 )
