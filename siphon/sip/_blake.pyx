@@ -105,11 +105,11 @@ cdef int begin(uint64_t *begun, bytes key, int size, bytes person) except -1:
     return 0
 
 
-cdef void finish(const uint64_t *begun, const unsigned char *data, size_t length, unsigned char *out, int size) noexcept nogil:
-    """The hash of data that is not empty."""
+cdef void finish(const uint64_t *begun, uint64_t counted, const unsigned char *data, size_t length, unsigned char *out,
+                 int size) noexcept nogil:
+    """The hash of data behind `counted` bytes that are through; of a key no data would be another hash."""
     cdef uint64_t h[8]
     cdef unsigned char block[BLOCK]
-    cdef uint64_t counted = BLOCK
     memcpy(h, begun, sizeof(h))
     while length > BLOCK:
         counted += BLOCK
@@ -124,22 +124,12 @@ cdef void finish(const uint64_t *begun, const unsigned char *data, size_t length
 
 cdef void hash_into(const unsigned char *data, size_t length, unsigned char *out, int size) noexcept nogil:
     """The hash without a key, as hashlib.blake2b(data, digest_size=size); of 1 to 64 bytes."""
-    cdef uint64_t h[8]
-    cdef unsigned char block[BLOCK]
-    cdef uint64_t counted = 0
+    cdef uint64_t begun[8]
     cdef int i
     for i in range(8):
-        h[i] = blake_iv[i]
-    h[0] ^= <uint64_t>0x01010000 ^ <uint64_t>size
-    while length > BLOCK:
-        counted += BLOCK
-        blake_block(h, data, counted, 0)
-        data += BLOCK
-        length -= BLOCK
-    memset(block, 0, BLOCK)
-    memcpy(block, data, length)
-    blake_block(h, block, counted + length, ~<uint64_t>0)
-    memcpy(out, h, size)
+        begun[i] = blake_iv[i]
+    begun[0] ^= <uint64_t>0x01010000 ^ <uint64_t>size
+    finish(begun, 0, data, length, out, size)
 
 
 def hash_of(bytes data not None, int size):
@@ -161,14 +151,14 @@ cdef class Keyed:
 
     cdef int into(self, const unsigned char *data, size_t length, unsigned char *out) noexcept nogil:
         """The hash of what is not empty."""
-        finish(self.begun, data, length, out, self.size)
+        finish(self.begun, BLOCK, data, length, out, self.size)
         return 0
 
     cdef bytes of(self, const unsigned char *data, size_t length):
         cdef unsigned char out[LONGEST_HASH]
         if not length:
             raise ValueError("nothing to hash")
-        finish(self.begun, data, length, out, self.size)
+        finish(self.begun, BLOCK, data, length, out, self.size)
         return PyBytes_FromStringAndSize(<char *>out, self.size)
 
     cpdef bytes digest(self, bytes data):
@@ -191,7 +181,7 @@ cdef class Cipher:
         memcpy(&left, plain, 8)
         memcpy(&right, plain + 8, 8)
         for i in range(4):
-            finish(self.begun[i], <unsigned char *>&right, 8, <unsigned char *>&mask, 8)
+            finish(self.begun[i], BLOCK, <unsigned char *>&right, 8, <unsigned char *>&mask, 8)
             mask ^= left
             left = right
             right = mask
@@ -217,7 +207,7 @@ cdef class Cipher:
         memcpy(&left, PyBytes_AS_STRING(enciphered), 8)
         memcpy(&right, PyBytes_AS_STRING(enciphered) + 8, 8)
         for i in range(3, -1, -1):
-            finish(self.begun[i], <unsigned char *>&left, 8, <unsigned char *>&mask, 8)
+            finish(self.begun[i], BLOCK, <unsigned char *>&left, 8, <unsigned char *>&mask, 8)
             mask ^= right
             right = left
             left = mask
