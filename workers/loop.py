@@ -250,10 +250,13 @@ class WorkerLoop(Turns):
             self.failed(place, error)
 
     def failed(self, place: str, error: BaseException) -> None:
+        """Without memory the process ends, and the supervisor says why: where the last of it was asked for tells nobody
+        who has the rest, and a log of it would ask for more."""
         self.exhausted |= isinstance(error, MemoryError)
         with suppress(MemoryError):
             self.slots.add(self.context.slot, Counter.EXCEPTIONS)
-            self.exceptions.note(place, error)
+            if not self.exhausted:
+                self.exceptions.note(place, error)
 
     def write_counters(self) -> None:
         self.next_count = self.now + COUNT_SECS

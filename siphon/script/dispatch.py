@@ -185,9 +185,15 @@ class Dispatch(Tally):
         outcome.vars_written, outcome.vars_deleted = context.vars_changes()
 
     def _report(self, error: BaseException, where: Callable[..., Any] | str) -> BaseException:
-        """Log a handler's exception with its traceback, without the frames of this package."""
+        """Log a handler's exception with its traceback, without the frames of this package.
+
+        Raises MemoryError when nothing is left: the process ends, the supervisor says why, and another one runs the
+        handlers again.
+        """
         self.errors += 1
         self.exhausted |= isinstance(error, MemoryError) and not has_memory()
+        if self.exhausted:
+            raise MemoryError
         trace: TracebackType | None = error.__traceback__
         while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.endswith(_INTERNAL):
             trace = trace.tb_next

@@ -27,6 +27,9 @@ def take(size):
         pass
 """
 
+LARGE = "x" * 10000
+"""A body that does not fit into what is left over, and does into a record (shared.record_bytes)."""
+
 
 def served(alice, ask):
     """The answer to a request that is repeated until there is one."""
@@ -51,7 +54,7 @@ def test_a_worker_that_has_used_up_its_memory_is_replaced_and_the_request_served
     deadline = time.monotonic() + 30
     while proxy.worker_pids() in ([], [pid]):  # a small request may be served from what is left, a large one is not
         assert time.monotonic() < deadline, "another worker did not come"
-        assert served(alice, alice.request("MESSAGE", "sip:bob@example.com", body="x" * 20000)).status == 200
+        assert served(alice, alice.request("MESSAGE", "sip:bob@example.com", body=LARGE)).status == 200
     assert proxy.restarts() == 1
     assert "died" in proxy.log()
 

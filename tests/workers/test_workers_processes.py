@@ -249,6 +249,7 @@ def test_a_worker_that_runs_out_of_memory_ends_after_its_turn_and_is_replaced(st
     until(lambda: instance.worker_pids() not in ([pid], [0]), "the replacement")
     assert worker_of(instance.ask("hi")) == 0
     assert "cause=out of memory" in instance.noted() and not is_running(pid)
+    assert "exception out of the application" not in instance.noted(), "the supervisor says it"
 
 
 def test_stale_datagrams_are_dropped_and_counted(start: Start) -> None:
