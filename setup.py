@@ -1,7 +1,8 @@
 """Builds the compiled modules: every `*_cy.py` and `*.pyx` of the three packages.
 
 Without a C compiler, Cython or the Python headers the build ends with a message that names what is missing; nothing
-degrades to an interpreted fallback. SIPHOND_ONLY=shm,siphon/sip/_scan_cy.py builds a part (developers).
+degrades to an interpreted fallback. CFLAGS is heard, a level of optimization in it too.
+SIPHOND_ONLY=shm,siphon/sip/_scan_cy.py builds a part (developers).
 
 SIPHOND_PGO=count:DIR puts counters into the code, SIPHOND_PGO=use:DIR compiles by what they have counted: GCC's
 profile-guided optimization (tools/pgo.py). DIR has the object files of both, for GCC finds the counts beside them.
@@ -19,7 +20,8 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("siphon", "workers", "shm")
 COMMANDS = {"build", "build_ext", "build_py", "bdist_wheel", "install", "develop", "editable_wheel"}
-FLAGS = ["-O2", "-g", "-fno-plt", "-fno-strict-aliasing", "-Wno-unused-function"]
+OPTIMIZED = [] if " -O" in f" {os.environ.get('CFLAGS', '')}" else ["-O2"]
+FLAGS = [*OPTIMIZED, "-g", "-fno-plt", "-fno-strict-aliasing", "-Wno-unused-function"]
 COUNT = ["-fprofile-generate"]
 USE = ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"]
 
