@@ -131,7 +131,10 @@ class _Loading:
         users = auth.setdefault("users", {}) if isinstance(auth, dict) else None
         if not isinstance(named, str) or not named or not isinstance(users, dict):
             return
-        path = resolve_path(named, self.path.parent)
+        try:
+            path = resolve_path(named, self.path.parent)
+        except ValueError:
+            return  # the key itself is at fault, which validation says
         before = len(self.problems)
         read = self.read(path, str(path))
         if read is None:
@@ -163,11 +166,18 @@ class _Loading:
         shared.setdefault("path", f"/dev/shm/siphond-{os.getuid()}-{instance}")
         if "state_dir" not in server:
             given = self.environ.get("STATE_DIRECTORY", "").split(":")[0]
-            server["state_dir"] = given or os.path.join(str(shared["path"]), "state")
+            server["state_dir"] = given or os.path.join(self.usable(str(shared["path"])), "state")
             if not given:
                 self.warn_at(
                     ("server", "state_dir"), "is not set: state is kept in shared.path and does not outlive a reboot"
                 )
+
+    def usable(self, text: str) -> str:
+        """A path, or a stand-in for one that is at fault itself: that is said of its own key."""
+        try:
+            return str(resolve_path(text, self.path.parent))
+        except ValueError:
+            return "/dev/shm/siphond"
 
     def validate(self, content: dict[str, Any]) -> Settings | None:
         """The settings; None when something is wrong in itself. The rest is then judged with that put aside."""
@@ -301,4 +311,7 @@ def shared_path(path: Path, environ: Mapping[str, str] | None = None) -> tuple[P
     found = content["shared"].get("path") if isinstance(content["shared"], dict) else None
     if not isinstance(found, str) or not found:
         raise ValueError(f"{loading.name}: shared.path: must be a text with a path")
-    return resolve_path(found, loading.path.parent), named
+    try:
+        return resolve_path(found, loading.path.parent), named
+    except ValueError as error:
+        raise ValueError(f"{loading.name}: shared.path: {error}") from None

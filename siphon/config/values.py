@@ -78,7 +78,10 @@ def resolve_path(text: str, base: Path) -> Path:
         raise ValueError("must not be empty")
     if "\0" in text:
         raise ValueError("a path cannot hold a NUL character")
-    path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    try:
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    except RuntimeError:
+        raise ValueError(f"{quote(text.partition('/')[0])} is nobody's home directory") from None
     return Path(os.path.abspath(base / path))
 
 

@@ -43,6 +43,10 @@ def test_a_configuration_that_cannot_be_read_is_2(site):
     done = site.siphonctl("status")
     assert done.returncode == 2
     assert done.stderr.startswith(f"{site.file}:1: not valid TOML")
+    site.configure((str(site.shared), "~no-such-user/x"))
+    done = site.siphonctl("status")
+    assert done.returncode == 2
+    assert done.stderr == f'{site.file}: shared.path: "~no-such-user" is nobody\'s home directory\n'
 
 
 @pytest.mark.parametrize("broken", ["x = ", "\x00", 'path = "elsewhere"\n[[shared'])

@@ -442,6 +442,21 @@ def test_a_users_file_that_cannot_be_used_is_a_fault_of_its_key(faults, tmp_path
     assert faults("[auth]\nusers_file = 5\n") == ["2: auth.users_file: must be a text with a path, not 5"]
 
 
+@pytest.mark.parametrize("key", ["script.path", "auth.users_file", "log.file", "shared.path", "server.state_dir"])
+def test_a_path_that_leads_nowhere_is_a_fault_of_its_key(faults, key):
+    nobody, nul = faults(f'{key} = "~no-such-user/x"'), faults(f'{key} = "a\\u0000b"')
+    assert nobody == [f'1: {key}: "~no-such-user" is nobody\'s home directory']
+    assert nul == [f"1: {key}: a path cannot hold a NUL character"]
+
+
+def test_what_is_derived_from_a_wrong_path_is_not_said_beside_it(tmp_path):
+    path = tmp_path / "siphon.cfg"
+    path.write_text('listen.udp = ["[::]:5060"]\ndomain.local = ["x"]\nscript.path = "x"\nshared.path = ""\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, {})
+    assert [problem.key for problem in caught.value.problems] == ["shared.path"]
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
 def test_an_unreadable_file_is_said_plainly(tmp_path):
     path = tmp_path / "siphon.cfg"
