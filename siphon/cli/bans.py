@@ -6,7 +6,6 @@ next datagram.
 """
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import click
-
 from shm.slots import Slots
 from shm.table import SlotTaken, Table
 from siphon.cli import directory, show
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import SLOTS, SLOTS_FILE
+from siphon.cli.output import put, say
 from siphon.engine.keys import Keys
 from siphon.services.bans import Ban, Bans, entries, parse_unit
 
@@ -107,7 +105,7 @@ def show_bans(place: Path, as_json: bool) -> int:
     """Print the list."""
     found, now = all_bans(place), time.time()
     listed = json.dumps([facts(ban, now) for ban in found], indent=2) if as_json else "\n".join(lines(found, now))
-    click.echo(listed)
+    put(listed)
     return Exit.OK
 
 
@@ -122,7 +120,7 @@ def add(place: Path, source: str, user: str, seconds: float, reason: str) -> int
     wanted, now = unit(source), time.time()
     with writable(place) as bans:
         bans.add(Ban(wanted, user, reason, now, now + seconds))
-    click.echo(f"{wanted}: banned for {show.duration(seconds)}")
+    put(f"{wanted}: banned for {show.duration(seconds)}")
     return Exit.OK
 
 
@@ -132,7 +130,7 @@ def remove(place: Path, source: str, user: str | None) -> int:
     with writable(place) as bans:
         gone = lift(bans, wanted, user)
     if not gone:
-        click.echo(f"{wanted}: is not banned", file=sys.stderr)
+        say(f"{wanted}: is not banned")
         return Exit.NOT_BANNED
-    click.echo(f"{wanted}: {gone} ban{'s' if gone > 1 else ''} removed")
+    put(f"{wanted}: {gone} ban{'s' if gone > 1 else ''} removed")
     return Exit.OK

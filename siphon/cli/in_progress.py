@@ -9,19 +9,17 @@ transactions in Redis there are dialogs only, those that this node has answered.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import click
 
 from shm.table import Table
 from siphon.cli import show
 from siphon.cli.bans import printable
 from siphon.cli.exits import Exit
 from siphon.cli.memory import SLOTS, TRANSACTIONS
+from siphon.cli.output import put, say
 from siphon.services.call_records.records import stored_sessions
 from siphon.services.dialogs import Known, listed
 from siphon.services.store import StoreError, read
@@ -151,13 +149,13 @@ def list_calls(place: Path, limit: int, as_json: bool) -> int:
     """Print the calls."""
     found = calls(place)
     if as_json:
-        click.echo(json.dumps(found[:limit], indent=2))
+        put(json.dumps(found[:limit], indent=2))
         return Exit.OK
     rows = [
         (cell(e["call_id"]), cell(e["from"]), cell(e["to"]), show.duration(e["age_secs"]), e["state"])
         for e in found[:limit]
     ]
-    click.echo("\n".join([*(show.aligned([CALL_HEADER, *rows]) if rows else []), count_of(found, limit, "call")]))
+    put("\n".join([*(show.aligned([CALL_HEADER, *rows]) if rows else []), count_of(found, limit, "call")]))
     return Exit.OK
 
 
@@ -165,9 +163,9 @@ def list_transactions(place: Path, limit: int, as_json: bool) -> int:
     """Print the transactions."""
     found = transactions(place)
     if as_json:
-        click.echo(json.dumps(found[:limit], indent=2))
+        put(json.dumps(found[:limit], indent=2))
         return Exit.OK
-    click.echo("\n".join([*table(found[:limit]), count_of(found, limit, "transaction")]))
+    put("\n".join([*table(found[:limit]), count_of(found, limit, "transaction")]))
     return Exit.OK
 
 
@@ -176,18 +174,18 @@ def show_call(place: Path, call_id: str, as_json: bool) -> int:
     mine = [entry for entry in transactions(place) if entry["call_id"] == call_id]
     call = next((entry for entry in calls(place) if entry["call_id"] == call_id), None)
     if not mine and call is None:
-        click.echo(f"{printable(call_id)}: nothing is known of it", file=sys.stderr)
+        say(f"{printable(call_id)}: nothing is known of it")
         return Exit.NOT_THERE
     if as_json:
-        click.echo(json.dumps({"call": call, "transactions": mine}, indent=2))
+        put(json.dumps({"call": call, "transactions": mine}, indent=2))
         return Exit.OK
     if call is not None:
-        click.echo(f"{cell(call['from'])} to {cell(call['to'])}: {call['state']}, {show.duration(call['age_secs'])}")
-    click.echo("\n".join(table(mine)))
+        put(f"{cell(call['from'])} to {cell(call['to'])}: {call['state']}, {show.duration(call['age_secs'])}")
+    put("\n".join(table(mine)))
     for entry in mine:
         for branch in entry["branches"]:
             end = ", cancelled" if branch["cancelled"] else ""
-            click.echo(f"  {entry['method']} {entry['cseq']} to {branch['target']}: {branch['status'] or '-'}{end}")
+            put(f"  {entry['method']} {entry['cseq']} to {branch['target']}: {branch['status'] or '-'}{end}")
     return Exit.OK
 
 

@@ -15,6 +15,7 @@ from shm.slots import Slots
 from siphon.cli import in_progress, level, registered, show, status, trace
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import SLOTS_FILE
+from siphon.cli.output import put
 
 Instance = Callable[[str | None], Path]
 End = Callable[[Callable[[], int]], None]
@@ -45,6 +46,16 @@ class Shows(Commands):
 
     def hint(self, ctx: click.Context, wanted: str) -> str:
         return f"To look for that: {ctx.command_path} show {wanted}"
+
+
+class Number(click.FloatRange):
+    """A range that has no place for nan, which is neither below nor above it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if found != found:
+            self.fail(f"{value} is not a number.", param, ctx)
+        return found
 
 
 def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str, Any]) -> None:
@@ -129,7 +140,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
 
     @group.command("trace", short_help="The messages of an address of record or a call.", context_settings=settings)
     @click.argument("wanted", metavar="AOR|CALL-ID")
-    @click.option("--seconds", type=click.FloatRange(min=0), help="How long; else until Ctrl-C.")
+    @click.option("--seconds", type=Number(min=0), help="How long; else until Ctrl-C.")
     @as_json
     @click.pass_obj
     def trace_(config: str | None, wanted: str, seconds: float | None, as_json: bool) -> None:
@@ -151,10 +162,10 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
             if found is None:
                 raise Refusal(Exit.NO_INSTANCE, "siphond is starting")
             if as_json:
-                click.echo(json.dumps(found.counters, indent=2))
+                put(json.dumps(found.counters, indent=2))
             else:
                 rows = [(name, str(number)) for name, number in found.counters.items()]
-                click.echo("\n".join(show.aligned([("COUNTER", "SINCE ITS TABLES WERE MADE"), *rows])))
+                put("\n".join(show.aligned([("COUNTER", "SINCE ITS TABLES WERE MADE"), *rows])))
             return Exit.OK
 
         end(run)
@@ -173,7 +184,7 @@ def add_to(group: click.Group, instance: Instance, end: End, settings: dict[str,
             if name is not None:
                 level.set_level(slots, None if name == "reset" else name)
             found = level.level_of(slots)
-            click.echo("log.level of the configuration" if found is None else found)
+            put("log.level of the configuration" if found is None else found)
             return Exit.OK
 
         end(run)

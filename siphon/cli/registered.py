@@ -8,12 +8,9 @@ in Redis this table only mirrors them, so removing is left to the admin interfac
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import click
 
 from shm.slots import Slots
 from shm.table import Table
@@ -22,6 +19,7 @@ from siphon.cli.admin.registrations import contact, page, require_aor
 from siphon.cli.bans import printable, take_slot
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import SLOTS_FILE
+from siphon.cli.output import put, say
 from siphon.config.errors import ConfigurationError
 from siphon.config.load import load
 from siphon.config.settings import Settings
@@ -97,7 +95,7 @@ def lines(entries: list[dict[str, Any]]) -> list[str]:
 def list_all(place: Path, as_json: bool) -> int:
     """Print all."""
     found = every(place)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
+    put(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
     return Exit.OK
 
 
@@ -107,14 +105,14 @@ def show_one(place: Path, text: str, as_json: bool) -> int:
     if found is None:
         return not_there(text)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        put(json.dumps(found, indent=2))
         return Exit.OK
-    click.echo(printable(found["aor"]))
+    put(printable(found["aor"]))
     for binding in found["contacts"]:
-        click.echo("")
+        put("")
         for name, value in binding.items():
             text = ", ".join(value) if isinstance(value, list) else "-" if value is None else str(value)
-            click.echo(f"  {name:<10} {printable(text) or '-'}")
+            put(f"  {name:<10} {printable(text) or '-'}")
     return Exit.OK
 
 
@@ -134,11 +132,11 @@ def remove(place: Path, text: str) -> int:
         table.close()
     if not gone:
         return not_there(text)
-    click.echo(f"{printable(aor_of(text))}: {show.counted(len(gone), 'contact', 'contacts')} removed")
+    put(f"{printable(aor_of(text))}: {show.counted(len(gone), 'contact', 'contacts')} removed")
     return Exit.OK
 
 
 def not_there(text: str) -> int:
     hint = "" if "@" in text else "; an address of record has a domain, as in sip:alice@example.com"
-    click.echo(f"{printable(text)}: is not registered{hint}", file=sys.stderr)
+    say(f"{printable(text)}: is not registered{hint}")
     return Exit.NOT_THERE

@@ -16,8 +16,8 @@ from shm.table import SharedMemoryError
 from siphon.cli import bans, directory, finding, looking, show, status
 from siphon.cli import gateways as gateway_groups
 from siphon.cli.exits import Exit, Refusal
+from siphon.cli.output import put, say
 from siphon.cli.ready import readiness
-from siphon.cli.siphond import say
 from siphon.cli.succession import outcome as outcome_of_upgrade
 from siphon.config.version import VERSION
 from siphon.services.store import StoreError
@@ -56,9 +56,9 @@ def status_command(config: str | None, as_json: bool) -> None:
     def run() -> int:
         found = read_status(instance(config))
         if as_json:
-            click.echo(json.dumps(found.to_json(), indent=2))
+            put(json.dumps(found.to_json(), indent=2))
         else:
-            click.echo("\n".join(show.lines(found)))
+            put("\n".join(show.lines(found)))
         return Exit.OK if found.all_beat else Exit.NOT_ALL_BEAT
 
     end(run)
@@ -76,7 +76,7 @@ def ready_command(config: str | None, as_json: bool) -> None:
 
     def run() -> int:
         found = readiness(instance(config))
-        click.echo(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
+        put(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
         return Exit.OK if found.ready else Exit.NOT_READY
 
     end(run)
@@ -103,7 +103,7 @@ def reload(config: str | None, no_wait: bool) -> None:
         found = outcome_of_reload(path, asked)
         if found["error"]:
             raise Refusal(Exit.NOT_RELOADED, found["error"])
-        click.echo(f"reloaded: script version {found['script_version']}")
+        put(f"reloaded: script version {found['script_version']}")
         return Exit.OK
 
     end(run)
@@ -157,7 +157,7 @@ def upgrade(config: str | None) -> None:
         error = outcome_of_upgrade(path, pid, lambda: signal_to(path, signal.SIGUSR2), limit)
         if error:
             raise Refusal(Exit.NOT_UPGRADED, f"not upgraded: {error}")
-        click.echo(f"upgraded: siphond, process {directory.holder(path)}, serves; process {pid} ends")
+        put(f"upgraded: siphond, process {directory.holder(path)}, serves; process {pid} ends")
         return Exit.OK
 
     end(run)
@@ -178,7 +178,7 @@ def bans_command(context: click.Context, as_json: bool) -> None:
 @bans_command.command("add", context_settings=SETTINGS)
 @click.argument("address")
 @click.option("--user", default="", help="Only this user at that address.")
-@click.option("--secs", default=bans.FOR_SECS, type=click.FloatRange(1, 31536000), show_default=True, help="How long.")
+@click.option("--secs", default=bans.FOR_SECS, type=looking.Number(1, 31536000), show_default=True, help="How long.")
 @click.option("--reason", default="by hand", show_default=True, help="For the list.")
 @click.pass_obj
 def bans_add(config: str | None, address: str, user: str, secs: float, reason: str) -> None:
@@ -210,9 +210,7 @@ def gateways(context: click.Context, as_json: bool) -> None:
 
 def list_gateways(path: Path, as_json: bool) -> int:
     found = gateway_groups.read(path)
-    click.echo(
-        json.dumps(gateway_groups.to_json(found), indent=2) if as_json else "\n".join(gateway_groups.lines(found))
-    )
+    put(json.dumps(gateway_groups.to_json(found), indent=2) if as_json else "\n".join(gateway_groups.lines(found)))
     return Exit.OK
 
 
@@ -247,7 +245,10 @@ def end(run: Callable[[], int]) -> None:
     except Refusal as refusal:
         say(str(refusal))
         sys.exit(refusal.status)
-    except (OSError, SharedMemoryError, StoreError) as error:
+    except OSError as error:
+        say(f"siphonctl: {f'{error.filename}: ' if error.filename else ''}{directory.reason(error)}")
+        sys.exit(Exit.NO_INSTANCE)
+    except (SharedMemoryError, StoreError) as error:
         say(f"siphonctl: {error}")
         sys.exit(Exit.NO_INSTANCE)
 

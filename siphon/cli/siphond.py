@@ -6,6 +6,7 @@ import sys
 import click
 
 from siphon.cli.exits import Exit, Refusal
+from siphon.cli.output import say
 from siphon.cli.place import configuration_file, read, with_workers
 from siphon.config.settings import MAX_WORKERS
 from siphon.config.version import VERSION
@@ -29,6 +30,7 @@ Exit status:
   0   stopped as asked, or --check found nothing wrong
   2   wrong command line
   71  no shared memory
+  74  what --check prints cannot be written
   75  address or shared.path in use
   78  configuration or script is wrong
 """
@@ -73,12 +75,6 @@ def handed_over() -> Predecessor | None:
         return from_environment(os.environ)
     except NoHandover as error:
         raise Refusal(Exit.IN_USE, str(error)) from None
-
-
-def say(text: str) -> None:
-    """Lines for the administrator, on standard error."""
-    for line in text.splitlines():
-        click.echo(line, err=True)
 
 
 def main() -> None:

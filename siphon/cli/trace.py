@@ -24,6 +24,7 @@ from shm.slots import Slots
 from siphon.cli import directory
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.memory import SLOTS_FILE
+from siphon.cli.output import discard, write
 from siphon.cli.show import counted
 from siphon.engine.traces import COMMAND_BYTES, MOST, PREFIX, TRACING
 from siphon.services.tracing.matching import call_id_of
@@ -55,6 +56,7 @@ def trace(place: Path, wanted: str, seconds: float | None, as_json: bool) -> int
         try:
             return Trace(place, slots, listener, wanted, as_json).run(seconds)
         except (KeyboardInterrupt, BrokenPipeError):
+            discard()
             return Exit.OK
         finally:
             Path(name).unlink(missing_ok=True)
@@ -155,7 +157,7 @@ class Trace:
                 of = f"of {facts['process']}"
                 dropped = counted(facts["dropped"], f"message {of} was", f"messages {of} were")
                 self.note(f"{dropped} dropped: the output is too slow")
-            click.echo(as_object(wall, facts, message) if self.as_json else "\n".join(as_text(wall, facts, message)))
+            write(as_object(wall, facts, message) if self.as_json else "\n".join(as_text(wall, facts, message)))
 
     def note(self, text: str) -> None:
         """Beside the messages."""

@@ -72,6 +72,20 @@ class Site:
             line, capture_output=True, text=True, timeout=60, cwd=self.place, stdin=subprocess.DEVNULL
         )
 
+    def print_to(self, output: int, program: str, *arguments: str, **environment: str) -> tuple[int, str]:
+        """What is said on standard error, and the exit status, with standard output of the caller's."""
+        done = subprocess.run(
+            [sys.executable, "-m", f"siphon.cli.{program}", "-c", str(self.file), *arguments],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            cwd=self.place,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | environment,
+        )
+        return done.returncode, done.stderr
+
     def run_unprivileged(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """As root without its rights: files of others are closed to it."""
         line = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", f"siphon.cli.{program}"]

@@ -79,6 +79,37 @@ def test_a_place_that_is_not_the_usual_one_is_read_out_of_a_broken_file(site, tm
     assert finding.instance(str(site.file))[0] == site.shared
 
 
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["ready"], ["counters"], ["calls", "--json"]])
+def test_who_stops_reading_changes_no_exit_status_and_a_full_disk_is_74(site, words):
+    site.start()
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert site.print_to(writing, "siphonctl", *words) == (0, "")
+    os.close(writing)
+    with open("/dev/full", "wb") as full:
+        status, text = site.print_to(full.fileno(), "siphonctl", *words)
+        assert (status, text) == (74, "the output cannot be written: no space left on device\n")
+        assert site.print_to(full.fileno(), "siphond", "--check") == (status, text)
+
+
+def test_what_a_terminal_does_not_have_is_printed_as_an_escape(site):
+    path = site.place / "b\N{LATIN SMALL LETTER U WITH DIAERESIS}.cfg"
+    site.file = site.file.rename(path)
+    done = site.run("siphond", "--check", "-c", path)
+    assert done.stdout.startswith(f"{path}: ok\n")
+    with (site.place / "shown").open("w+") as shown:
+        assert site.print_to(shown.fileno(), "siphond", "--check", PYTHONIOENCODING="ascii") == (0, "")
+        shown.seek(0)
+        assert shown.readline() == f"{site.place}/b\\xfc.cfg: ok\n"
+
+
+@pytest.mark.parametrize("words", [["bans", "add", "192.0.2.1", "--secs", "nan"], ["trace", "x", "--seconds", "nan"]])
+def test_a_time_that_is_no_number_is_a_wrong_command_line(site, words):
+    site.start()
+    done = site.siphonctl(*words)
+    assert done.returncode == 2 and "nan is not a number" in done.stderr
+
+
 def test_status_of_a_running_instance_for_people_and_programs(site):
     process = site.start()
     site.ask()
