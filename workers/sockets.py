@@ -97,7 +97,7 @@ def require_free(addresses: Sequence[ListenAddress]) -> None:
     bound: list[socket.socket] = []
     try:
         for host, port, dscp in addresses:
-            bound.append(new_socket(host, dscp, 0))
+            bound.append(new_socket(host, port, dscp, 0))
             bind(bound[-1], host, port)
     finally:
         for sock in bound:
@@ -108,7 +108,7 @@ def open_group(address: ListenAddress, count: int, rcvbuf: int, group: list[sock
     """Binds what is missing in the group."""
     host, port, dscp = address
     for index in range(len(group), count):
-        sock = new_socket(host, dscp, rcvbuf)
+        sock = new_socket(host, port, dscp, rcvbuf)
         group.append(sock)
         if index:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -118,9 +118,14 @@ def open_group(address: ListenAddress, count: int, rcvbuf: int, group: list[sock
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def new_socket(host: str, dscp: int | None, rcvbuf: int) -> socket.socket:
+def new_socket(host: str, port: int, dscp: int | None, rcvbuf: int) -> socket.socket:
     version = ip_address(host).version
-    sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    except OSError as error:
+        if error.errno != errno.EAFNOSUPPORT:
+            raise
+        raise CannotListen((host, port), f"this kernel has no IPv{version}") from None
     if version == 6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     set_options(sock, dscp, rcvbuf)

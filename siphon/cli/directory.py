@@ -14,8 +14,8 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,38 @@ def make_private(path: Path, key: str) -> None:
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             raise Refusal(Exit.CONFIGURATION, f"{key}: {path} cannot be written to")
         return
+    if is_for_others(path, found.st_mode):
+        raise Refusal(Exit.CONFIGURATION, f"{key}: {path} is there for others too; name a directory of its own")
     if found.st_uid != os.geteuid():
         raise Refusal(
             Exit.CONFIGURATION, f"{key}: {path} belongs to user {found.st_uid}, not to us; remove it or name another"
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         path.chmod(0o700)
+
+
+def is_for_others(path: Path, mode: int) -> bool:
+    """Whether a directory is not one that this program has made, and others may enter it: /dev/shm itself, or /etc.
+    They would be locked out of it."""
+    if not mode & 0o077:
+        return False
+    if mode & stat.S_ISVTX:
+        return True
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return False
+    return bool(names) and LOCK not in names
+
+
+@contextmanager
+def what_the_system_gives() -> Iterator[None]:
+    """What it refuses at the start beside memory, as open files, is a Refusal."""
+    try:
+        yield
+    except OSError as error:
+        hint = "; raise its limit (ulimit -n, LimitNOFILE)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+        raise Refusal(Exit.SYSTEM, f"cannot start: {reason(error)}{hint}") from None
 
 
 def reason(error: OSError) -> str:

@@ -17,6 +17,7 @@ class Exit(IntEnum):
     USAGE = 2
     NO_INSTANCE = 3
     NO_SHARED_MEMORY = 71
+    SYSTEM = 71
     NOT_WRITTEN = 74
     IN_USE = 75
     CONFIGURATION = 78

@@ -124,24 +124,8 @@ class Instance:
             self.log.warn(f"configuration: {problem}")
         sources = self.require_script()
         with ExitStack() as stack:
-            self.wake = Wake()
-            stack.callback(self.wake.close)
-            self.there, self.stale = sort(self.kept, addresses_of(self.settings), MAX_WORKERS, self.warn_of_kept)
-            for sock in (sock for group in self.there for sock in group):
-                stack.callback(sock.close)
-            shared = stack.enter_context(self.shared_state())
-            stack.callback(shared.wakes.close)
-            self.opened = listeners = self.listeners()
-            for sock in (sock for group in listeners for sock in group):
-                stack.callback(sock.close)
-            self.shared = shared
-            self.place()
-            shared.slots.started_wall = time.time()
-            shared.slots.script_version += 1
-            self.base = self.latest = Good(self.settings, shared.slots.script_version, sources)
-            if not self.predecessor:
-                self.note_reload(Progress())
-            supervisor = Supervisor(listeners, shared.slots, self.make_application, self.options())
+            with directory.what_the_system_gives():
+                supervisor = self.prepare(stack, sources)
             self.log.info(
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
             )
@@ -151,6 +135,27 @@ class Instance:
                 self.leave()
             self.log.info("stopped", status=status)
         return status
+
+    def prepare(self, stack: ExitStack, sources: Sources) -> Supervisor:
+        """All that an instance needs before it forks; `stack` takes it apart again."""
+        self.wake = Wake()
+        stack.callback(self.wake.close)
+        self.there, self.stale = sort(self.kept, addresses_of(self.settings), MAX_WORKERS, self.warn_of_kept)
+        for sock in (sock for group in self.there for sock in group):
+            stack.callback(sock.close)
+        shared = stack.enter_context(self.shared_state())
+        stack.callback(shared.wakes.close)
+        self.opened = listeners = self.listeners()
+        for sock in (sock for group in listeners for sock in group):
+            stack.callback(sock.close)
+        self.shared = shared
+        self.place()
+        shared.slots.started_wall = time.time()
+        shared.slots.script_version += 1
+        self.base = self.latest = Good(self.settings, shared.slots.script_version, sources)
+        if not self.predecessor:
+            self.note_reload(Progress())
+        return Supervisor(listeners, shared.slots, self.make_application, self.options())
 
     def leave(self) -> None:
         """Whoever shares our transactions need not wait until our lease runs out."""

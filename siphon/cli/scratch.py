@@ -50,7 +50,7 @@ def try_script(settings: Settings, limit: float = LIMIT_SECS) -> Proved:
     """Loads the script in a scratch process; raises ScriptFault."""
     answer, error = run(lambda: _load(settings), limit)
     if error:
-        raise ScriptFault(f"{settings.script.path}: the script did not load: {error}")
+        raise ScriptFault(one_line(settings.script.path, f"did not load: {error}"))
     found = json.loads(answer)
     if found["line"]:
         raise ScriptFault(found["line"], found["traceback"])

@@ -39,6 +39,18 @@ def test_a_shared_directory_that_somebody_prepared_for_us_is_refused(tmp_path, p
         assert (status, text.startswith("shared.path: ")) in ((78, True), (71, True))
 
 
+@pytest.mark.parametrize(("mode", "holds"), [(0o1777, None), (0o1777, "lock"), (0o755, "passwd")])
+def test_a_directory_that_others_use_is_refused_and_left_open_to_them(tmp_path, mode, holds):
+    common = tmp_path / "common"
+    common.mkdir()
+    if holds:
+        (common / holds).touch()
+    common.chmod(mode)
+    status, text = refusal(directory.make_private, common, "shared.path")
+    assert (status, text) == (78, f"shared.path: {common} is there for others too; name a directory of its own")
+    assert stat.S_IMODE(common.stat().st_mode) == mode
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a directory of another user")
 def test_a_shared_directory_of_another_user_is_refused(place):
     os.chown(place, 12345, -1)

@@ -65,6 +65,7 @@ def test_a_file_that_is_no_configuration_is_78(site, name):
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
+DIED = " script.path: did not load: the checking process died"
 SCRIPTS = {
     "def f(:\n": "1: script.path: SyntaxError: ",
     "x = 1\n  y = 2\n": "2: script.path: IndentationError: ",
@@ -73,8 +74,8 @@ SCRIPTS = {
     "from siphon import prxoy\n": "1: script.path: ImportError: siphon has no 'prxoy'; did you mean 'proxy'",
     "from siphon import nothing_like_it\n": "1: script.path: ImportError: siphon has no 'nothing_like_it'",
     "import sys\nsys.exit(0)\n": "2: script.path: SystemExit: 0",
-    "import os\nos._exit(0)\n": " the script did not load: the checking process died",
-    "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n": " the script did not load: the checking process died",
+    "import os\nos._exit(0)\n": DIED,
+    "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n": DIED,
     "\0": "",
 }
 
@@ -130,6 +131,14 @@ def test_more_tables_than_memory_is_71_with_a_way_out(site):
         assert done.returncode == 71
         assert "no shared memory: the tables need" in done.stderr
         assert "lower shared.max_transactions (now 100000000)" in done.stderr
+
+
+@pytest.mark.parametrize("files", [16, 40, 120])
+def test_too_few_open_files_are_one_line_and_71(site, files):
+    line = ["prlimit", f"--nofile={files}", sys.executable, "-m", "siphon.cli.siphond", "-c", site.file]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=site.place, stdin=subprocess.DEVNULL)
+    assert done.returncode == 71
+    assert done.stderr == "cannot start: too many open files; raise its limit (ulimit -n, LimitNOFILE)\n"
 
 
 def test_an_address_that_is_not_ours_is_said_plainly(site):

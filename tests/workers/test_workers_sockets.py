@@ -1,5 +1,6 @@
 """The socket groups: who gets which datagram, and who may not listen."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -78,6 +79,16 @@ def test_what_cannot_be_bound_leaves_nothing_open(groups: list[Group]) -> None:
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:5060: this machine has no such address"):
         open_listeners([("127.0.0.1", 0, None), ("192.0.2.1", 5060, None)], 4)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_kernel_without_the_family_is_said_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*arguments: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr("workers.sockets.socket.socket", none)
+    for ask in (open_listeners, require_free):
+        with pytest.raises(CannotListen, match=r"\[::\]:5060: this kernel has no IPv6"):
+            ask([("::", 5060, None)], *([1] if ask is open_listeners else []))
 
 
 def test_addresses_that_are_free_are_only_tried(groups: list[Group]) -> None:
