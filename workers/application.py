@@ -21,13 +21,14 @@ class Flag(IntFlag):
     STARTING = 2
     """Not every process has been ready yet; those that are serve."""
     STATE_AWAY = 4
-    """State that is shared with other machines cannot be reached, and new work needs it."""
+    """State that is shared with other machines cannot be reached, and new work needs it. For who asks whether the
+    instance is ready: each process knows by itself what it can reach, and refuses by that."""
     STATE_BEHIND = 8
     """The copy that this instance keeps of such state has not been read whole yet."""
 
 
 DRAINING = int(Flag.DRAINING)
-REFUSING = int(Flag.DRAINING | Flag.STATE_AWAY | Flag.STATE_BEHIND)
+REFUSING = int(Flag.DRAINING | Flag.STATE_BEHIND)
 """While one of these is up new work is refused."""
 
 

@@ -26,13 +26,15 @@ from siphon.state.redis.notes import Notes
 from siphon.state.redis.store import FarStore
 from siphon.state.redis.takeover import TakeOver
 from siphon.state.store import Commit, Wait
-from workers.application import WorkerContext
+from workers.application import Flag, WorkerContext
 from workers.net import Received, boottime
 
 AGREE_AGAIN_SECS = 0.5
 MOST_UNDER_WAY = 1000
 """Calls of one process that have no answer yet; beyond them new work is refused."""
 AWAY_SECS, ASKED_SECS = 0.5, 0.05
+TOLD_SECS = 1.0
+"""So long it is not ready before the instance is said not to be: a new process is ready in less."""
 START_SECS = 2.0
 """So long a new process keeps what comes until it is ready, rather than refuse it."""
 MOST_HELD = 1000
@@ -99,6 +101,7 @@ class Far:
         self.takeover = TakeOver(remote, self.member, self.store.taken)
         self.member.suspended = True
         self._starting_until = math.inf
+        self._told_at = math.inf
         self._held: list[Received] = []
         self._link.start()
 
@@ -145,9 +148,20 @@ class Far:
             self.member.tick(now)
             if not self._context.is_helper:
                 self.takeover.tick(now)
+        if self._context.is_helper:
+            self._tell(now)
         if self._held:
             return now + HELD_SECS
         return self.member.next_at if self._agreed else now + RENEW_SECS
+
+    def _tell(self, now: float) -> None:
+        """Whether the shared state is away, for who asks the instance. One process tells for all."""
+        slots, there = self._shared.slots, self._link.is_up() and self.ready
+        self._told_at = math.inf if there else min(self._told_at, now + TOLD_SECS)
+        if now >= self._told_at:
+            slots.raise_flags(Flag.STATE_AWAY)
+        elif there and slots.flags & Flag.STATE_AWAY:
+            slots.lower_flags(Flag.STATE_AWAY)
 
     def alive(self, slot: int, generation: int) -> bool:
         """Whether that generation still has the slot, of this node or another."""

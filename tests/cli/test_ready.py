@@ -64,8 +64,8 @@ def test_a_flag_makes_it_not_ready_and_says_why(site, flags, names):
     assert ready(site)[0] == 0
 
 
-@pytest.mark.parametrize(("flag", "answer"), [(Flag.STATE_AWAY, b"503"), (Flag.STARTING, b"200")])
-def test_new_work_gets_503_while_the_shared_state_is_away_and_is_served_while_others_start(site, flag, answer):
+@pytest.mark.parametrize(("flag", "answer"), [(Flag.STATE_BEHIND, b"503"), (Flag.STARTING, b"200")])
+def test_new_work_gets_503_while_the_shared_state_is_behind_and_is_served_while_others_start(site, flag, answer):
     site.start()
     slots = site.slots()
     slots.raise_flags(flag)

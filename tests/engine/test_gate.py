@@ -19,7 +19,7 @@ def gate(tmp_path, mirror: Any = None, far: Any = None) -> tuple[Gate, Slots, Si
     return made, slots, driver, secrets
 
 
-@pytest.mark.parametrize("flag", [Flag.DRAINING, Flag.STATE_AWAY, Flag.STATE_BEHIND])
+@pytest.mark.parametrize("flag", [Flag.DRAINING, Flag.STATE_BEHIND])
 def test_a_flag_of_the_instance_refuses_new_work_until_it_is_lowered(tmp_path, flag):
     made, slots, _, _ = gate(tmp_path)
     assert not made.refusing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -47,6 +48,25 @@ def test_shared_29_a_redis_that_refuses_means_503_at_once_and_shared_30_an_empty
     callee.expect("ACK", within=10)
     assert not [message for message in alice.drain() if message.is_a("486 INVITE")]
     assert pair.a.restarts() == pair.b.restarts() == 0
+
+
+def test_an_instance_whose_redis_is_away_is_not_ready_until_it_is_back(
+    redis_server: Server, siphond: Make, agent: Agents
+) -> None:
+    node = siphond(workers=2, script=SCRIPT, store=f"redis://127.0.0.1:{redis_server.port}").start()
+    node.tolerated = DOWN_AND_UP
+
+    def ready() -> tuple[int, list[str]]:
+        done = node.control("ready", "--json")
+        return done.returncode, json.loads(done.stdout)["reasons"]
+
+    assert ready() == (0, [])
+    redis_server.freeze()
+    until(lambda: ready() == (1, ["shared_state"]), 20, "not ready")
+    assert until(lambda: ask(agent(node, "carol"), node, 503), 20, "a 503")
+    redis_server.thaw()
+    until(lambda: ready() == (0, []), 20, "ready again")
+    until(lambda: ask(agent(node, "dave"), node, 200), 20, "new work")
 
 
 def test_shared_29_over_a_redis_that_takes_200_ms_a_call_is_late_and_whole(
