@@ -12,6 +12,7 @@ from typing import Protocol
 from siphon.config.settings import Settings
 from siphon.engine._handlers import context_of, run_request
 from siphon.engine.answers import make
+from siphon.engine.callbacks import callback_of
 from siphon.engine.confirming import when_confirmed, when_stored
 from siphon.engine.contacts import as_received
 from siphon.engine.counters import Counter
@@ -139,7 +140,7 @@ class ScriptHandlers:
         source = None if response is None and branch.local else (branch.ip, branch.port)
         request = self._later(record)
         reply = Reply(parse(data), source, request, final_sent=bool(record.final_status or record.cancelled))
-        per_relay = record.on_reply or None
+        per_relay = callback_of(record.on_reply, branch.index) or None
         self._guarded(self.runtime.run_reply, request, reply, per_relay, record.script_version, done)
 
     def run_failure(self, record: Record, done: Callable[[FailureOutcome], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from siphon.engine.answers import answer, reason_of, respond, tag_of, trying
+from siphon.engine.callbacks import with_next_attempt
 from siphon.engine.cancelling import settle_splices
 from siphon.engine.dialogs import peer
 from siphon.engine.environment import Environment
@@ -123,13 +124,18 @@ def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay 
     r.attempt_first = r.next_index
     r.attempt_edits = pack_splices(outcome.splices) if outcome.edited else b""
     step.base = message
-    r.on_reply, r.on_failure = action.on_reply or "", action.on_failure or ""
+    r.on_reply, r.on_failure = _reply_callbacks(r, action), action.on_failure or ""
     r.ring_timeout = action.timeout or 0.0
     r.send_socket = action.send_socket or ""
     if isinstance(action, Fork):
         _fork(step, env, action)
     else:
         _relay(step, env, action, outcome, message)
+
+
+def _reply_callbacks(r: Record, action: Relay | Fork) -> str:
+    name = action.on_reply or ""
+    return with_next_attempt(r.on_reply, name, r.next_index) if r.attempts > 1 else name
 
 
 def _fork(step: Step, env: Environment, action: Fork) -> None:

@@ -231,6 +231,40 @@ def test_a_new_attempt_has_only_the_callbacks_that_it_is_given(make_world: Make)
     assert (caller.statuses, seen(caller)) == ([100, 486], "f486 g486/Busy Here F")
 
 
+TWO_ATTEMPTS = (
+    "def first(request, reply):\n    reply.set_header('X-Seen', 'first')\n    reply.relay()\n\n"
+    "def second(request, reply):\n    reply.set_header('X-Seen', 'second')\n    reply.relay()\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "seen_of_first", "seen_of_second"),
+    [
+        (("on_reply=first", "on_reply=second"), "first", "second"),
+        (("on_reply=first", "timeout=9"), "first", ""),
+        (("timeout=9", "on_reply=second"), "", "second"),
+        (("on_reply=first", "on_reply=first"), "first", "first"),
+    ],
+)
+def test_a_2xx_of_a_branch_that_was_given_up_is_shown_to_the_callback_of_its_own_attempt(
+    make_world: Make, callbacks: tuple[str, str], seen_of_first: str, seen_of_second: str
+) -> None:
+    failure = ON_FAILURE + f"    request.relay('sip:127.0.0.2:5091', {callbacks[1]})\n"
+    world = make_world(
+        HEAD
+        + f"    request.relay('sip:127.0.0.2:5090', **dict({{'timeout': 5}}, {callbacks[0]}))\n\n"
+        + TWO_ATTEMPTS
+        + failure
+    )
+    caller, one, two = called(world)
+    one.answer(invite(one), 180)
+    world.advance(9.1 if callbacks[0] == "timeout=9" else 5.1)
+    two.answer(invite(two), 180)
+    assert (caller.statuses, seen(caller)) == ([100, 180, 180], seen_of_second)
+    one.answer(invite(one), 200)
+    assert (caller.statuses, seen(caller)) == ([100, 180, 180, 200], seen_of_first)
+
+
 # -- on_failure ------------------------------------------------------------------------------------------------------
 
 
