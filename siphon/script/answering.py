@@ -55,6 +55,14 @@ def status(code: object, lowest: int = 100) -> int:
     return code
 
 
+def never_408(code: int, phrase: str, method: str) -> tuple[int, str]:
+    """Status and reason of an answer: no request but INVITE is ever answered 408 (RFC 4320 §4.2), it is 504 then."""
+    if code != 408 or method == "INVITE":
+        return code, phrase
+    log.advise(f"408 to {method} is sent as 504: only an INVITE may be answered 408 (RFC 4320)")
+    return 504, standard_reason(504)
+
+
 def seconds(timeout: object) -> float | None:
     """A ring time: None, or a positive number."""
     if timeout is None:
@@ -134,10 +142,11 @@ class Answering(RequestFields, Addressed):
         phrase = standard_reason(code) if reason is None else text.one_line(reason, "reason")
         if not self._may_arm("reply()"):
             return
-        invite = self._message.method == "INVITE"
-        if 100 < code < 200 and not invite:
-            log.advise(f"{code} to {self._message.method} is not sent: only 100 may precede its final (RFC 4320)")
+        method = self._message.method
+        if 100 < code < 200 and method != "INVITE":
+            log.advise(f"{code} to {method} is not sent: only 100 may precede its final (RFC 4320)")
             return
+        code, phrase = never_408(code, phrase, method)
         self._arm(Answer(code, phrase, reliable=self._reliably(code, bool(reliable))))
 
     def _reliably(self, code: int, wanted: bool) -> bool:

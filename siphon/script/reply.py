@@ -6,7 +6,7 @@ from typing import Any
 
 from siphon.script import binding, log, text
 from siphon.script.addresses import Addressed
-from siphon.script.answering import standard_reason, status
+from siphon.script.answering import never_408, standard_reason, status
 from siphon.script.gateways import is_from
 from siphon.script.request import Request
 from siphon.script.stubs import unavailable
@@ -81,7 +81,7 @@ class Reply(Addressed):
         phrase = standard_reason(code) if reason is None else text.one_line(reason, "reason")
         if self.status_code >= 200 or self._final_sent:
             return False
-        self._reject = (code, phrase)
+        self._reject = never_408(code, phrase, self._message.cseq_method)
         return True
 
     def fix_nated_contact(self) -> None:

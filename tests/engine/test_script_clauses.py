@@ -389,6 +389,18 @@ def test_a_ring_time_of_a_non_invite_ends_in_504_and_timer_f_in_nothing(make_wor
     assert [s for s in caller.statuses if s >= 200] == []
 
 
+@pytest.mark.parametrize(("method", "status"), [("MESSAGE", 504), ("INVITE", 408)])
+@pytest.mark.parametrize("handler", ["on_failure", "on_reply"])
+def test_txn_20_no_handler_answers_a_non_invite_408(make_world: Make, handler: str, method: str, status: int) -> None:
+    script = RELAY.format("") + ON_FAILURE + "    request.reply(408, 'Late')\n\n"
+    if handler == "on_reply":
+        script += ON_REPLY + "    reply.reject(408, 'Late')\n"
+    caller, one, _ = called(make_world(script), method)
+    one.answer(invite(one), 486 if handler == "on_failure" else 183)
+    assert caller.last.status == status
+    assert caller.last.reason == (b"Late" if status == 408 else b"Server Time-out")
+
+
 # -- CANCEL ----------------------------------------------------------------------------------------------------------
 
 

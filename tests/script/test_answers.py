@@ -41,6 +41,14 @@ def test_txn_21_a_provisional_but_100_to_a_non_invite_is_not_sent_and_warns(tmp_
     assert "180 to MESSAGE is not sent" in bench.log.text
 
 
+def test_txn_20_a_408_that_a_script_arms_for_a_non_invite_is_sent_as_504_with_a_warning(tmp_path):
+    bench = Bench(tmp_path, ROUTE.format("request.reply(408, 'Too Late')"))
+    message, invite = bench.route(sip("MESSAGE")).action, bench.route(sip("INVITE")).action
+    assert (message.status, message.reason) == (504, "Server Time-out")
+    assert (invite.status, invite.reason) == (408, "Too Late")
+    assert bench.log.text.count("408 to MESSAGE is sent as 504") == 1 and "408 to INVITE" not in bench.log.text
+
+
 @pytest.mark.parametrize(
     ("headers", "reliable"), [(("Supported: timer, 100REL",), True), (("Require: 100rel",), True), ((), False)]
 )
