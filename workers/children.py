@@ -112,7 +112,7 @@ class Children:
         return next(child for child in self.all if child.slot == slot)
 
     def new(self, slot: int, name: str, make_application: Callable[[], Application]) -> Child:
-        watch = Watch(self.options.handler_stall_abort_secs)
+        watch = Watch(self.options.limits.handler_stall_abort_secs)
         return Child(slot, name, slot not in self.workers, watch, make_application)
 
     def hire(self) -> None:

@@ -38,9 +38,9 @@ class Ending:
     def drain(self) -> None:
         self.state = State.DRAINING
         self.busy_at = time.monotonic()
-        self.deadline = self.busy_at + self.options.drain_secs
+        self.deadline = self.busy_at + self.options.limits.drain_secs
         self.announce()
-        self.log("info", "draining", limit_secs=self.options.drain_secs)
+        self.log("info", "draining", limit_secs=self.options.limits.drain_secs)
 
     def stop(self) -> None:
         if self.state is State.STOPPING:

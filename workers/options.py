@@ -33,13 +33,23 @@ class Progress:
     error: str = ""
 
 
+@dataclass(slots=True)
+class Limits:
+    """How long a supervisor waits at most, seconds. `accepted()` may change them: they count from then on."""
+
+    drain_secs: float = 30.0
+    handler_stall_abort_secs: float = 30.0
+    upgrade_secs: float = 60.0
+    """Until the next one of a hand-over serves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Succession:
     """What a supervisor must know of its application to hand over to the next one.
 
     `command()` is what is executed; `facts()` and `descriptors()` are given to it beside the sockets. `given()` is
     called when the next one has become the instance, `taken_back()` when it has not, or has died; `report()` hears of
-    the progress. `limit_secs`: how long the next one may take until it serves.
+    the progress.
     """
 
     command: Callable[[], Sequence[str]]
@@ -48,7 +58,6 @@ class Succession:
     given: Callable[[], None]
     taken_back: Callable[[], None]
     report: Callable[[Progress], None]
-    limit_secs: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +71,7 @@ class Options:
 
     count: int
     slot_count: int = 64
-    drain_secs: float = 30.0
-    handler_stall_abort_secs: float = 30.0
+    limits: Limits = field(default_factory=Limits)
     helper: bool = True
     extras: Sequence[Extra] = ()
     batch: int = 32

@@ -90,6 +90,8 @@ class Reload:
     def switch(self, payload: bytes) -> None:
         self.children.payload = payload
         self.options.accepted(payload)
+        for child in self.children:
+            child.watch.handler_stall_secs = self.options.limits.handler_stall_abort_secs
         self.waiting, self.failures = {}, []
         for child in self.children:
             if child.pid and child.tell(Message.RELOAD, payload):

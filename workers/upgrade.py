@@ -90,7 +90,7 @@ class Upgrade:
             self.refuse("siphond is starting")
         else:
             self.report(Progress(self.progress.begun + 1, self.progress.ended))
-            self.phase, self.deadline = Phase.STARTING, now + succession.limit_secs
+            self.phase, self.deadline = Phase.STARTING, now + self.options.limits.upgrade_secs
             self.theirs.clear()
             self.launch(succession)
 
@@ -152,7 +152,7 @@ class Upgrade:
         assert succession is not None
         assert process is not None
         self.phase = Phase.FINISHING
-        self.deadline = time.monotonic() + self.options.drain_secs
+        self.deadline = time.monotonic() + self.options.limits.drain_secs
         succession.given()
         self.report(Progress(self.progress.begun, self.progress.begun))
         self.log("info", "upgrade: the next siphond serves", pid=process.pid)
@@ -189,8 +189,7 @@ class Upgrade:
         if self.runs:
             self.theirs.update(self.others())
         if self.phase in (Phase.STARTING, Phase.TAKING) and now > self.deadline:
-            assert self.options.succession is not None
-            self.fail(f"the next siphond does not serve within {self.options.succession.limit_secs:g} s")
+            self.fail(f"the next siphond does not serve within {self.options.limits.upgrade_secs:g} s")
         elif self.phase is Phase.FINISHING:
             self.go_on_finishing(now)
         elif self.phase is Phase.CLEARING:

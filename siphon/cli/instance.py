@@ -64,7 +64,7 @@ from workers.adoption import free_places
 from workers.application import Flag
 from workers.kept import from_manager, name_of, sort
 from workers.notify import Notifier
-from workers.options import Progress, Succession
+from workers.options import Limits, Progress, Succession
 from workers.predecessor import Predecessor
 from workers.scratch import Refused
 from workers.sockets import open_listeners
@@ -115,6 +115,8 @@ class Instance:
         self.given = False
         """The next siphond is the instance."""
         self.helpers = wanted_helpers(settings)
+        self.limits = Limits()
+        self.limit(settings)
         self.reloads = Progress()
 
     def run(self) -> int:
@@ -245,7 +247,7 @@ class Instance:
             "helpers": ["timer", *(extra.name if extra.wanted() else "" for extra in self.extras())],
             "first_slot": self.first_slot,
             "last_slot": self.last_slot,
-            "upgrade_secs": self.settings.server.upgrade_secs,
+            "upgrade_secs": self.limits.upgrade_secs,
             "predecessor": self.predecessor.facts.get("pid") if self.predecessor else None,
         }
 
@@ -380,7 +382,6 @@ class Instance:
             given=self.give,
             taken_back=self.take_back,
             report=lambda at: succession.note(place, at.begun, at.ended, at.error),
-            limit_secs=self.latest.settings.server.upgrade_secs,
         )
 
     def succession_facts(self) -> dict[str, object]:
@@ -409,10 +410,18 @@ class Instance:
         self.base, self.latest = self.latest, unpacked(payload)
         tells_changes = self.tells_changes or ON_CHANGE in reload.kinds_of(payload)
         helpers = self.helpers | wanted_helpers(self.latest.settings)
-        if (tells_changes, helpers) != (self.tells_changes, self.helpers):
+        upgrade_secs = self.limits.upgrade_secs
+        self.limit(self.latest.settings)
+        if (tells_changes, helpers, upgrade_secs) != (self.tells_changes, self.helpers, self.limits.upgrade_secs):
             self.tells_changes, self.helpers = tells_changes, helpers
             self.describe()
-        self.log.configure(self.latest.settings.log.level, self.latest.settings.log.format)
+        self.log.follow(self.latest.settings.log)
+
+    def limit(self, settings: Settings) -> None:
+        """What the supervisor waits at most."""
+        self.limits.drain_secs = settings.server.drain_secs
+        self.limits.handler_stall_abort_secs = settings.script.handler_stall_abort_secs
+        self.limits.upgrade_secs = settings.server.upgrade_secs
 
     def note_reload(self, progress: Progress) -> None:
         """For siphonctl, which has asked or may ask for one."""
@@ -428,8 +437,7 @@ class Instance:
         return Options(
             count=settings.workers.count,
             slot_count=SLOTS,
-            drain_secs=settings.server.drain_secs,
-            handler_stall_abort_secs=settings.script.handler_stall_abort_secs,
+            limits=self.limits,
             extras=self.extras(),
             keep_stale=is_response,
             has_work=lambda slot: bool(self.shared.transactions.owned(slot)),
@@ -466,6 +474,13 @@ class Instance:
         apply_level(self.log, self.shared.slots)
         self.log.at(level, event, **fields)
 
+    def require_log(self, fresh: Settings) -> None:
+        """Refused where the log of a reload cannot be opened."""
+        try:
+            make_log(fresh)
+        except Refusal as refusal:
+            raise Refused(f"{self.path}: {refusal}") from None
+
     def validate(self) -> bytes:
         """Runs in a scratch process: what all processes are to switch to. The text of an exception goes to the log."""
         apply_level(self.log, self.shared.slots)
@@ -473,6 +488,7 @@ class Instance:
             fresh = with_workers(load(self.path), self.workers)
         except ConfigurationError as error:
             raise Refused(str(error)) from None
+        self.require_log(fresh)
         fixed = reload.fixed_changes(self.settings, fresh)
         if fixed:
             raise Refused(f"{self.path}: {succession.needed(self.settings, fresh, fixed)}")

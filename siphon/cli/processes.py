@@ -90,7 +90,7 @@ class Worker(Engine):
     def reload(self, payload: bytes) -> None:
         before = self.settings.script
         good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.log.follow(good.settings.log)
         self.switch(*good)
         self.shared.slots.script_version = good.version
         if good.settings.script != before:
@@ -113,7 +113,7 @@ class EventsHelper(Changes):
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.log.follow(good.settings.log)
         self.switch(*good)
 
 
@@ -124,6 +124,9 @@ class MirrorOfRedis(MirrorHelper):
         self.log.process = "mirror"
         super().started(context)
         follow(self.log, self.shared.slots, context.aio.loop)
+
+    def reload(self, payload: bytes) -> None:
+        self.log.follow(unpacked(payload).settings.log)
 
     def adopt_secret(self, secret: bytes) -> None:
         """Nothing has been served yet, so nothing is lost with the processes."""
@@ -142,7 +145,7 @@ class JournalHelper(Journal):
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.log.follow(good.settings.log)
 
 
 class QuietOfInstance(QuietHelper):
@@ -160,7 +163,7 @@ class QuietOfInstance(QuietHelper):
 
     def reload(self, payload: bytes) -> None:
         good = unpacked(payload)
-        self.log.configure(good.settings.log.level, good.settings.log.format)
+        self.log.follow(good.settings.log)
         self.configure(good.settings)
 
 

@@ -14,6 +14,8 @@ the journal's, each line begins with the journal's priority, `<6>`.
 `CALL_ID` is the one ambient value of the whole program: the Call-ID of the message that is being served.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -23,6 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from typing import Protocol
 
 CALL_ID: ContextVar[str] = ContextVar("call_id", default="-")
 
@@ -87,6 +90,17 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class Wanted(Protocol):
+    """The section `[log]`."""
+
+    @property
+    def level(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def file(self) -> str: ...
+
+
 class Sink:
     """Where lines go. A line that cannot be written at once is dropped and counted in `lost`."""
 
@@ -101,9 +115,23 @@ class Sink:
             self.fd = self.open()
         self.identity = self.look()
         self.is_journal = not self.is_file and _is_journal(self.fd, os.environ if environ is None else environ)
+        self.watch()
+
+    def watch(self) -> None:
+        """Where lines may have to wait they are lost."""
         if not stat.S_ISREG(self.identity[2]):
             self.poll = select.poll()
             self.poll.register(self.fd, select.POLLOUT)
+
+    def replace(self, before: Sink) -> None:
+        """Take the descriptor of the one before, which is never closed: a thread may be writing to it. Standard output
+        and standard error stay what they are."""
+        if before.fd > 2:
+            os.dup2(self.fd, before.fd, inheritable=False)
+            if self.is_file:
+                os.close(self.fd)
+            self.fd = before.fd
+            self.watch()
 
     def open(self) -> int:
         """Raises OSError. Others may read the log only if the umask lets them."""
@@ -173,15 +201,24 @@ class Log:
         self.format = format
         self.process = process
         self.clock = clock
+        self.environ = environ
         self.sink = Sink(file, environ)
         self._second = -1
         self._second_text = ""
         self._seen: dict[str, tuple[int, int, int]] = {}
 
-    def configure(self, level: str, format: str) -> None:  # noqa: A002
-        """After a reload of the configuration."""
-        self.configured, self.format = LEVELS[level], format
+    def follow(self, wanted: Wanted) -> None:
+        """After a reload of the configuration. Where its file cannot be opened, lines go on to the old one."""
+        self.configured, self.format = LEVELS[wanted.level], wanted.format
         self.override(self.overridden)
+        if wanted.file != self.sink.target:
+            try:
+                fresh = Sink(wanted.file, self.environ)
+            except OSError as error:
+                self.error("log.not_opened", file=wanted.file, error=error)
+                return
+            fresh.replace(self.sink)
+            self.sink = fresh
 
     def override(self, level: int | None) -> None:
         """Another level than the configured one; None ends it."""

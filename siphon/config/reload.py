@@ -12,13 +12,13 @@ from siphon.config.settings import Settings
 
 FIXED = (
     *(("listen",), ("workers",), ("shared",), ("server", "state_dir")),
-    *(("registrar", "backend"), ("registrar", "redis"), ("tracing", "hep")),
+    *(("registrar", "backend"), ("registrar", "redis")),
 )
 """What the supervisor has built on: sockets, processes, tables. A reload that changes one of these is refused."""
 
 
-NEXT_START = (("log", "file"), ("server", "drain_secs"), ("script", "handler_stall_abort_secs"))
-"""What the supervisor goes by, which a reload does not renew, and the file that all processes have open."""
+NEXT_START = (("server", "instance_id"),)
+"""What the journal is named by, and this instance among others."""
 
 
 def late_changes(old: Settings, new: Settings) -> list[str]:

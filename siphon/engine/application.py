@@ -208,9 +208,8 @@ class Engine(Building):
         self._keep_events()
         if self.far is None:
             self.receiving = Receiving(self, STALLED_SECS)
-        self.hep = self._hep()
-        if self.hep is not None:
-            self.taps.add(self.hep)
+        self.hep = None
+        self._copy()
 
     @property
     def receive(self) -> Callable[[list[Received], float], bool | None]:
@@ -335,7 +334,10 @@ class Engine(Building):
     def switch(self, settings: Settings, version: int, sources: Mapping[str, Source] | None) -> None:
         """Serve by these settings and this script version from the next event on. Records keep the version they began
         with, and the runtime keeps the last two."""
+        copies = self.settings.tracing.hep
         self.settings, self.script_version = settings, version
+        if settings.tracing.hep != copies:
+            self._copy()
         self.identity = identity_of(settings)
         self.taps.configure(self.identity)
         self.secrets.configure(settings.auth)
@@ -350,6 +352,15 @@ class Engine(Building):
         self.gate.configure(settings.script.executor_queue_capacity)
         self._configure(keys)
         self.log.info("script.loaded", version=version)
+
+    def _copy(self) -> None:
+        """Send copies where these settings want them."""
+        if self.hep is not None:
+            self.taps.remove(self.hep)
+            self.hep.close()
+        self.hep = self._hep()
+        if self.hep is not None:
+            self.taps.add(self.hep)
 
     def _rekey(self) -> Keys:
         """Services by the keys and settings that hold now."""

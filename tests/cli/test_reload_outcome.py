@@ -2,13 +2,16 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from free_ports import free_port
 
+from siphon.cli import directory
 from workers.application import Flag
 
 GOOD = """
@@ -20,6 +23,18 @@ def route(request):
 """
 FOREVER = "n = 0\nwhile True:\n    n += 1\n"
 STUBBORN = "while True:\n    try:\n        n = 1\n    except Exception:\n        pass\n"
+FOREVER_ONCE = """
+import os
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    if not os.path.exists("began"):
+        open("began", "w").close()
+        while True:
+            pass
+    request.reply(200, "OK")
+"""
 SLOW_IN_THE_WORKERS = """
 import os, time
 from siphon import proxy
@@ -76,11 +91,72 @@ def test_a_broken_script_is_1_with_its_line_and_the_traceback_is_in_the_log(site
 
 def test_a_key_that_counts_from_the_next_start_is_named_in_the_log_and_the_rest_is_taken_over(site):
     site.start()
-    site.configure(('reload = "sighup"', 'reload = "sighup"\nhandler_stall_abort_secs = 9\nsync_pool_size = 1'))
+    site.configure(('state_dir = "state"', 'state_dir = "state"\ninstance_id = "another"\nserver_header = "new"'))
     status, text = reload(site)
     assert (status, text[:9]) == (0, "reloaded:")
-    assert "counts from the next start or upgrade: script.handler_stall_abort_secs\n" in site.text()
-    assert site.ask() == b"SIP/2.0 200 OK"
+    assert "counts from the next start or upgrade: server.instance_id\n" in site.text()
+    assert b"\r\nServer: new\r\n" in site.ask(whole=True)
+
+
+def test_what_the_supervisor_waits_at_most_is_taken_over(site):
+    process = site.start()
+    site.configure(
+        ('reload = "sighup"', 'reload = "sighup"\nhandler_stall_abort_secs = 1'),
+        ('state_dir = "state"', 'state_dir = "state"\ndrain_secs = 77\nupgrade_secs = 55'),
+    )
+    site.script.write_text(FOREVER_ONCE)
+    assert reload(site)[0] == 0
+    assert directory.description(site.shared)["upgrade_secs"] == 55
+    assert site.ask() == b"SIP/2.0 200 OK"  # a sibling's or the next worker's answer
+    site.until(lambda: "a handler has not returned for 1" in site.text(), 60)
+    process.send_signal(signal.SIGTERM)
+    site.until(lambda: "draining limit_secs=77" in site.text())
+
+
+def test_the_log_goes_on_in_another_file_and_one_that_cannot_be_opened_is_refused(site):
+    site.start()
+    site.configure(more='[log]\nfile = "one.log"\n')
+    assert reload(site)[0] == 0
+    one, two = site.place / "one.log", site.place / "two.log"
+    site.until(lambda: one.read_text().count("script.loaded") >= 3)  # two workers and the helper for timers
+    before = site.text()
+    site.configure(more='[log]\nfile = "none/siphond.log"\n')
+    status, text = reload(site)
+    assert (status, text) == (
+        1,
+        f"{site.file}: log.file: cannot open {site.place}/none/siphond.log: no such file or directory\n",
+    )
+    site.configure(more='[log]\nfile = "two.log"\n')
+    assert reload(site)[0] == 0
+    site.until(lambda: two.read_text().count("script.loaded") >= 3)
+    assert site.text() == before
+    site.configure()
+    assert reload(site)[0] == 0
+    site.until(lambda: site.text().count("script.loaded") >= before.count("script.loaded") + 3)
+
+
+def test_copies_for_a_collector_begin_and_end_with_a_reload(site):
+    site.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(20)
+        site.configure(more=f'[tracing.hep]\nendpoint = "127.0.0.1:{collector.getsockname()[1]}"\n')
+        assert reload(site)[0] == 0
+        site.until(lambda: site.ask() and received(collector))
+        site.configure()
+        assert reload(site)[0] == 0
+        received(collector)
+        assert site.ask() == b"SIP/2.0 200 OK" and not received(collector)
+
+
+def received(collector):
+    """Whether copies have come, all of which are read."""
+    found = False
+    collector.settimeout(0.1)
+    with suppress(TimeoutError):
+        while True:
+            found = collector.recv(65536).startswith(b"HEP3") or found
+    return found
 
 
 @pytest.mark.parametrize("script", [FOREVER, STUBBORN])
@@ -113,12 +189,11 @@ def test_an_upgrade_takes_over_what_a_reload_says_that_it_does(site):
         ("count = 2", 'count = 3\nsteering = "spread"'),
         (f'udp = ["127.0.0.1:{site.port}"]', f'udp = ["127.0.0.1:{site.port}", "127.0.0.1:{port}"]\nrcvbuf = 65536'),
         ("max_dialogs = 64", "max_dialogs = 64\ntimeout_ms = 300"),
-        more=f'[tracing.hep]\nendpoint = "127.0.0.1:{free_port()}"\n'
-        '[registrar]\nredis = { url = "redis://127.0.0.1" }\n',
+        more='[registrar]\nredis = { url = "redis://127.0.0.1" }\n',
     )
     names = (
         *("listen.udp", "listen.rcvbuf", "workers.count", "workers.steering", "shared.timeout_ms"),
-        *("registrar.redis", "tracing.hep"),
+        "registrar.redis",
     )
     status, text = reload(site)
     assert (status, text) == (1, f"{site.file}: needs a restart: {', '.join(names)}; `siphonctl upgrade` is enough\n")

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from workers.application import WorkerContext
 from workers.net import Received, Unreachable
+from workers.options import Limits
 from workers.sockets import open_listeners
 from workers.supervisor import Options, Supervisor
 
@@ -23,6 +24,7 @@ ROW = struct.Struct("=IIdddIi")  # pid, generation, heartbeat, critical, handler
 COUNTERS = 32
 ROW_BYTES = ROW.size + 8 * COUNTERS
 SLOTS = 8
+LIMITS = ("drain_secs", "handler_stall_abort_secs", "upgrade_secs")
 
 T = TypeVar("T")
 
@@ -252,7 +254,8 @@ class Instance:
             sys.stderr = os.fdopen(descriptor, "w", buffering=1)  # not what pytest has put there
             os.dup2(descriptor, 2)
             options = {"stale_after": 60.0, **options}  # on a busy machine a start takes longer than the default, 4 s
-            settings = Options(count=self.count, slot_count=SLOTS, **options)  # type: ignore[arg-type]
+            limits = Limits(**{name: options.pop(name) for name in LIMITS if name in options})  # type: ignore[arg-type]
+            settings = Options(count=self.count, slot_count=SLOTS, limits=limits, **options)  # type: ignore[arg-type]
             status = Supervisor(self.listeners, self.slots, make, settings).run()
         except BaseException:
             traceback.print_exc()
