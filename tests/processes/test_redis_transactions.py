@@ -36,6 +36,8 @@ def test_shared_29_a_redis_that_refuses_means_503_at_once_and_shared_30_an_empty
     redis_server.start()
     for node in (pair.a, pair.b):
         until(lambda node=node: ask(agent(pair.a, "dave"), node, 200), 15, "new work")
+    agreed = [f"siphon:{{s00}}:{what}" for what in ("layout", "secret")]
+    until(lambda: redis_server.client().exists(*agreed) == 2, 15, "what a new node must agree with")
 
     alice.cancel(invite)
     assert alice.answer_to("1 CANCEL", 10).status == 481

@@ -157,6 +157,19 @@ def test_a_killed_server_loses_what_was_under_way_and_another_run_id_follows(red
     run(f"redis://127.0.0.1:{redis_server.port}", test, timeout=10)
 
 
+def test_whoever_follows_a_link_hears_when_it_goes_down_and_when_it_is_up_again(redis_server: Server) -> None:
+    async def test(bench: Bench) -> None:
+        heard: list[bool] = []
+        bench.link.changed = lambda: heard.append(bench.link.is_up())
+        redis_server.kill()
+        await bench.until(lambda: heard)
+        redis_server.start()
+        await bench.until(bench.link.is_up)
+        assert heard == [False, True]
+
+    run(f"redis://127.0.0.1:{redis_server.port}", test)
+
+
 def test_a_refusal_by_the_server_is_not_a_loss(redis_server: Server) -> None:
     async def test(bench: Bench) -> None:
         redis_server.client().config_set("maxmemory", 1)

@@ -182,7 +182,7 @@ class Lane:
             finally:
                 self._let_go()
                 await closed(connection)
-            self._is_down(why)
+            self._is_down(why, was_up=True)
             if self._now() - since > STABLE_SECS:
                 back_off = 0.0
             else:
@@ -216,13 +216,13 @@ class Lane:
             self._down_since = None
         self.changed(self)
 
-    def _is_down(self, why: str) -> None:
-        was, self.up, self.why, self._is_new = self.up, False, why, False
+    def _is_down(self, why: str, was_up: bool = False) -> None:
+        self.up, self.why, self._is_new = False, why, False
         self._refuse_queue(why)
         if self._down_since is None:
             self._down_since = self._now()
             self._report("error", "redis.down", server=self._name(), reason=why)
-        if was:
+        if was_up:
             self.changed(self)
 
     def _name(self) -> str:
