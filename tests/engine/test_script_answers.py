@@ -164,3 +164,9 @@ def test_reply_edits_of_on_failure_go_into_its_answer(make_world: Make) -> None:
     last = caller.last
     assert (last.status, last.reason, last.first("X"), last.body) == (503, b"Own", b"1", b"b")
     assert not last.has("X-Phone")
+
+
+def test_reply_edits_of_on_request_are_not_those_of_on_failure(make_world: Make) -> None:
+    request = HEAD + "    request.set_reply_header('X', '1')\n    request.relay('sip:127.0.0.2:5090')\n\n"
+    caller, _ = failing(make_world(request + FAILED + "    request.reply(480, 'Later')\n"))
+    assert caller.last.status == 480 and not caller.last.has("X")
