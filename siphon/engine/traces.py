@@ -104,7 +104,6 @@ class Trace:
         self._wanted: Wanted | None = None
         traces.taps.add(self)
         traces.loop.add_reader(sock, self._heard)
-        self._send({"process": traces.process, "pid": os.getpid()}, b"")
 
     def look(self) -> None:
         """The address of record may have other contacts by now."""
@@ -143,6 +142,7 @@ class Trace:
         if "wanted" in told:
             self._wanted = Wanted(told["wanted"])
             self.look()
+            self._send({"process": self._traces.process, "pid": os.getpid()}, b"")
         elif self._wanted is not None:
             self._wanted.add(told["call_id"].encode("utf-8", "surrogateescape"))
 

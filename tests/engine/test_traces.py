@@ -38,18 +38,21 @@ class World:
 
     def listen(self, name="a", wanted="one"):
         """A siphonctl, connected and told."""
+        made = self.connected(name)
+        made.send(json.dumps({"wanted": wanted}).encode())
+        self.turn()
+        made.settimeout(10)
+        assert json.loads(made.recv(4096))["process"] == "w1"
+        return made
+
+    def connected(self, name="a"):
         os.chdir(self.place)
         listener = self.stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         listener.bind(PREFIX + name)
         listener.listen()
         self.traces.look(self.flags)
         listener.settimeout(10)
-        made = self.stack.enter_context(listener.accept()[0])
-        made.send(json.dumps({"wanted": wanted}).encode())
-        self.turn()
-        made.settimeout(10)
-        assert json.loads(made.recv(4096))["process"] == "w1"
-        return made
+        return self.stack.enter_context(listener.accept()[0])
 
     def turn(self):
         self.loop.call_later(0.01, self.loop.stop)
@@ -75,6 +78,19 @@ def test_without_a_trace_no_message_is_looked_at_and_the_directory_neither(world
     (world.place / f"{PREFIX}x").touch()
     world.traces.look(world.flags)
     assert world.told == []
+
+
+def test_a_process_says_that_it_traces_once_it_knows_what(world):
+    one = world.connected()
+    one.setblocking(False)
+    world.copy()
+    with pytest.raises(BlockingIOError):
+        one.recv(4096)
+    one.send(json.dumps({"wanted": "one"}).encode())
+    world.turn()
+    world.copy()
+    assert json.loads(one.recv(4096))["process"] == "w1"
+    assert one.recv(4096).endswith(MESSAGE)
 
 
 def test_messages_come_with_their_facts_and_as_they_were(world):
