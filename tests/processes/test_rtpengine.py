@@ -146,6 +146,7 @@ def test_when_one_of_two_relays_dies_new_calls_go_on(siphond, engines, agent, ph
     assert two[1].sessions() == 6
     for call in calls:
         call.end()
+    until(lambda: "media.relay_down" in proxy.log(), 30, "a look at the dead relay, if no call chose it")
     two[0].start()
     until(lambda: "media.relay_up" in proxy.log(), 30, "the return of the relay")
 

@@ -64,6 +64,8 @@ class Cluster:
         self.points = 0
         self.deaths = 0
         """Of nodes."""
+        self.worker_deaths: list[float] = []
+        """When workers died that did not die with their node."""
         self.troubled_at = self.clock()
         self.far = FarSide(self.clock, Random(random.random()), plan.far)
         self.transactions = FarTable(self.far)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from siphon.testing.nodes.node import NodeWorld
 
 TAKE_SECS = 2.5
-"""From the end of a lease to the first deadline served: a renewal that buries the node, a round of take-overs."""
+"""From the end of a lease to the first deadline served: a renewal that buries the node, a round of take-overs. A worker
+that dies in the middle of it costs ADOPT_SECS more: what it has just taken nobody knows of before its successor looks
+through the node's own index."""
 ANSWER_SECS = 1.0
 """Beyond the limit of a request to the store: until a 503 has left."""
 ADOPT_SECS = 1.5
@@ -108,6 +110,7 @@ class Fence:
         cluster = self.cluster
         now = cluster.clock()
         limit = LEASE_SECS + TAKE_SECS
+        limit += ADOPT_SECS * sum(now - when < limit for when in cluster.worker_deaths)
         if now - cluster.troubled_at < limit or not any(n.serves for n in cluster.nodes):
             return
         self._look_after(now)

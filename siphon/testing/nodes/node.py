@@ -265,6 +265,7 @@ class NodeWorld(SimulatedWorld):
             return
         if cluster.points in cluster.faults.deaths_at_points:
             self.ladder.note(f"{self.name}w{worker.slot} dies at point {cluster.points} ({point})")
+            cluster.worker_deaths.append(cluster.clock())
             self.kill(worker.slot)
             raise WorkerDied
         if cluster.points in cluster.plan.deaths_at_points:
