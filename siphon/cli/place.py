@@ -1,5 +1,6 @@
 """Which configuration file a command uses, and reading it for the command line."""
 
+import os
 from pathlib import Path
 
 from siphon.cli.exits import Exit, Refusal
@@ -10,6 +11,10 @@ from siphon.config.settings import Settings
 
 def configuration_file(named: str | None) -> Path:
     """The file named by -c, else the first of the usual places that exists."""
+    try:
+        os.getcwd()  # relative paths begin there, and an upgrade starts there
+    except OSError as error:
+        raise Refusal(Exit.CONFIGURATION, f"the current directory: {error.strerror}; change into another") from None
     if named is not None:
         return Path(named)
     found = find()

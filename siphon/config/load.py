@@ -187,7 +187,8 @@ class _Loading:
             found = list(explain.findings(error, content))
             meant = {suggestion for _, _, suggestion in found}
             for path, what, suggestion in found:
-                if what != explain.REQUIRED or show(path) not in meant:
+                prefixes = {show(path[:length]) for length in range(1, len(path) + 1)}
+                if what != explain.REQUIRED or not prefixes & meant:
                     self.fault(path, what, suggestion)
             self.validate_rest(content, error)
             return None

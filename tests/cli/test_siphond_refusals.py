@@ -37,6 +37,19 @@ def test_without_a_configuration_it_says_where_it_looked(site):
         )
 
 
+@pytest.mark.parametrize(("program", "status"), [("siphond", 78), ("siphonctl", 2)])
+def test_a_working_directory_that_has_been_removed_is_one_line(site, program, status):
+    gone = site.place / "gone"
+    gone.mkdir()
+    line = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone), sys.executable, "-m", f"siphon.cli.{program}"]
+    line += ["-c", str(site.file)] + (["status"] if program == "siphonctl" else [])
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (
+        status,
+        "the current directory: No such file or directory; change into another\n",
+    )
+
+
 def test_the_working_directory_is_searched(site):
     (site.place / "etc").mkdir()
     (site.place / "etc/siphon.cfg").write_text("x = 1\n")

@@ -275,6 +275,12 @@ def test_both_families_on_one_port_do_not_clash(read):
     assert len(read(text).listen.udp) == 3
 
 
+def test_what_is_required_is_not_asked_for_beside_its_section_with_a_wrong_name(faults):
+    found = faults("[domian]\nlocal = ['example.com']", complete=False)
+    assert "1: domian: unknown key; did you mean domain" in found
+    assert not any("domain.local" in line for line in found)
+
+
 def test_an_empty_file_lacks_three_things(faults):
     assert faults("", complete=False) == [
         "domain.local: is required",
