@@ -85,7 +85,7 @@ class Trap:
 
     def caught(self) -> int:
         """The worker that is in it."""
-        found = until(lambda: list(self.place.glob(f"{self.point}.*")), 10, f"a handler at {self.point}")
+        found = until(lambda: list(self.place.glob(f"{self.point}.*")), 30, f"a handler at {self.point}")
         return int(found[0].suffix[1:])
 
     def kill(self) -> None:

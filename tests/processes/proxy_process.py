@@ -198,7 +198,9 @@ class Siphond:
                 assert process.poll() is None, f"siphond exited with {process.returncode}\n{self.log()}"
                 if self._all_serve(self.log()[said:]):
                     agent.send(agent.request("OPTIONS", "sip:example.com"))
-                    if (answer := agent.receive(2)) is not None and answer.status == 200:
+                    if (answer := agent.receive(5)) is not None and answer.status == 200:
+                        while len(agent.seen) < len(agent.sent) and agent.receive(5) is not None:
+                            continue
                         return self
                 time.sleep(0.01)
         raise AssertionError(f"siphond did not answer within {START_SECS} s\n{self.log()}")

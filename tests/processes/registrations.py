@@ -8,7 +8,7 @@ import socket
 import time
 from pathlib import Path
 
-from proxy_process import Siphond, running, until
+from proxy_process import STOP_SECS, Siphond, running, until
 from udp_agent import Address, Message, unique
 
 from shm.marks import Marks
@@ -99,7 +99,7 @@ def journal_of(proxy: Siphond) -> Path:
     return proxy.directory / "state" / "location-test.journal"
 
 
-def waits_for_journal(proxy: Siphond, seconds: float = 20) -> None:
+def waits_for_journal(proxy: Siphond, seconds: float = 60) -> None:
     """Until every change is in the journal, and none is being written anew."""
     table = Table.view(proxy.shared / "location")
     marks = Marks(table)
@@ -119,7 +119,7 @@ def kill_everything(proxy: Siphond) -> None:
     pids = processes(proxy)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    proxy.process.wait(10)
+    proxy.process.wait(STOP_SECS)
     until(lambda: not running(pids), 30, "the end of all processes")
 
 

@@ -119,7 +119,7 @@ class Pair:
         for node in (A, B):
             self.until_ready(node)
 
-    def until_ready(self, node: str, seconds: float = 20) -> None:
+    def until_ready(self, node: str, seconds: float = 60) -> None:
         """Each worker of the node answers: who asks from ten ports reaches them all."""
         ip = self.cluster.service[node]
         until(lambda: all(self.cluster.serves(ip) for _ in range(10)), seconds, f"200 from all of {node}")

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import count
 
 Address = tuple[str, int]
+T2 = 4.0
+"""Seconds between two repeats of a failure at most (Timer G)."""
 _numbers = count(1)
 
 
@@ -282,8 +284,8 @@ class Agent:
 
     def expect(self, what: str, *, within: float = 15.0, but: Sequence[str] = ("100 INVITE",)) -> Message:
         """The next message, which must be `what`; those that are listed in `but` may come before it. So may repeats of
-        requests, since on a busy machine a test may be slower than T1, and the 100 to a request other than INVITE,
-        which is sent when it has taken seconds (RFC 4320)."""
+        requests and of failures to an INVITE, since on a busy machine a test may be slower than T1, and the 100 to a
+        request other than INVITE, which is sent when it has taken seconds (RFC 4320)."""
         deadline = time.monotonic() + within
         while True:
             left = deadline - time.monotonic()
@@ -295,14 +297,40 @@ class Agent:
                 continue
             if message.is_a(what):
                 return message
-            if message.status == 100 and message.method != "INVITE":
+            if message.status == 100 and message.method != "INVITE" or self._is_repeated_failure(message):
                 continue
             assert any(message.is_a(other) for other in but), f"{message} instead of {what}"
         raise AssertionError(f"no {what} within {within} s; came: {[str(message) for message in self.seen[-10:]]}")
 
     def silence(self, seconds: float) -> None:
-        message = self.receive(seconds)
-        assert message is None, f"{message} came"
+        """Nothing comes for so long. A failure to an INVITE may come again once or twice, sent before its ACK was read;
+        then it has to be silent for longer than its repeats are apart."""
+        repeats = 0
+        while (message := self.receive(seconds)) is not None:
+            repeats += 1
+            assert repeats <= 2 and self._is_repeated_failure(message), f"{message} came"
+            seconds = max(seconds, T2 + 1)
+
+    def _is_repeated_failure(self, last: Message) -> bool:
+        """Whether the message that came last, a failure to an INVITE, had come before."""
+        is_failure = last.status >= 300 and last.method == "INVITE"
+        return is_failure and any(message.raw == last.raw for message in self.seen if message is not last)
+
+    def insist(self, request: bytes, what: str, *, within: float = 30.0) -> Message:
+        """Sends a request as a phone does, again each second, until `what` comes in answer to it: when its reader has
+        just died, or when it has waited in a full socket for too long, a datagram is lost."""
+        sent = Message.parse(request, self.address)
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            self.send(request)
+            again = time.monotonic() + 1
+            while (left := again - time.monotonic()) > 0:
+                message = self.receive(left)
+                if message is None or any(message[name] != sent[name] for name in ("call-id", "cseq")):
+                    continue
+                if message.is_a(what):
+                    return message
+        raise AssertionError(f"no {what} within {within} s; came: {[str(message) for message in self.seen[-10:]]}")
 
     def drain(self) -> Iterator[Message]:
         """What lies in the socket."""
@@ -343,7 +371,7 @@ class Agent:
         self.send(ask(2, f"Authorization: {given}"))
         return self.answer_to("2 REGISTER")
 
-    def answer_within(self, method: str, seconds: float = 5.0) -> Message:
+    def answer_within(self, method: str, seconds: float = 20.0) -> Message:
         """The next response to that method, a final or provisional one."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
