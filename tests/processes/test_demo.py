@@ -11,7 +11,8 @@ SIPCLI = ROOT / "deploy/ha-demo/sipcli.py"
 
 
 def sipcli(*words):
-    done = subprocess.run([sys.executable, SIPCLI, *map(str, words)], capture_output=True, text=True, timeout=30)
+    line = [sys.executable, SIPCLI, *map(str, words), "--patience", "20"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=90)
     return done.stdout.strip(), done.returncode
 
 

@@ -122,9 +122,9 @@ def test_shared_25_a_rate_is_counted_on(proxy, agent):
 
 def test_shared_25_a_timer_rings_once_also_when_its_time_passed_meanwhile(proxy, agent):
     alice = agent(proxy, "alice")
-    assert message(alice, "alarm", "1500") == 200
+    assert message(alice, "alarm", "5000") == 200
     kill_everything(proxy)
-    time.sleep(1.6)  # its time passes while nobody runs
+    time.sleep(5.1)  # its time passes while nobody runs
     assert "rang alarm" not in proxy.log()
     proxy.start()
     until(lambda: "rang alarm" in proxy.log(), 20, "the ringing")
@@ -157,7 +157,7 @@ def test_shared_25_a_call_that_was_offered_a_moment_ago_is_offered_again_until_i
     kill_everything(proxy)
     list(bob.drain())
     proxy.start()
-    again = bob.receive(20)
+    again = bob.receive(30)
     assert again is not None and again.raw == first.raw, "the repeat is the same byte for byte"
     bob.respond(again, 486, tag="b")
     alice.expect("486 INVITE")
@@ -190,7 +190,7 @@ def test_shared_25_a_failure_that_was_not_acknowledged_is_repeated(proxy, bob, a
     kill_everything(proxy)
     list(alice.drain())
     proxy.start()
-    repeated = alice.receive(20)
+    repeated = alice.receive(30)
     assert repeated is not None and repeated.raw == final.raw
     alice.acknowledge(invite, repeated)
 
@@ -210,4 +210,4 @@ def test_kills_of_everything_again_and_again_lose_no_binding(siphond):
         kill_everything(proxy)
         proxy.start()
         assert len(bindings_in(proxy)) == answered
-    until(lambda: journal_facts(proxy).get("records") == answered, 20, "the journal")
+    until(lambda: journal_facts(proxy).get("records") == answered, 60, "the journal")

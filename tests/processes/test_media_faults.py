@@ -1,8 +1,10 @@
 """A media relay that misbehaves beside a real siphond: nobody but its own call notices."""
 
 import http.client
+import re
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 from free_ports import free_port
@@ -61,7 +63,7 @@ def offer(agent, port=4000):
 
 
 def test_a_relay_that_never_answers_delays_only_the_call_that_waits_for_it(siphond, agent, fake):
-    proxy = serve(siphond, fake, timeout_ms=8000)
+    proxy = serve(siphond, fake, timeout_ms=12_000)
     until(lambda: fake.pings, 15, "the first sign of life")
     fake.silent = True
     waiting, others = agent(proxy, "alice"), agent(proxy, "bob")
@@ -73,8 +75,8 @@ def test_a_relay_that_never_answers_delays_only_the_call_that_waits_for_it(sipho
         others.expect("200 OPTIONS")
     assert [str(message) for message in waiting.drain()] in ([], ["100 INVITE"])
     answer = waiting.expect("503 INVITE", within=30)
-    assert answer.start.endswith("no answer within 8000 ms")
-    assert time.monotonic() - began > 7.9
+    assert answer.start.endswith("no answer within 12000 ms")
+    assert time.monotonic() - began > 11.9
 
 
 def test_garbage_is_refused_and_the_next_call_is_served(siphond, agent, fake):
@@ -85,7 +87,7 @@ def test_garbage_is_refused_and_the_next_call_is_served(siphond, agent, fake):
     offer(alice)
     assert "too deep" in alice.expect("503 INVITE", within=15).start
     fake.garbage = b""
-    until(lambda: "media.relay_up" in proxy.log(), 15, "the return of the relay")
+    until(lambda: "media.relay_up" in proxy.log(), 40, "the return of the relay")
     bob = agent(proxy, "bob")
     offer(bob)
     bob.expect("200 INVITE", within=15)
@@ -116,7 +118,7 @@ def test_each_event_runs_once_in_some_worker_and_what_is_no_event_does_no_harm(s
     for number in range(40):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:  # each from a port of its own
             teller.sendto(DIGIT.format(f"c{number}", number % 16).encode(), ("127.0.0.1", port))
-    until(lambda: proxy.log().count(" digit ") >= 40, 15, "the digits")
+    until(lambda: proxy.log().count(" digit ") >= 40 and "has pressed" in proxy.log(), 30, "the digits")
     for number in range(40):
         assert proxy.log().count(f"digit {'0123456789*#ABCD'[number % 16]} of c{number}\n") == 1
     assert proxy.log().count("has pressed") == proxy.log().count("a of c7 has pressed 7") == 1
@@ -133,13 +135,11 @@ def test_a_closed_call_is_told_over_http_and_nonsense_is_answered_or_cut_off(sip
         assert (answer.status, b"methodResponse" in answer.read()) == (200, True)
         asking.close()
     for junk in (b"\r\n" * 10, b"x" * 70_000, b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), timeout=15) as line:
+        line = socket.create_connection(("127.0.0.1", port), timeout=15)
+        with line, suppress(OSError):  # it may be cut off before all is sent
             line.sendall(junk)
             line.shutdown(socket.SHUT_WR)
-            try:
-                while line.recv(1000):
-                    pass
-            except ConnectionResetError:
+            while line.recv(1000):
                 pass
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
     asking = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
@@ -148,7 +148,7 @@ def test_a_closed_call_is_told_over_http_and_nonsense_is_answered_or_cut_off(sip
     asking.close()
     for line in idle:
         line.close()
-    until(lambda: "silent c2 a" in proxy.log(), 15, "the second call")
+    until(lambda: {"c1", "c2"} <= set(re.findall(r"silent (\w+) a", proxy.log())), 30, "both calls")
     assert (proxy.log().count("silent c1 a"), proxy.log().count("silent c2 a")) == (1, 1)
 
 
@@ -182,7 +182,7 @@ def test_after_an_upgrade_a_call_has_its_relay_and_events_run_once(lineage, agen
         for number in range(20):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as teller:
                 teller.sendto(DIGIT.format(f"c{number}", 5).encode(), ("127.0.0.1", port))
-        until(lambda: one.proxy.log().count(" digit ") >= 20, 15, "the digits")
+        until(lambda: one.proxy.log().count(" digit ") >= 20, 30, "the digits")
         assert one.proxy.log().count(" digit ") == 20
     finally:
         other.close()
