@@ -23,7 +23,7 @@ def test_shared_24_killed_stopped_and_starved_workers_fail_no_call_and_leave_not
         arguments = ["--seconds", "12", "--rate", f"{rate:g}", "--steering", steering, "--t1", "0.2"]
         assert "\npassed\n" in verdict("chaos", *arguments, seconds=200)
 
-    sleeper.carried((50, 10, 3), attempt)
+    sleeper.carried((50, 10, 3, 3), attempt)
 
 
 def test_memory_is_flat_in_three_minutes_of_mixed_traffic(sleeper, tmp_path):
@@ -31,7 +31,7 @@ def test_memory_is_flat_in_three_minutes_of_mixed_traffic(sleeper, tmp_path):
         arguments = ["--minutes", "3", "--rate", f"{rate:g}", "--t1", "0.1", "--samples", tmp_path / "soak.csv"]
         verdict("soak", *arguments, seconds=500)
 
-    sleeper.carried((30, 10, 4), attempt)
+    sleeper.carried((30, 10, 4, 4), attempt)
     assert len((tmp_path / "soak.csv").read_text().splitlines()) > 100
 
 
