@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from proxy_process import until
-from test_bans_process import ANSWER, Source
+from test_bans_process import ANSWER, PATIENTLY, Source
 
 FIREWALL = """
 [security.firewall]
@@ -42,7 +42,7 @@ def test_the_kernel_drops_what_is_banned_and_only_for_our_port(siphond):
     before = sum(proxy.messages())
     assert not Source(proxy, "127.0.0.51").is_served(3)
     assert sum(proxy.messages()) == before  # no worker has seen them
-    assert Source(proxy, "127.0.0.52").is_served(3)
+    assert Source(proxy, "127.0.0.52").is_served(PATIENTLY)
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as banned,
@@ -54,7 +54,7 @@ def test_the_kernel_drops_what_is_banned_and_only_for_our_port(siphond):
         assert here.recv(100) == b"other ports"
     assert proxy.control("bans", "remove", "127.0.0.51").returncode == 0
     until(lambda: elements("banned4") == [], 20, "the end of the ban")
-    assert Source(proxy, "127.0.0.51").is_served(3)
+    assert Source(proxy, "127.0.0.51").is_served(PATIENTLY)
     proxy.stop()
     rules = json.loads(nft("list", "chain", "inet", "siphon_test", "banned").stdout)["nftables"]
     assert not [item for item in rules if "rule" in item]

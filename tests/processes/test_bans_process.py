@@ -30,13 +30,14 @@ class Source:
     def __init__(self, proxy, ip):
         self.proxy, self.ip = proxy, ip
 
-    def is_served(self, tries=1):
+    def is_served(self, tries=1, seconds=0.5):
+        """Whether one of so many requests is answered within so many seconds."""
         with Agent(self.proxy.address, "source") as agent:
             request = agent.request("OPTIONS", "sip:example.com").replace(b";branch", b";rport;branch")
         for _ in range(tries):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
                 own.bind((self.ip, 0))
-                own.settimeout(0.5)
+                own.settimeout(seconds)
                 own.sendto(request, self.proxy.address)
                 try:
                     if own.recvfrom(65535)[0].startswith(b"SIP/2.0 200 "):
@@ -44,6 +45,10 @@ class Source:
                 except TimeoutError:
                     pass
         return False
+
+
+PATIENTLY = 60
+"""Tries of somebody who is served, on whatever machine."""
 
 
 def bans(proxy):
@@ -63,7 +68,7 @@ def dropped_by_each(proxy):
 def test_a_ban_by_hand_holds_for_all_workers_and_outlives_kill_9_of_everything(siphond):
     proxy = siphond(script=ANSWER, workers=4).start()
     bad, good = Source(proxy, "127.0.0.9"), Source(proxy, "127.0.0.8")
-    assert bad.is_served(3) and proxy.control("bans").stdout == "nobody is banned\n"
+    assert bad.is_served(PATIENTLY) and proxy.control("bans").stdout == "nobody is banned\n"
     done = proxy.control("bans", "add", "127.0.0.9", "--reason", "a test")
     assert (done.returncode, done.stdout) == (0, "127.0.0.9: banned for 1 h 0 min\n")
     sent = 0
@@ -71,7 +76,7 @@ def test_a_ban_by_hand_holds_for_all_workers_and_outlives_kill_9_of_everything(s
         assert sent < 60, "one worker may read for the others while they are kept waiting, but not for ever"
         assert not bad.is_served()
         sent += 1
-    assert good.is_served(20)
+    assert good.is_served(PATIENTLY)
     assert until(lambda: dropped(proxy) == sent, 20, "that all are counted")
     proxy.kill_all()
     proxy.start()
@@ -80,7 +85,7 @@ def test_a_ban_by_hand_holds_for_all_workers_and_outlives_kill_9_of_everything(s
     assert (entry["source"], entry["reason"], entry["user"], entry["node"]) == ("127.0.0.9", "a test", None, None)
     assert 3000 < entry["seconds_left"] <= 3600
     assert proxy.control("bans", "remove", "127.0.0.9").returncode == 0
-    assert bad.is_served(3)
+    assert bad.is_served(PATIENTLY)
     assert proxy.control("bans", "remove", "127.0.0.9").returncode == 1
     assert bans(proxy) == []
 
@@ -88,11 +93,16 @@ def test_a_ban_by_hand_holds_for_all_workers_and_outlives_kill_9_of_everything(s
 def test_a_rate_is_counted_by_all_workers_and_who_exceeds_it_is_banned(siphond):
     proxy = siphond(script=ANSWER, workers=4, more=LIMIT).start()
     fast, slow = Source(proxy, "127.0.0.7"), Source(proxy, "127.0.0.6")
-    assert sum(fast.is_served() for _ in range(32)) == 30
-    assert [entry["reason"] for entry in bans(proxy)] == ["rate limit"]
-    assert slow.is_served(3)
-    counters = proxy.status()["counters"]
-    assert (counters["rate_limited"], counters["banned"], counters["bans"]) == (1, 1, 1)
+    assert [fast.is_served(seconds=15) for _ in range(30)] == [True] * 30
+    assert [fast.is_served(), fast.is_served()] == [False] * 2
+    until(lambda: [entry["reason"] for entry in bans(proxy)] == ["rate limit"], 20, "the ban")
+    assert slow.is_served(20)
+
+    def counted():
+        counters = proxy.status()["counters"]
+        return (counters["rate_limited"], counters["banned"], counters["bans"])
+
+    until(lambda: counted() == (1, 1, 1), 20, "the counts")
 
 
 def test_a_reload_changes_who_is_trusted_and_screened(siphond):
@@ -103,7 +113,7 @@ def test_a_reload_changes_who_is_trusted_and_screened(siphond):
     text = proxy.configuration.read_text()
     proxy.configuration.write_text(text + '\n[security]\ntrusted_cidrs = ["127.0.0.4/31"]\n')
     assert proxy.control("reload").returncode == 0
-    assert own.is_served(3)
+    assert own.is_served(PATIENTLY)
     proxy.configuration.write_text(text)
     assert proxy.control("reload").returncode == 0
     until(lambda: not own.is_served(1), 30, "the ban")
@@ -154,7 +164,7 @@ def test_sec_08_wrong_passwords_are_counted_by_all_workers_and_the_ban_outlives_
     proxy = siphond(script=PHONE, workers=4, more=FAILURES).start()
     alice = agent(proxy, "alice", fresh=True)
     assert [log_in(alice, "wrong") for _ in range(6)] == [401] * 6
-    assert sum(number > 0 for number in proxy.messages()) > 1
+    assert sum(number > 0 for number in proxy.messages()) > 1 or proxy.adoptions() > 0
     assert [log_in(alice, "secret") for _ in range(6)] == [403] * 6
     assert log_in(alice, "secret", "bob") == 200
     proxy.kill_all()

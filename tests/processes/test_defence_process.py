@@ -10,9 +10,11 @@ from pathlib import Path
 
 import peers
 import pytest
+from nodes import limit
 from proxy_process import until
+from redis_nodes import PATIENT_MS, SAID_OF_REDIS
 from redis_servers import server
-from test_bans_process import ANSWER, Source, bans
+from test_bans_process import ANSWER, PATIENTLY, Source, bans
 
 
 @pytest.fixture
@@ -72,10 +74,10 @@ interval_secs = 1
 ban_ttl_secs = 600
 """
     proxy = siphond(script=ANSWER, workers=2, more=more).start()
-    until(lambda: sources(proxy) == {("127.0.0.31", False), ("127.0.0.33", False)}, 20, "the bans")
+    until(lambda: sources(proxy) == {("127.0.0.31", False), ("127.0.0.33", False)}, 40, "the bans")
     assert not Source(proxy, "127.0.0.31").is_served(2)
-    assert Source(proxy, "127.0.0.32").is_served(3)
-    until(lambda: len(asked) > 4, 20, "the next look")
+    assert Source(proxy, "127.0.0.32").is_served(PATIENTLY)
+    until(lambda: len(asked) > 4, 40, "the next look")
     assert asked[:3] == ["/api/KEY/banned", "/api/KEY/banned/100", "/api/KEY/banned/200"]
     assert set(asked[3:]) == {"/api/KEY/banned/200"}
     assert "KEY" not in proxy.log()
@@ -84,8 +86,8 @@ ban_ttl_secs = 600
 def test_an_apiban_that_is_away_is_one_line_without_the_key_and_nothing_else(siphond):
     more = '\n[security.apiban]\napi_key = "KEY"\nurl = "http://127.0.0.1:1/api"\ninterval_secs = 1\n'
     proxy = siphond(script=ANSWER, workers=1, more=more).start()
-    until(lambda: "apiban.failed" in proxy.log(), 20, "the line")
-    assert Source(proxy, "127.0.0.31").is_served(3)
+    until(lambda: "apiban.failed" in proxy.log(), 40, "the line")
+    assert Source(proxy, "127.0.0.31").is_served(PATIENTLY)
     assert proxy.log().count("apiban.failed") == 1 and "KEY" not in proxy.log()
 
 
@@ -94,13 +96,17 @@ def test_an_apiban_that_is_away_is_one_line_without_the_key_and_nothing_else(sip
 
 def test_bans_reach_the_other_node_of_a_redis_and_are_taken_back_there(redis, siphond):
     registrar = f'\n[registrar]\nbackend = "redis"\n[registrar.redis]\nurl = "redis://127.0.0.1:{redis.port}/0"\n'
-    one, two = (siphond(script=ANSWER, workers=1, more=registrar).start() for _ in range(2))
+    one, two = (siphond(script=ANSWER, workers=1, more=registrar) for _ in range(2))
+    for node in (one, two):
+        limit(node, PATIENT_MS)
+        node.tolerated = SAID_OF_REDIS
+        node.start()
     assert one.control("bans", "add", "127.0.0.41", "--secs", "600").returncode == 0
-    until(lambda: sources(two) == {("127.0.0.41", True)}, 20, "the ban at the other node")
+    until(lambda: sources(two) == {("127.0.0.41", True)}, 40, "the ban at the other node")
     assert not Source(two, "127.0.0.41").is_served(2)
     assert two.control("bans", "remove", "127.0.0.41").returncode == 0
-    until(lambda: sources(one) == set(), 20, "the end of the ban")
-    assert Source(one, "127.0.0.41").is_served(3)
+    until(lambda: sources(one) == set(), 40, "the end of the ban")
+    assert Source(one, "127.0.0.41").is_served(PATIENTLY)
 
 
 # -- nftables
@@ -124,7 +130,7 @@ def test_the_kernel_drops_what_is_banned():
         ["unshare", "-n", "sh", "-c", line],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr

@@ -18,7 +18,7 @@ LIMITED = """
 [security.rate_limit]
 window_secs = 1
 max_requests = 2000
-ban_duration_secs = 60
+ban_duration_secs = 600
 """
 
 
@@ -60,5 +60,5 @@ def test_sec_13_fifty_thousand_malformed_datagrams_a_second_cost_good_calls_less
     assert proxy.restarts() == 0
     assert len(proxy.log().splitlines()) < 200
     if more:
-        assert seen["banned"] > 0.5 * sent
+        assert seen["banned"] > 0.5 * seen["datagrams"]
         assert [ban["reason"] for ban in json.loads(proxy.control("bans", "--json").stdout)] == ["rate limit"]
