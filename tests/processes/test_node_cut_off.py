@@ -1,9 +1,12 @@
 """SHARED-33: a node that is cut off from Redis, and from nothing else."""
 
+import socket
+import struct
 import time
 
 import pytest
 from proxy_process import until
+from side_by_side import SO_TIMESTAMPNS
 from two_nodes import FAILOVER_SECS, A, B, two_nodes
 
 
@@ -37,6 +40,7 @@ def refuses(pair, node):
 
 def ringing(pair):
     bob, alice = pair.registered(), pair.agent(B, "alice")
+    bob.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     invite = alice.send(alice.request("INVITE", "sip:bob@example.com"))
     return alice, bob, invite, bob.expect("INVITE")
 
@@ -47,7 +51,7 @@ def test_shared_33_it_refuses_new_work_with_503_the_other_serves_and_it_comes_ba
     alice = pair.agent(B, "alice")
     invite = alice.send(alice.request("INVITE", "sip:bob@example.com"))
     alice.acknowledge(invite, alice.expect("503 INVITE", but=()))
-    assert status_of(pair, A, 5).status == 200
+    until(lambda: (answer := status_of(pair, A, 5)) is not None and answer.status == 200, 20, "200 from the other")
     pair.mend()
     pair.until_ready(B)
 
@@ -73,24 +77,37 @@ def test_shared_33_the_other_takes_over_and_no_timer_fires_on_both(pair):
     alice, bob, invite, offer = ringing(pair)
     pair.cut_off(B)
     pair.steer(A)
-    heard = [offer.at or time.monotonic()]
-    end = time.monotonic() + 20
-    while (left := end - time.monotonic()) > 0:
-        if (message := bob.receive(left)) is not None:
-            assert message.raw == offer.raw
-            heard.append(time.monotonic())
+    heard = list(arrivals(bob, offer.raw, 20))
     gaps = [later - earlier for earlier, later in zip(heard, heard[1:], strict=False)]
-    assert len(gaps) >= 2, "nobody went on"
-    assert len(gaps) <= 5, "Timer A: after 0.5, 1.5, 3.5, 7.5 and 15.5 s"
-    assert all(gap >= 0.35 for gap in gaps), gaps
+    assert len(heard) >= 2, "nobody went on"
+    assert len(heard) <= 5, "Timer A: after 0.5, 1.5, 3.5, 7.5 and 15.5 s"
+    for before, gap in zip([0.0, *gaps], gaps, strict=False):
+        # A repeat that was due after 3.5 s and sent once it was taken over may come just before that of 7.5 s.
+        assert gap >= 0.35 or 4.3 < before < 7.2, gaps
     bob.respond(offer, 486, tag="b")
     bob.expect("ACK", within=FAILOVER_SECS)
     alice.acknowledge(invite, alice.expect("486 INVITE", within=FAILOVER_SECS))
+    for phone in (bob, alice):
+        list(phone.drain())  # a failure may have been repeated before its ACK was read
     pair.mend()
     pair.steer(B)
     pair.until_ready(B)
     late = [message for message in (bob.receive(4), alice.receive(1)) if message is not None]
     assert late == [], "the node that is back fires what the other has ended"
+
+
+def arrivals(phone, raw, seconds):
+    """When these bytes reached the phone's socket, within so many seconds, and nothing else did."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        phone.socket.settimeout(left)
+        try:
+            data, ancillary, _, _ = phone.socket.recvmsg(65535, 64)
+        except TimeoutError:
+            return
+        assert data == raw
+        whole, nanoseconds = struct.unpack("qq", ancillary[0][2])
+        yield whole + nanoseconds / 1e9
 
 
 def only_location(text):
@@ -115,8 +132,8 @@ def test_shared_33_with_location_alone_in_redis_calls_go_on_from_the_mirror_and_
         here = pair.agent(B, "carol")
         until(lambda: here.register().status == 500, 30, "500 for a REGISTER that cannot be committed")
         assert here.register().status == 500
-        assert called(), "from the mirror"
+        until(called, 30, "a call by the mirror")
         pair.mend()
         until(lambda: here.register().status == 200, 30, "200 after the cut")
-        assert pair.agent(A, "carol").bindings() == [here.uri]
+        until(lambda: pair.agent(A, "carol").bindings() == [here.uri], 30, "the binding at the other node")
         pair.close_agents()
