@@ -6,7 +6,7 @@ import time
 
 import pytest
 from free_ports import free_port
-from proxy_process import until
+from proxy_process import STOP_SECS, until
 
 CALLS = 40
 NEW = 40
@@ -32,10 +32,10 @@ def drain(proxy):
 def test_shared_26_under_load_calls_in_setup_are_finished_and_new_ones_get_503(siphond, agent, sipp):
     proxy = siphond(workers=4, steering="spread", drain_secs=60).start()
     port = free_port()
-    phone = sipp.callee("uas_setup", port, "-m", str(CALLS), ring=4000)
+    phone = sipp.callee("uas_setup", port, "-m", str(CALLS), ring=10_000)
     agent(proxy, "bob").register(f"<sip:bob@127.0.0.1:{port}>")
     caller = sipp.caller("uac_setup", proxy.address, calls=CALLS, rate=200)
-    until(lambda: proxy.status()["counters"]["responses"] >= CALLS, 20, "the ringing of all")
+    until(lambda: proxy.status()["counters"]["responses"] >= CALLS, 60, "the ringing of all")
     drain(proxy)
     refused = sipp.caller("uac_refused", proxy.address, calls=NEW, rate=200, status=503)
     assert proxy.control("ready").returncode == 1
@@ -44,7 +44,7 @@ def test_shared_26_under_load_calls_in_setup_are_finished_and_new_ones_get_503(s
     called, answered = caller.wait(60), phone.wait(60)
     assert (called.successful, called.failed) == (CALLS, 0), caller.report()
     assert (answered.successful, answered.failed) == (CALLS, 0), phone.report()
-    assert proxy.process.wait(20) == 0
+    assert proxy.process.wait(STOP_SECS) == 0
     assert proxy.control("ready").returncode == 3
 
 
@@ -113,7 +113,7 @@ def test_shared_26_a_drain_serves_what_belongs_to_running_calls_and_sends_nothin
     bob.respond(offered, 487, tag="c")
     bob.expect("ACK")
     carol.acknowledge(waiting, carol.expect("487 INVITE"))
-    assert proxy.process.wait(20) == 0
+    assert proxy.process.wait(STOP_SECS) == 0
     assert new_ones(desk, 0.1) == []
 
 
@@ -122,7 +122,7 @@ def test_shared_26_a_call_that_rings_longer_than_the_limit_is_answered_after_the
     bob, alice, _, offered = ringing(proxy, agent)
     began = time.monotonic()
     proxy.send_signal(signal.SIGTERM)
-    assert proxy.process.wait(20) == 0
+    assert proxy.process.wait(STOP_SECS) == 0
     assert time.monotonic() - began >= 2
     assert "stopped status=0" in proxy.log()
     proxy.start()
@@ -135,4 +135,4 @@ def test_shared_26_a_call_that_rings_longer_than_the_limit_is_answered_after_the
 
 def test_an_instance_without_calls_does_not_wait_for_the_limit(siphond):
     proxy = siphond(workers=2, drain_secs=600).start()
-    assert proxy.stop(signal.SIGTERM, seconds=20) == 0
+    assert proxy.stop(signal.SIGTERM) == 0
