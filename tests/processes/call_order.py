@@ -27,7 +27,8 @@ from proxy_process import Siphond
 from udp_agent import Address
 
 SCRIPT = Path(__file__).with_name("wire_script.py")
-SOCKETS = 16
+SOCKETS = 32
+"""Of each end. That one of four workers has none of both is a matter of one run in twenty millions."""
 AT_ONCE = 32
 """Calls that run at the same time."""
 REPEAT_SECS = 1.0
