@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "processes")]
 
@@ -16,6 +17,10 @@ from conformance_run import ConformanceRun  # noqa: E402
 
 for name in ("SIPHON_LISTEN", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"):
     os.environ.pop(name, None)
+
+settings.register_profile("siphond", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("siphond")
+"""How long an example takes is the machine's affair."""
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell starts what runs in its background with SIGINT ignored, and so would all that the tests start be."""
