@@ -20,7 +20,7 @@ import pytest
 import redis as client
 from free_ports import free_port
 
-WAIT_SECS = 30.0
+WAIT_SECS = 90.0
 
 
 def free_ports(count: int) -> list[int]:
@@ -69,7 +69,7 @@ class Server:
     def client(self) -> client.Redis:
         """A client that is closed with the server."""
         if self._client is None:
-            self._client = client.Redis(port=self.port, socket_timeout=20, **self._options)  # type: ignore[arg-type]
+            self._client = client.Redis(port=self.port, socket_timeout=60, **self._options)  # type: ignore[arg-type]
         return self._client
 
     @property
@@ -258,7 +258,7 @@ def cluster(timeout_ms: int = 1500, tls: bool = False) -> Iterator[Cluster]:
             "1",
             "--cluster-yes",
         ]
-        subprocess.run(line, check=True, capture_output=True, timeout=60)
+        subprocess.run(line, check=True, capture_output=True, timeout=180)
 
         def settled() -> bool:
             infos = [each.client().info("replication") for each in servers]
@@ -303,6 +303,13 @@ def redis_replicated() -> Iterator[Replicated]:
 @pytest.fixture
 def redis_cluster() -> Iterator[Cluster]:
     with cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def calm_cluster() -> Iterator[Cluster]:
+    """Nobody in it takes a node that is late for a dead one."""
+    with cluster(timeout_ms=60_000) as made:
         yield made
 
 

@@ -34,7 +34,7 @@ class Both:
 
     def __init__(self, url: str, seed: int) -> None:
         self.random = Random(seed)
-        self.link = Link(asyncio.get_running_loop(), time.monotonic, parse_redis_url(url), 5.0, lambda *_, **__: None)
+        self.link = Link(asyncio.get_running_loop(), time.monotonic, parse_redis_url(url), 30.0, lambda *_, **__: None)
         self.link.start()
         self.remote = RedisRemote(self.link, Names(f"model{seed}:"), time.monotonic)
         self.model = FarModel()
@@ -46,7 +46,7 @@ class Both:
     async def answer(self, wait: Wait) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         wait.then(future.set_result)
-        return await asyncio.wait_for(future, 20)
+        return await asyncio.wait_for(future, 60)
 
     async def same(self, name: str, *facts: Any) -> Any:
         """One call; `name` is that of the method in both."""

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import pytest
 from redis_servers import Cluster, Replicated, Server, cluster, redis_replicated, redis_server, replicated
 from tcp_relay import Relay
-from test_redis_link import Bench, run
+from test_redis_link import Bench, fails_over, run, survives_a_master
 
 from siphon.state.redis.connect import MOST_TIMES, Patience, Unusable
 from siphon.state.redis.lane import CONNECT_SECS
-from siphon.state.redis.names import PARTITIONS, slot
 from siphon.state.redis.script import Value
 
 __all__ = ["redis_replicated", "redis_server"]
@@ -34,16 +33,6 @@ def tls_cluster() -> Iterator[Cluster]:
         yield made
 
 
-async def fails_over(bench: Bench, servers: Replicated) -> None:
-    assert isinstance(await bench.set(0, b"kept"), Value)
-    before = bench.link.run_id(0)
-    replica = await asyncio.to_thread(servers.replica)
-    await bench.until(lambda: replica.client().dbsize() == 1)
-    (await asyncio.to_thread(servers.master)).kill()
-    await bench.until(lambda: bench.link.is_up() and bench.link.run_id(0) != before, 40)
-    assert (await bench.get(0)).value == b"kept"
-
-
 def test_over_tls_the_link_follows_the_master_that_the_sentinels_choose(tls_replicated: Replicated) -> None:
     assert tls_replicated.url.startswith("rediss+sentinel://")
     run(tls_replicated.url, lambda bench: fails_over(bench, tls_replicated), timeout=1)
@@ -51,25 +40,15 @@ def test_over_tls_the_link_follows_the_master_that_the_sentinels_choose(tls_repl
 
 def test_sentinels_whose_certificate_nobody_vouches_for_are_not_believed(tls_replicated: Replicated) -> None:
     async def unknown(bench: Bench) -> None:
-        await bench.until(bench.lines.__len__)
-        assert "certificate" in bench.link.why().lower() and not bench.link.is_up()
+        await bench.until(lambda: "certificate" in bench.link.why().lower())  # before, one may have been too late
+        assert not bench.link.is_up()
 
     run(tls_replicated.url.partition("?")[0], unknown, timeout=1, up=False)
 
 
 def test_over_tls_all_partitions_of_a_cluster_are_served_also_when_a_master_dies(tls_cluster: Cluster) -> None:
-    async def test(bench: Bench) -> None:
-        answers = await asyncio.gather(*(bench.set(n, b"%d" % n) for n in range(PARTITIONS)))
-        assert all(isinstance(answer, Value) for answer in answers)
-        await bench.until(lambda: tls_cluster.copies() == PARTITIONS)
-        tls_cluster.master_of(slot(0)).kill()
-        await bench.until(lambda: not bench.link.is_up())
-        await bench.until(bench.link.is_up, 40)
-        values = [(await bench.get(n)).value for n in range(PARTITIONS)]
-        assert values == [b"%d" % n for n in range(PARTITIONS)]
-
     assert tls_cluster.url.startswith("rediss+cluster://")
-    run(tls_cluster.url, test, timeout=1)
+    run(tls_cluster.url, lambda bench: survives_a_master(bench, tls_cluster), timeout=1)
 
 
 def test_a_sentinel_that_hangs_is_passed_over_at_start_and_at_a_failover(redis_replicated: Replicated) -> None:
@@ -87,6 +66,7 @@ def test_sentinels_that_all_hang_change_nothing_for_a_link_that_is_up(redis_repl
     async def test(bench: Bench) -> None:
         for sentinel in redis_replicated.sentinels:
             sentinel.freeze()
+        bench.lines.clear()
         began = time.monotonic()
         while time.monotonic() - began < 3:
             assert isinstance(await bench.set(0, b"served"), Value)
@@ -94,7 +74,7 @@ def test_sentinels_that_all_hang_change_nothing_for_a_link_that_is_up(redis_repl
         assert bench.events() == []
 
     try:
-        run(redis_replicated.url, test, timeout=1)
+        run(redis_replicated.url, test)
     finally:
         for sentinel in redis_replicated.sentinels:
             sentinel.thaw()
@@ -117,7 +97,7 @@ def test_a_server_that_takes_longer_than_an_attempt_has_at_first_is_reached(redi
 
     async def test(bench: Bench) -> None:
         began = time.monotonic()
-        await bench.until(bench.link.is_up, 30)
+        await bench.until(bench.link.is_up, 120)
         assert time.monotonic() - began > CONNECT_SECS + limit
 
     limit = 0.5
