@@ -73,9 +73,12 @@ def test_who_is_busy_without_a_datagram_is_seen_at_the_next_look(calm) -> None:
 
 def test_it_ends_in_time_and_watches_the_sockets_no_longer(calm, pair) -> None:
     during: list[int] = []
-    until = time.monotonic() + 1.5 * CALM_TICK
-    calm.wait(until, (lambda: during.append(watched(calm)),))
-    assert time.monotonic() >= until
+    for _ in range(20):  # a wait that was late as a whole has not looked
+        until = time.monotonic() + 1.5 * CALM_TICK
+        calm.wait(until, (lambda: during.append(watched(calm)),))
+        assert time.monotonic() >= until
+        if during:
+            break
     assert during[0] == 2 and watched(calm) == 1, "the selector is left"
 
 

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from free_ports import free_port
 from worker_fakes import until
 
-from workers.net import Outbox, Reader, Received, boottime, read_errors, receive_batch
+from workers.net import Outbox, Reader, Received, Unreachable, boottime, read_errors, receive_batch
 from workers.sockets import open_listeners
 
 
@@ -18,10 +19,8 @@ def opened(host: str = "127.0.0.1", rcvbuf: int = 0) -> socket.socket:
     return open_listeners([(host, 0, None)], 1, rcvbuf)[0][0]
 
 
-def closed_port() -> tuple[str, int]:
-    with opened() as sock:
-        address: tuple[str, int] = sock.getsockname()
-    return address
+def closed_port(host: str = "127.0.0.1") -> tuple[str, int]:
+    return host, free_port()
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_datagrams_that_waited_too_long_are_dropped_and_counted_unless_kept(pair
     assert [datagram.data for datagram in reader.receive(32, 1e-9, lambda data: data == b"keep")] == [b"keep"]
     assert reader.stale == 1
     one.sendto(b"fresh", other.getsockname())
-    assert len(reader.receive(32, 4.0)) == 1
+    assert len(reader.receive(32, 600.0)) == 1
 
 
 def test_kernel_drops_are_reported_once_by_all_readers_of_a_socket() -> None:
@@ -227,13 +226,13 @@ def test_nat_13_an_icmp_error_fails_neither_the_next_send_nor_the_next_receive(p
     one.sendto(b"to nobody", closed_port())
     other.sendto(b"innocent too", one.getsockname())
     assert receive_batch(one.fileno(), 0, 0)[0].data == b"innocent too"
-    assert len(until(lambda: read_errors(one.fileno()), "ICMP errors")) == 2
+    found: list[Unreachable] = []
+    until(lambda: found.extend(read_errors(one.fileno())) or len(found) == 2, "ICMP errors")
 
 
 def test_ipv6_icmp_errors_are_read_as_well() -> None:
     with opened("::1") as one:
-        with opened("::1") as other:
-            nobody = other.getsockname()[:2]
+        nobody = closed_port("::1")
         one.sendto(b"to nobody", nobody)
         (error,) = until(lambda: read_errors(one.fileno()), "ICMP error")
         assert (error.to, error.errno, error.data) == (nobody, errno.ECONNREFUSED, b"to nobody")

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from worker_fakes import Echo, FakeSlots, Instance, is_running, title_of, until
+from free_ports import free_port
+from worker_fakes import SLOTS, Echo, FakeSlots, Instance, is_running, title_of, until, wait_for
 
+from workers import ending
 from workers.application import Counter, Flag, WorkerContext
 from workers.children import BACK_OFF_SECS
 from workers.net import boottime
@@ -65,64 +67,70 @@ def test_datagrams_queued_in_the_socket_of_a_killed_worker_are_served(start: Sta
     for number in range(20):
         instance.client.send(b"queued%d" % number)
     os.kill(pid, signal.SIGKILL)
-    answers = [instance.client.recv(200).decode().split()[0] for _ in range(20)]
-    assert answers == [f"queued{number}" for number in range(20)]
+    answers = {instance.client.recv(200).decode().split()[0] for _ in range(20)}
+    assert answers == {f"queued{number}" for number in range(20)}
 
 
 def test_a_killed_worker_is_back_in_its_slot_at_once_with_a_new_generation(start: Start) -> None:
     instance = start(count=2)
     took = []
-    for slot in range(2):
-        pid, generation = instance.worker_pids()[slot], instance.slots.read(slot).generation
-        killed_at = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
+    for slot, deaths in ((0, 1), (1, 1), (0, 2), (1, 2)):  # the third early one is backed off
+        generation, killed_at = instance.slots.read(slot).generation, time.monotonic()
+        pid = instance.kill(slot)
         until(lambda slot=slot, pid=pid: instance.slots.read(slot).pid not in (0, pid), "new worker")  # type: ignore[misc]
         took.append(time.monotonic() - killed_at)
         assert instance.slots.read(slot).generation == generation + 1
-        assert instance.slots.counter(slot, Counter.RESTARTS) == 1
+        assert instance.slots.counter(slot, Counter.RESTARTS) == deaths
+        instance.until_noted(f"worker {slot + 1}/2 runs again", times=deaths)
     assert min(took) < BACK_OFF_SECS, "about 10 ms on an idle machine"
-    until(lambda: worker_of(instance.ask_from_new_port("hi")) == 0, "answer from the new worker")
+    instance.until_served_by(0, new_port=True)
 
 
 def test_many_kills_lose_no_datagram_that_was_not_read(start: Start) -> None:
     instance = start(count=2, steering="spread")
     for round_ in range(4):  # two each: the third early death of a worker is backed off
-        os.kill(instance.worker_pids()[round_ % 2], signal.SIGKILL)
+        instance.kill(round_ % 2)
         for number in range(20):
             word = f"r{round_}n{number}"
             assert instance.ask(word).split()[0] == word
         instance.until_noted("died", times=round_ + 1)
 
 
-def test_the_socket_of_a_blocked_worker_is_served_by_a_sibling_until_it_beats_again(start: Start) -> None:
-    instance = start(count=2)
-    blocked = int(instance.ask("handle 5").split()[1])
-    assert worker_of(instance.ask("hi")) == 1 - blocked  # the same peer, so the blocked worker's socket
+def test_the_socket_of_a_blocked_worker_is_served_by_a_sibling_until_it_beats_again(
+    start: Start, tmp_path: Path
+) -> None:
+    instance = start(count=2, handler_stall_abort_secs=600.0)
+    blocked = int(instance.ask(f"hold {tmp_path / 'go'}").split()[1])
+    instance.until_noted(f"worker {1 - blocked} adopts {blocked}")
+    instance.until_served_by(1 - blocked)  # the same peer, so the blocked worker's socket
     adoptions = instance.noted().count(f"worker {1 - blocked} adopts {blocked}")
-    assert adoptions > 0
+    (tmp_path / "go").touch()
     instance.until_noted(f"worker {1 - blocked} releases {blocked}", times=adoptions)
-    until(lambda: worker_of(instance.ask("hi")) == blocked, "answer from the worker itself")
+    instance.until_served_by(blocked, new_port=True)
     assert instance.slots.counter(blocked, Counter.RESTARTS) == 0
 
 
-def test_a_blocked_worker_that_dies_is_adopted_as_dead(start: Start) -> None:
+def test_a_blocked_worker_that_dies_is_adopted_as_dead(start: Start, tmp_path: Path) -> None:
     class SlowStart(Echo):
         def started(self, context: WorkerContext) -> None:
             super().started(context)
             if context.generation > 1 and context.slot == 0:
-                time.sleep(0.5)
+                wait_for(tmp_path / "go")
 
     instance = start(count=2, make=SlowStart)
-    os.kill(instance.worker_pids()[0], signal.SIGKILL)
+    instance.kill(0)
     instance.until_noted("worker 1 adopts 0")
-    assert worker_of(instance.ask("hi")) == 1 or worker_of(instance.ask_from_new_port("hi")) in (0, 1)
+    instance.until_served_by(1)
+    instance.until_served_by(1, new_port=True)
+    (tmp_path / "go").touch()
     instance.until_noted("worker 1 releases 0")
 
 
-def test_the_helper_takes_the_deadlines_when_all_workers_are_blocked(start: Start) -> None:
-    instance = start(count=1)
-    instance.ask("handle 0.6")
+def test_the_helper_takes_the_deadlines_when_all_workers_are_blocked(start: Start, tmp_path: Path) -> None:
+    instance = start(count=1, handler_stall_abort_secs=600.0)
+    instance.ask(f"hold {tmp_path / 'go'}")
     instance.until_noted("worker 7 adopts 0 dead=False")
+    (tmp_path / "go").touch()
     instance.until_noted("worker 7 releases 0")
 
 
@@ -138,7 +146,7 @@ def test_slots_of_an_earlier_run_with_more_workers_are_adopted_at_start(start: S
 def test_a_worker_stuck_outside_a_handler_writes_its_stack_and_is_replaced(start: Start) -> None:
     instance = start(count=2)
     blocked = int(instance.ask("block 60").split()[1])
-    instance.until_noted("is stuck: no heartbeat for 1.")
+    assert instance.until_number("is stuck: no heartbeat for ") >= 1.0
     instance.until_noted("cause=SIGABRT")
     assert "do_block" in instance.noted()
     until(lambda: instance.slots.read(blocked).generation == 2, "replacement")
@@ -147,7 +155,7 @@ def test_a_worker_stuck_outside_a_handler_writes_its_stack_and_is_replaced(start
 def test_a_handler_that_takes_too_long_is_ended(start: Start) -> None:
     instance = start(count=2, handler_stall_abort_secs=1.5)
     blocked = int(instance.ask("handle 60").split()[1])
-    instance.until_noted("a handler has not returned for 1.")
+    assert instance.until_number("a handler has not returned for ") >= 1.5
     instance.until_noted("cause=SIGABRT")
     until(lambda: instance.slots.read(blocked).in_handler_since == 0.0, "clean row")
 
@@ -157,7 +165,7 @@ def test_a_worker_that_is_stopped_inside_a_handler_is_ended_as_one_that_is_stopp
     blocked = int(instance.ask("handle 60").split()[1])
     until(lambda: instance.slots.read(blocked).in_handler_since, "the handler")
     os.kill(instance.worker_pids()[blocked], signal.SIGSTOP)
-    instance.until_noted("is stuck: stopped inside a handler for 1.")
+    assert instance.until_number("is stuck: stopped inside a handler for ") >= 1.0
     instance.until_noted("cause=SIGABRT")
     until(lambda: instance.slots.read(blocked).in_handler_since == 0.0, "clean row")
 
@@ -180,19 +188,20 @@ def test_a_stuck_worker_that_cannot_write_its_stack_is_killed(start: Start) -> N
 def test_a_critical_section_over_half_a_second_is_killed(start: Start) -> None:
     instance = start(count=2)
     instance.client.send(b"critical")
-    instance.until_noted("in a critical section for 0.")
+    assert instance.until_number("in a critical section for ") >= 0.5
     instance.until_noted("cause=SIGKILL")
-    assert worker_of(instance.ask("hi")) in (0, 1)
+    assert instance.ask("hi").startswith("hi worker=")
 
 
 @pytest.mark.parametrize("kind", ["error", "exit"])
 def test_an_exception_out_of_the_application_costs_one_datagram(start: Start, kind: str) -> None:
     instance = start(count=1)
-    for text in ("one", f"raise {kind}", f"raise {kind}", "two"):
+    for text in ("one", *[f"raise {kind}"] * 20, "two"):
         instance.client.send(text.encode())
-    assert [instance.client.recv(200).decode().split()[0] for _ in range(2)] == ["one", "two"]
-    assert instance.slots.counter(0, Counter.EXCEPTIONS) == 2
-    assert instance.noted().count("exception out of the application") == 1  # the second within a second is only counted
+    assert {instance.client.recv(200).decode().split()[0] for _ in range(2)} == {"one", "two"}
+    until(lambda: instance.slots.total(Counter.EXCEPTIONS) == 20, "count of exceptions")
+    # One that follows within a second is only counted; a worker that was late has been stood in for, too.
+    assert 1 <= instance.noted().count("exception out of the application") <= 5
     assert instance.slots.counter(0, Counter.RESTARTS) == 0
 
 
@@ -208,9 +217,7 @@ def test_deadlines_and_coroutines_run_in_the_loop(start: Start) -> None:
 
 def test_prx_51_an_icmp_error_reaches_the_application(start: Start) -> None:
     instance = start(count=2)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-        gone.bind(("127.0.0.1", 0))
-        port = gone.getsockname()[1]
+    port = free_port()
     answer = instance.ask(f"send {port}")
     assert answer == f"unreachable {port} {errno.ECONNREFUSED}"
 
@@ -220,21 +227,23 @@ def test_shared_11_random_generators_differ_between_workers_and_generations(star
     seen: dict[tuple[int, str], str] = {}
     for round_ in range(3):
         while not {0, 1} <= {worker for worker, _ in seen if _ == str(round_)}:
-            worker, number = instance.ask("random").split()
-            seen[int(worker), str(round_)] = number
-        for pid in instance.worker_pids():
-            os.kill(pid, signal.SIGKILL)
+            worker, number = map(int, instance.ask("random").split())
+            if worker in (0, 1):  # the helper answers while there is no worker
+                seen[worker, str(round_)] = str(number)
+        for slot in (0, 1):
+            instance.kill(slot)
         instance.until_noted("died", times=2 * (round_ + 1))
     assert len(set(seen.values())) == len(seen) == 6
 
 
 def test_kernel_drops_are_counted(start: Start) -> None:
     instance = start(count=1, rcvbuf=4096)
-    (pid,) = instance.worker_pids()
-    os.kill(pid, signal.SIGSTOP)
+    for slot in (0, SLOTS - 1):  # the helper too, which would stand in for a worker that does not wake
+        instance.kill(slot, signal.SIGSTOP)
     for _ in range(200):
         instance.client.send(b"x" * 1000)
-    os.kill(pid, signal.SIGCONT)
+    for slot in (0, SLOTS - 1):
+        instance.kill(slot, signal.SIGCONT)
     instance.client.recv(2000)
     instance.client.send(b"the next tells of the drops")
     until(lambda: instance.slots.total(Counter.KERNEL_DROPS) > 100, "count of drops")
@@ -247,7 +256,7 @@ def test_a_worker_that_runs_out_of_memory_ends_after_its_turn_and_is_replaced(st
     (pid,) = instance.worker_pids()
     instance.client.send(b"raise memory")
     until(lambda: instance.worker_pids() not in ([pid], [0]), "the replacement")
-    assert worker_of(instance.ask("hi")) == 0
+    instance.until_served_by(0)
     assert "cause=out of memory" in instance.noted() and not is_running(pid)
     assert "exception out of the application" not in instance.noted(), "the supervisor says it"
 
@@ -271,13 +280,16 @@ def test_workers_obey_only_the_supervisor(start: Start) -> None:
     for pid in pids:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(pid, number)
-    until(lambda: worker_of(instance.ask_from_new_port("hi")) == 0, "answer from worker 0")
-    until(lambda: worker_of(instance.ask_from_new_port("hi")) == 1, "answer from worker 1")
+    for worker in (0, 1):
+        instance.until_served_by(worker, new_port=True)
     assert descendants(instance) == pids
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_ends_every_process_with_status_0(start: Start, number: signal.Signals) -> None:
+def test_a_stop_ends_every_process_with_status_0(
+    start: Start, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "STOP_SECS", 60.0)  # who takes longer is killed and says nothing
     instance = start(count=2)
     pids = descendants(instance)
     instance.send_signal(number)
@@ -382,13 +394,18 @@ def test_shared_24_a_worker_that_dies_at_every_start_is_backed_off(start: Start)
     instance = start(count=2, make=Doomed)
     until(lambda: boottime() - started_at(instance) > 1.1, "a life that was not early")
     os.kill(instance.worker_pids()[0], signal.SIGKILL)
-    instance.until_noted("cause=exit status 3", times=4)
-    waits = [float(text) for text in re.findall(r"again_in=([0-9.]+)", instance.noted())]
-    assert waits[:3] == [0.0, 0.0, 0.0]
-    assert waits[3] == pytest.approx(0.5)
-    assert waits[4] == pytest.approx(1.0)
-    assert worker_of(instance.ask("hi")) == 1  # the sibling serves both sockets meanwhile
-    assert worker_of(instance.ask_from_new_port("hi")) == 1
+
+    def waits() -> list[float]:
+        return [round(float(text), 3) for text in re.findall(r"cause=exit.*again_in=([0-9.]+)", instance.noted())]
+
+    def in_a_row(wanted: list[float]) -> bool:
+        found = waits()
+        return any(found[at : at + len(wanted)] == wanted for at in range(len(found)))
+
+    # From the beginning on, unless the machine has let one of them live for longer than an early death has.
+    until(lambda: in_a_row([0.0, 0.0, 0.5, 1.0]), "ever longer waits")
+    instance.until_served_by(1)  # the sibling serves both sockets meanwhile
+    instance.until_served_by(1, new_port=True)
 
 
 def started_at(instance: Instance) -> float:
@@ -400,8 +417,8 @@ def started_at(instance: Instance) -> float:
 def test_the_service_manager_is_told(start: Start, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
-        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
+        manager.settimeout(60)
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "600000000"})
         instance = start(count=1, notifier=notifier, validate=lambda: b"second")
         instance.send_signal(signal.SIGHUP)
         instance.until_noted("info reloaded")

@@ -145,6 +145,15 @@ class Echo:
         finally:
             self.context.leave_handler()
 
+    def do_hold(self, datagram: Received, rest: bytes, now: float) -> None:
+        """Blocks inside a handler until there is a file of that name."""
+        self.reply(datagram, b"blocking %d" % self.context.index)
+        self.context.enter_handler(now)
+        try:
+            wait_for(Path(rest.decode()))
+        finally:
+            self.context.leave_handler()
+
     def do_critical(self, datagram: Received, rest: bytes, now: float) -> None:
         self.context.slots.write(self.context.slot, critical_since=now)  # type: ignore[attr-defined]
         self.context.enter_handler(now)
@@ -217,6 +226,11 @@ class Echo:
         note(f"worker {self.context.slot} stops")
 
 
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.005)
+
+
 def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -265,7 +279,7 @@ class Instance:
     def new_client(self) -> socket.socket:
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.connect(self.address)
-        client.settimeout(20)
+        client.settimeout(60)
         return client
 
     def ask(self, text: str) -> str:
@@ -280,11 +294,27 @@ class Instance:
     def worker_pids(self) -> list[int]:
         return [self.slots.read(index).pid for index in range(self.count)]
 
+    def kill(self, slot: int, number: signal.Signals = signal.SIGKILL) -> int:
+        """Whom it sent the signal: the process of a slot, once there is one (0 would be all of ours)."""
+        pid = until(lambda: self.slots.read(slot).pid, f"a process in slot {slot}")
+        os.kill(pid, number)
+        return pid
+
     def noted(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
     def until_noted(self, text: str, times: int = 1) -> None:
         until(lambda: self.noted().count(text) >= times, f"{text!r} in the log")
+
+    def until_number(self, before: str) -> float:
+        """The number behind a text in the log."""
+        found = until(lambda: re.search(re.escape(before) + r"([0-9.]+[0-9])", self.noted()), f"{before!r} in the log")
+        return float(found[1])
+
+    def until_served_by(self, worker: int, text: str = "hi", *, new_port: bool = False) -> None:
+        """Whoever is late for a moment is served by another one meanwhile, the helper too."""
+        ask = self.ask_from_new_port if new_port else self.ask
+        until(lambda: f"worker={worker} " in ask(text), f"an answer from worker {worker}")
 
     def adoptions(self) -> set[tuple[str, int]]:
         """(worker, slot) for each live slot that another process serves at the moment."""
@@ -313,7 +343,7 @@ class Instance:
             os.waitpid(self.pid, 0)
 
 
-def until(ask: Callable[[], T | None], what: str, secs: float = 30.0) -> T:
+def until(ask: Callable[[], T | None], what: str, secs: float = 90.0) -> T:
     """Asks again until the answer is true, and returns it; fails after `secs`."""
     deadline = time.monotonic() + secs
     while True:
