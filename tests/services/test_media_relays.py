@@ -4,8 +4,10 @@ import asyncio
 import random
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
+from free_ports import free_port
 
 from siphon.config.log import Log
 from siphon.config.media import Media
@@ -30,7 +32,7 @@ def fakes():
 
 
 @contextmanager
-def worker(table, *fakes, timeout_ms=300, weights=(1, 1), interval=0.2, **more):
+def worker(table, *fakes, timeout_ms=20_000, weights=(1, 1), interval=0.2, **more):
     """The relays of one worker, in the running loop."""
     instances = [
         {"address": one.address, "timeout_ms": timeout_ms, "weight": weight}
@@ -53,10 +55,21 @@ def described(call_id="c1", from_tag="a", to_tag=None, **more):
 
 
 def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
+    return asyncio.run(asyncio.wait_for(coroutine, 180))
 
 
-async def until(holds, secs=15.0):
+def silence(relays, fake):
+    """It answers no more, and is not waited for long."""
+    fake.silent = True
+    relays._relays[fake.address].link.timing = 300, 2
+
+
+def revive(relays, fake):
+    fake.silent = False
+    relays._relays[fake.address].link.timing = 20_000, 2
+
+
+async def until(holds, secs=60.0):
     """Wait until a condition holds."""
     end = time.monotonic() + secs
     while not holds():
@@ -122,7 +135,7 @@ def test_new_calls_are_placed_by_weight_and_weight_0_gets_none(fakes):
 
 def test_a_lost_question_is_repeated_within_its_time_and_carried_out_once(fakes):
     async def go():
-        with worker(MemoryTable(), fakes[0], interval=60, timeout_ms=2000) as relays:
+        with worker(MemoryTable(), fakes[0], interval=60, timeout_ms=7000) as relays:
             await until(lambda: fakes[0].pings == 1)
             fakes[0].lose = 1
             await relays.offer(described(), DEFAULT)
@@ -133,14 +146,16 @@ def test_a_lost_question_is_repeated_within_its_time_and_carried_out_once(fakes)
 
 def test_an_answer_that_came_twice_or_late_disturbs_nobody(fakes):
     async def go():
-        with worker(MemoryTable(), fakes[0], interval=60, timeout_ms=2800) as relays:
+        with worker(MemoryTable(), fakes[0], interval=60, timeout_ms=7000) as relays:
             await until(lambda: fakes[0].pings == 1)
-            fakes[0].slow = 0.45  # the first repeat is on its way by then, so each question has two answers
-            for number in range(2):
-                await relays.offer(described(f"c{number}"), DEFAULT)
+            fakes[0].slow = 1.1  # the first repeat is on its way by then, so each question has two answers
+            asked = 0
+            while asked < 2 or fakes[0].datagrams < asked + 3 and asked < 6:  # unless this process stood still
+                await relays.offer(described(f"c{asked}"), DEFAULT)
+                asked += 1
             fakes[0].slow = 0.0
-            await until(lambda: fakes[0].datagrams >= 5)
-            assert fakes[0].names() == ["offer"] * 2
+            await until(lambda: fakes[0].datagrams >= asked + 3)
+            assert fakes[0].names() == ["offer"] * asked
 
     run(go())
 
@@ -148,7 +163,7 @@ def test_an_answer_that_came_twice_or_late_disturbs_nobody(fakes):
 def test_a_relay_that_never_answers_delays_only_its_own_call(fakes):
     async def go():
         table = MemoryTable()
-        with worker(table, *fakes, timeout_ms=1500, interval=60) as relays:
+        with worker(table, *fakes, timeout_ms=6000, interval=60) as relays:
             await until(lambda: all(fake.pings for fake in fakes))
             for number in range(20):
                 await relays.offer(described(f"c{number}"), DEFAULT)
@@ -160,9 +175,9 @@ def test_a_relay_that_never_answers_delays_only_its_own_call(fakes):
             for call_id in places[fakes[1]]:
                 await relays.answer(described(call_id, to_tag="b"), None)
             assert not stuck.done()
-            with pytest.raises(MediaError, match="no answer within 1500 ms"):
+            with pytest.raises(MediaError, match="no answer within 6000 ms"):
                 await stuck
-            assert time.monotonic() - began > 1.4
+            assert time.monotonic() - began > 5.9
 
     run(go())
 
@@ -171,7 +186,7 @@ def test_a_new_call_that_meets_a_dead_relay_goes_to_the_next_and_later_ones_at_o
     async def go():
         with worker(MemoryTable(), *fakes, interval=60) as relays:
             await until(lambda: all(fake.pings for fake in fakes))
-            fakes[0].silent = True
+            silence(relays, fakes[0])
             for number in range(20):
                 await relays.offer(described(f"c{number}"), DEFAULT)
             assert len(fakes[1].commands) == 20
@@ -185,7 +200,7 @@ def test_a_running_call_whose_relay_died_is_placed_anew_by_its_next_offer(fakes)
         with worker(MemoryTable(), *fakes, interval=60) as relays:
             await relays.offer(described(), DEFAULT)
             first, second = fakes if fakes[0].commands else fakes[::-1]
-            first.silent = True
+            silence(relays, first)
             await relays.offer(described(), DEFAULT)
             await relays.answer(described(to_tag="b"), None)
             assert second.names() == ["offer", "answer"]
@@ -198,14 +213,12 @@ def test_when_no_relay_is_well_a_call_fails_at_once_and_leaves_no_record(fakes):
         with worker(MemoryTable(), *fakes, interval=60) as relays:
             await until(lambda: all(fake.pings for fake in fakes))
             for fake in fakes:
-                fake.silent = True
+                silence(relays, fake)
             with pytest.raises(MediaError, match="no answer within 300 ms"):
                 await relays.offer(described(), DEFAULT)
             assert relays.active == 0
-            asked = [fake.datagrams for fake in fakes]
             with pytest.raises(MediaError, match="no media relay answers"):
-                await relays.offer(described("c2"), DEFAULT)
-            assert [fake.datagrams for fake in fakes] == asked, "nobody was waited for"
+                relays.offer(described("c2"), DEFAULT).send(None)  # nobody is waited for
 
     run(go())
 
@@ -213,10 +226,10 @@ def test_when_no_relay_is_well_a_call_fails_at_once_and_leaves_no_record(fakes):
 def test_a_relay_that_comes_back_is_well_again(fakes):
     async def go():
         with worker(MemoryTable(), fakes[0], interval=0.1) as relays:
-            fakes[0].silent = True
+            silence(relays, fakes[0])
             await until(lambda: not next(iter(relays._relays.values())).healthy)
             assert not await relays.ping()
-            fakes[0].silent = False
+            revive(relays, fakes[0])
             await until(lambda: next(iter(relays._relays.values())).healthy)
             assert await relays.ping()
             await relays.offer(described(), DEFAULT)
@@ -225,8 +238,7 @@ def test_a_relay_that_comes_back_is_well_again(fakes):
 
 
 def test_where_nobody_listens_a_new_call_goes_on_without_waiting(fakes):
-    gone = FakeRelay()
-    gone.close()
+    gone = SimpleNamespace(address=f"127.0.0.1:{free_port()}")
 
     async def go():
         with worker(MemoryTable(), gone, fakes[0], timeout_ms=25_000, interval=60) as relays:
@@ -241,9 +253,9 @@ def test_where_nobody_listens_a_new_call_goes_on_without_waiting(fakes):
 
 def test_a_relay_that_is_started_again_within_the_time_loses_nothing():
     async def go():
-        first = FakeRelay()
-        port = int(first.address.rpartition(":")[2])
-        with worker(MemoryTable(), first, timeout_ms=10_000, interval=60) as relays:
+        port = free_port()
+        first = FakeRelay(port)
+        with worker(MemoryTable(), first, interval=60) as relays:
             await until(lambda: first.pings == 1)
             first.close()
             asked = asyncio.create_task(relays.offer(described(), DEFAULT))
@@ -270,7 +282,7 @@ def test_an_error_is_the_scripts_to_know_and_asks_nobody_else(fakes):
 @pytest.mark.parametrize("garbage", [b"", b"x", b"i1e", b"le", b"d6:result3:nixe", b"d6:result2:oke", b"l" * 9000])
 def test_garbage_is_no_answer(fakes, garbage):
     async def go():
-        with worker(MemoryTable(), fakes[0], interval=60) as relays:
+        with worker(MemoryTable(), fakes[0], interval=60, timeout_ms=300) as relays:
             await until(lambda: fakes[0].pings == 1)
             fakes[0].garbage = garbage or b" "
             with pytest.raises(MediaError):
@@ -296,7 +308,7 @@ def test_what_fails_at_the_end_is_only_logged(fakes):
             await relays.offer(described(), DEFAULT)
             fakes[0].error = "no"
             await relays.delete("c1", "a", None)
-            fakes[0].silent = True
+            silence(relays, fakes[0])
             await relays.delete("c2", "a", None)
             assert relays.active == 0
 

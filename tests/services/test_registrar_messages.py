@@ -94,8 +94,8 @@ def test_bytes_that_are_not_utf_8_pass_through_a_binding_unchanged() -> None:
 def test_sec_11_thousands_of_contacts_in_one_request_cost_little() -> None:
     lines = [",".join(["Contact: <sip:a@b>;expires=0"] + ["<sip:a@b>;expires=0"] * 400) for _ in range(4)]
     many = facts(*lines, cseq=100)
-    took = []
-    for _ in range(5):
+    took: list[float] = []
+    while len(took) < 5 or (min(took) >= 0.25 and len(took) < 20):
         desk = Desk(max_contacts=10)
         desk.register(*(f"<sip:alice@192.0.2.{n};x=y>" for n in range(10)))
         before = time.process_time()

@@ -25,7 +25,7 @@ def fake():
     made.close()
 
 
-def do(fake, operation, timeout_ms=5000):
+def do(fake, operation, timeout_ms=20_000):
     """The result of `operation(backend, relay)`."""
 
     async def go():
@@ -41,7 +41,7 @@ def do(fake, operation, timeout_ms=5000):
 
 def offer(fake, side=PASS, sdp=SDP, call_id="c1", **more):
     description = Description(call_id, "a", None, sdp, side, **more)
-    return do(fake, lambda backend, relay: backend.offer(relay, description, True), timeout_ms=300)
+    return do(fake, lambda backend, relay: backend.offer(relay, description, True))
 
 
 def words(fake):

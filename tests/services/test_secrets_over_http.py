@@ -44,14 +44,14 @@ def ask(answer, *users, algorithms=("MD5",), path="/user/{username}", **http):
     async def run():
         server = await asyncio.start_server(serve_quietly, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        settings = Auth(
-            backend="http", algorithms=list(algorithms), http={"url": f"http://127.0.0.1:{port}{path}", **http}
-        )
+        url = f"http://127.0.0.1:{port}{path}"
+        patient = {"url": url, "connect_timeout_ms": 60_000, **http}
+        settings = Auth(backend="http", algorithms=list(algorithms), http=patient)
         fetch = http_fetch(settings)
         found = []
         for user in users:
             try:
-                found.append(await asyncio.wait_for(fetch(user), 2))
+                found.append(await asyncio.wait_for(fetch(user), 60))
             except NoSecret as fault:
                 found.append(str(fault))
         await fetch.close()
