@@ -1,5 +1,6 @@
 """deploy/ha-demo/ha_network.py: hosts in namespaces, and an address that moves between them."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -35,17 +36,16 @@ def udp(host, ip, port=0):
     return made
 
 
-def reaches(sender, ip, receivers, seconds=10.0):
+def reaches(sender, ip, receivers, seconds=30.0):
     """Which of the receivers gets what is sent to the address now: its index, None for none."""
-    deadline = time.monotonic() + seconds
+    deadline, mark = time.monotonic() + seconds, os.urandom(8)  # not what an earlier call has left in a socket
     while time.monotonic() < deadline:
-        sender.sendto(b"?", (ip, 5060))
+        sender.sendto(mark, (ip, 5060))
         for index, receiver in enumerate(receivers):
-            try:
-                receiver.recv(10)
-            except TimeoutError:
-                continue
-            return index
+            with contextlib.suppress(TimeoutError):
+                while receiver.recv(10) != mark:
+                    pass
+                return index
     return None
 
 
@@ -67,10 +67,10 @@ def test_an_address_moves_and_the_neighbours_learn_it_at_once(network):
         a.leave("10.77.0.9")
         b.take("10.77.0.9")
         assert (a.holds("10.77.0.9"), b.holds("10.77.0.9")) == (False, True)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while phone.run("ip", "neighbour", "show", "10.77.0.9").split("lladdr")[1] == known.split("lladdr")[1]:
             assert time.monotonic() < deadline, "the announcement was not heard"
-        assert reaches(sender, "10.77.0.9", [on_a, on_b], 1.0) == 1
+        assert reaches(sender, "10.77.0.9", [on_a, on_b]) == 1
 
 
 def test_without_the_announcement_the_neighbour_goes_on_with_the_old_one(network):
@@ -90,6 +90,7 @@ def test_two_hosts_that_are_cut_off_from_each_other_reach_the_third(network):
         a.cut(b)
         with pytest.raises(OSError):
             sender.sendto(b"?", (b.ip, 5060))
+        on_c.settimeout(30)
         on_b.sendto(b"?", (c.ip, 5060))
         assert on_c.recv(10) == b"?"
         assert reaches(sender, c.ip, [on_c]) == 0
@@ -112,7 +113,7 @@ with Network() as network:
         if not line:
             pytest.skip(starter.stderr.read().decode().splitlines()[-1])
         starter.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while os.path.exists(f"/proc/{int(line)}/exe"):
         assert time.monotonic() < deadline, "sleep is still there"
         time.sleep(0.01)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def python(*arguments):
     line = [sys.executable, *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
 
 
 def test_mutants_that_nobody_has_described_are_no_success():

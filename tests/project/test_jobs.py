@@ -26,7 +26,7 @@ WAITS = """
 import pathlib, time
 def met(own, other):
     pathlib.Path(own).touch()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not pathlib.Path(other).exists():
         assert time.monotonic() < deadline, f"nothing runs beside {own}"
         time.sleep(0.01)
@@ -75,7 +75,7 @@ def run(tmp_path, monkeypatch):
 
     def finished(*arguments, **files):
         process = started(*arguments, **files)
-        output = process.communicate(timeout=100)[0]
+        output = process.communicate(timeout=400)[0]
         return process.returncode, output
 
     finished.started = started
@@ -141,11 +141,11 @@ def test_ctrl_c_ends_them_all_and_what_a_test_holds_is_put_away(run, tmp_path):
         "    mine.touch()\n    yield\n    mine.unlink()\ndef test_x(held): time.sleep(600)\n"
     )
     process = run.started(test_1=holds, test_2=holds)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(list(tmp_path.glob("*.held"))) < 2:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert list(tmp_path.glob("*.held")) == []

@@ -54,7 +54,7 @@ def run(tmp_path):
         environment = {name: value for name, value in os.environ.items() if name != peers.GATE}
         environment |= {peers.GATE: "1"} if gate else {}
         done = subprocess.run(
-            [*line, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+            [*line, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, check=False
         )
         return done.returncode, done.stdout
 

@@ -278,7 +278,7 @@ def test_the_fixture_fails_a_test_whose_script_raised_and_prints_the_messages(tm
     file = tmp_path / "test_outer.py"
     file.write_text(OUTER.format(name=name, script=BROKEN, status=status))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert outcome in done.stdout.splitlines()[-1]
     assert said in done.stdout
     assert "alice -> siphond  INVITE sip:bob@example.com" in done.stdout
