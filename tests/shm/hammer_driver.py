@@ -84,6 +84,7 @@ def main() -> None:
     path = f"{scratch_folder()}/hammer"
     sizes = {"records": 512, "blocks": 2048 * 512 // block_bytes, "block_bytes": block_bytes}
     table = Table.create(path, **sizes, slots=processes + 1, fresh=True)
+    waiting, begin = os.pipe()
     children = []
     total: Counter[str] = Counter()
     try:
@@ -93,12 +94,15 @@ def main() -> None:
             if pid == 0:
                 status = 1
                 try:
+                    os.close(begin)
+                    os.read(waiting, 1)  # until all are there: they shall meet
                     os.write(writing, json.dumps(work(table, slot, rounds)).encode())
                     status = 0
                 finally:
                     os._exit(status)
             os.close(writing)
             children.append((pid, reading))
+        os.close(begin)
         for pid, reading in children:
             assert os.waitpid(pid, 0)[1] == 0, "a process failed"
             total.update(json.loads(os.read(reading, 4096)))

@@ -256,7 +256,7 @@ def patient_get(table: Table, key: bytes) -> tuple[float, tuple[int, bytes] | No
         found = table.get(key)
         if not isinstance(found, int):
             return time.perf_counter() - before, found
-        assert time.perf_counter() - before < 0.5, "a lock is stuck"
+        assert time.perf_counter() - before < 30, "a lock is stuck"
 
 
 def kill_beside(table: Table, kills: int) -> dict[str, object]:

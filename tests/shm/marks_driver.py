@@ -82,7 +82,7 @@ def kill_writers(table: Table, marks: Marks, rounds: list[str], dice: random.Ran
     followed = 0
     for number, point in enumerate(rounds):
         pid = writer(table, number % 2, number, point)
-        until = time.monotonic() + (5.0 if point else dice.random() * 0.02)
+        until = time.monotonic() + (60.0 if point else dice.random() * 0.02)
         while time.monotonic() < until and not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             followed += follow(marks, mirror)
         os.kill(pid, signal.SIGKILL)
@@ -144,7 +144,7 @@ def kill_followers(table: Table, path: str, rounds: int, dice: random.Random) ->
         reap(pid)
         table.recover(slot)
     last = follower(table, paths[-1])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while Marks(table).waiting() and time.monotonic() < until:
         time.sleep(0.001)
     os.kill(last, signal.SIGKILL)

@@ -62,7 +62,7 @@ def _build(wanted: Path) -> None:
         os.rename(folder, wanted)
 
 
-def run_driver(script: str, *arguments: str, points: bool, timeout: float = 120) -> str:
+def run_driver(script: str, *arguments: str, points: bool, timeout: float = 900) -> str:
     """Run a script of this folder; what it printed. Its failure is ours."""
     first = build_points() if points else ROOT
     environment = {**os.environ, "PYTHONPATH": f"{first}:{Path(__file__).parent}"}

@@ -34,12 +34,17 @@ def stopped_worker(table: Table, point: str, seed: int) -> int:
 
 
 def read_all(table: Table) -> tuple[int, float]:
-    """How many records answer BUSY, and the longest wait."""
+    """How many records answer BUSY, and the longest wait: for each record the shortest of some, for between two looks
+    at the clock the scheduler may have run others."""
     busy, longest = 0, 0.0
     for index in range(KEYS):
-        before = time.perf_counter()
-        busy += table.get(key_of(index)) == BUSY
-        longest = max(longest, time.perf_counter() - before)
+        waits: list[float] = []
+        while not waits or (min(waits) > 0.01 and len(waits) < 10):
+            before = time.perf_counter()
+            is_busy = table.get(key_of(index)) == BUSY
+            waits.append(time.perf_counter() - before)
+        busy += is_busy
+        longest = max(longest, min(waits))
     return busy, longest
 
 
@@ -48,6 +53,7 @@ def main() -> None:
     table = Table.create(path, records=64, blocks=512, slots=8, fresh=True)
     table.slot = 5
     met: Counter[str] = Counter()
+    freed: dict[str, list[float]] = {point: [] for point in POINTS}
     longest = 0.0
     try:
         for number, point in enumerate(POINTS * 3, start=1):
@@ -70,7 +76,7 @@ def main() -> None:
             os.waitpid(pid, 0)
             before = time.perf_counter()
             assert read_all(table)[0] == 0, "a dead process holds a lock"
-            met["freed us"] = max(met["freed us"], int((time.perf_counter() - before) * 1e6))
+            freed[point].append(time.perf_counter() - before)
             check_records(table)
             assert table.recover(0).complete
             table.slot = 5  # gives back what it keeps at hand
@@ -79,7 +85,8 @@ def main() -> None:
     finally:
         os.unlink(path)
         os.rmdir(scratch_folder())
-    print(json.dumps({**met, "longest wait us": int(longest * 1e6)}))
+    slowest = max(min(times) for times in freed.values())  # the best of three at each point
+    print(json.dumps({**met, "longest wait us": int(longest * 1e6), "freed us": int(slowest * 1e6)}))
 
 
 if __name__ == "__main__":

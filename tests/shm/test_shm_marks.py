@@ -150,7 +150,7 @@ def test_a_record_that_is_held_is_left_for_later(marked):
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
     def hold(_):
         entered.set()
-        leave.wait(10)
+        leave.wait(60)
         return 0
 
     other = Table.attach(marked.path)
@@ -159,7 +159,7 @@ def test_a_record_that_is_held_is_left_for_later(marked):
     holder = threading.Thread(target=lambda: other.commit(key_of(1), 0, b"held", owner=0, action=action))
     marks = Marks(marked)
     holder.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     assert marks.take(10) == [] and marks.waiting() == 1
     leave.set()
     holder.join()
