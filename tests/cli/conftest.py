@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from free_ports import free_port
@@ -69,7 +70,7 @@ class Site:
     def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", f"siphon.cli.{program}", *map(str, arguments)]
         return subprocess.run(
-            line, capture_output=True, text=True, timeout=60, cwd=self.place, stdin=subprocess.DEVNULL
+            line, capture_output=True, text=True, timeout=180, cwd=self.place, stdin=subprocess.DEVNULL
         )
 
     def print_to(self, output: int, program: str, *arguments: str, **environment: str) -> tuple[int, str]:
@@ -79,7 +80,7 @@ class Site:
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=self.place,
             stdin=subprocess.DEVNULL,
             env=os.environ | environment,
@@ -93,7 +94,7 @@ class Site:
             [*line, *map(str, arguments)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=self.place,
             stdin=subprocess.DEVNULL,
         )
@@ -123,16 +124,18 @@ class Site:
     def stop(self, process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> int:
         if process.poll() is None:
             process.send_signal(number)
-        return process.wait(15)
+        return process.wait(60)
 
     def text(self) -> str:
         return self.output.read_text() if self.output.exists() else ""
 
-    def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = 90) -> Any:
+        """What it comes to, once that is true."""
         deadline = time.monotonic() + seconds
-        while not condition():
+        while not (found := condition()):
             assert time.monotonic() < deadline, self.text()
             time.sleep(0.01)
+        return found
 
     def slots(self) -> Slots:
         """The slot table itself."""
@@ -142,7 +145,7 @@ class Site:
         """The first line of the answer to an OPTIONS, or all of it."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
             phone.bind(("127.0.0.1", 0))
-            phone.settimeout(20)
+            phone.settimeout(60)
             phone.sendto(self.request("OPTIONS", phone.getsockname()[1]), ("127.0.0.1", self.port))
             answer = phone.recv(4096)
             return answer if whole else answer.split(b"\r\n")[0]

@@ -45,7 +45,7 @@ class Web:
         """Status and body; the body as JSON if it is some."""
         wanted = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", method=method, headers=headers)
         try:
-            with urllib.request.urlopen(wanted, timeout=10) as answer:
+            with urllib.request.urlopen(wanted, timeout=60) as answer:
                 return answer.status, parsed(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -88,7 +88,7 @@ def web(site):
 def register(site, user="alice", expires=600):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.bind(("127.0.0.1", 0))
-        phone.settimeout(20)
+        phone.settimeout(60)
         port = phone.getsockname()[1]
         text = site.request("REGISTER", port).decode()
         text = text.replace("<sip:a@example.com>", f"<sip:{user}@example.com>")
@@ -116,7 +116,7 @@ def test_metrics_of_siphond_and_of_the_script_are_those_of_all_workers(site, web
         "siphon_request_duration_seconds_count": 21,
         'siphon_request_duration_seconds_bucket{le="+Inf"}': 21,
     }.items():
-        site.until(lambda name=name, value=value: web.metric(name) == value, 30)
+        site.until(lambda name=name, value=value: web.metric(name) == value)
     assert 0 < web.metric("siphon_request_duration_seconds_sum") < 200
     told = set(re.findall(r"^# TYPE (\S+)", web.get("/metrics")[1], re.MULTILINE))
     page = (Path(__file__).parents[2] / "docs/observability.md").read_text()
@@ -139,11 +139,11 @@ def test_what_a_script_counts_survives_workers_reloads_and_a_restart(site, web):
     site.script.write_text(SCRIPT + "\n# another version\n")
     assert site.siphonctl("reload").returncode == 0
     site.ask()
-    assert web.metric('seen{method="OPTIONS"}') == 3
+    site.until(lambda: web.metric('seen{method="OPTIONS"}') == 3)
     assert site.stop(site.running[-1]) == 0
     web.start()
     site.ask()
-    assert web.metric('seen{method="OPTIONS"}') == 4
+    site.until(lambda: web.metric('seen{method="OPTIONS"}') == 4)
 
 
 def test_registrations_are_listed_shown_and_removed(site, web):
@@ -155,7 +155,7 @@ def test_registrations_are_listed_shown_and_removed(site, web):
     status, found = web.get("/admin/registrations/sip:alice@example.com")
     assert status == 200
     assert found["contacts"][0]["uri"].startswith("sip:alice@127.0.0.1:")
-    assert 590 <= found["contacts"][0]["expires"] <= 600
+    assert 300 <= found["contacts"][0]["expires"] <= 600
     assert web.get("/admin/registrations/alice@example.com", "DELETE") == (
         200,
         {"removed": "sip:alice@example.com", "contacts": 1},
@@ -164,7 +164,7 @@ def test_registrations_are_listed_shown_and_removed(site, web):
     assert web.get("/admin/registrations/alice@example.com", "DELETE")[0] == 404
     assert web.get("/admin/registrations/bob@example.com")[0] == 200
     assert web.get("/admin/registrations?limit=x")[0] == 400
-    assert " admin.write method=DELETE " in site.text()
+    site.until(lambda: " admin.write method=DELETE " in site.text())
 
 
 REFUSED = [
@@ -305,11 +305,18 @@ def test_a_reload_brings_it_moves_it_and_takes_the_listener_away(site, web):
     assert site.siphonctl("reload").returncode == 0
     site.until(web.answers)
     assert web.pid() == pid
-    with pytest.raises(urllib.error.URLError):
-        web.get("/admin/health", port=before)
+    site.until(lambda: refuses(web, before))
     site.configure()
     assert site.siphonctl("reload").returncode == 0
     site.until(lambda: not web.answers())
+
+
+def refuses(web, port):
+    try:
+        web.get("/admin/health", port=port)
+    except OSError:
+        return True
+    return False
 
 
 def test_prometheus_may_have_a_listener_of_its_own(site, web):
@@ -322,7 +329,7 @@ def test_prometheus_may_have_a_listener_of_its_own(site, web):
     assert "siphon_workers 2" in web.get("/m", port=port)[1]
     assert web.get("/admin/stats", port=port)[0] == 404
     wanted = urllib.request.Request(f"http://127.0.0.1:{port}/m", headers={"Origin": "http://ui.example"})
-    with urllib.request.urlopen(wanted, timeout=10) as answer:
+    with urllib.request.urlopen(wanted, timeout=60) as answer:
         assert answer.headers["access-control-allow-origin"] == "http://ui.example"
 
 
@@ -354,7 +361,7 @@ def test_an_address_that_is_taken_is_tried_again(site, web):
 def test_what_is_no_http_harms_nobody(site, web):
     web.start()
     for rubbish in (b"\x00" * 5000, b"GET " + b"a" * 100_000, b"POST /admin/health HTTP/1.1\r\nHost: x\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", web.port), timeout=10) as peer:
+        with socket.create_connection(("127.0.0.1", web.port), timeout=60) as peer:
             peer.sendall(rubbish)
     pid = web.pid()
     site.until(lambda: " warn admin - python.log logger=uvicorn.error " in site.text())

@@ -55,7 +55,7 @@ def send(site, method, more="", user="alice"):
     """Sends a request and gives its Call-ID and the first answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.bind(("127.0.0.1", 0))
-        phone.settimeout(10)
+        phone.settimeout(60)
         text = site.request(method, phone.getsockname()[1]).decode()
         text = text.replace("To: <sip:example.com>", f"To: <sip:{user}@example.com>")
         phone.sendto(text.replace("Content-Length", f"{more}Content-Length").encode(), ("127.0.0.1", site.port))
@@ -107,14 +107,14 @@ def test_a_call_that_goes_on_is_listed_until_its_bye(looked, silent):
     site = looked
     site.start()
     call_id, _ = send(site, "INVITE")
-    silent.settimeout(10)
+    silent.settimeout(60)
     invite = silent.recv(4096).decode()
     lines = [line for line in invite.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")]
     answer = "\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
     answer = answer.replace("@example.com>\r\nCall-ID", "@example.com>;tag=callee\r\nCall-ID")
     assert "tag=callee" in answer, invite
     silent.sendto(answer.encode(), ("127.0.0.1", site.port))
-    site.until(lambda: found(site, "calls")[0]["state"] == "up")
+    site.until(lambda: [call["state"] for call in found(site, "calls")] == ["up"])
     assert found(site, "calls", "show", call_id)["call"]["call_id"] == call_id
 
 
@@ -126,12 +126,13 @@ def test_a_call_of_which_only_the_dialog_is_left_is_listed_with_both_addresses(t
     sides = Place("192.0.2.1", 5060, 0, ""), Place("192.0.2.2", 5070, 0, "")
     Dialogs(table, b"k" * 32, 3600).remember(b"a long call", b"one", b"two", *sides, time.time() - 60)
     (call,) = calls(tmp_path)
-    assert 59 < call.pop("age_secs") < 70
+    assert 59 < call.pop("age_secs") < 600
     assert call == {"call_id": "a long call", "from": "192.0.2.1:5060", "to": "192.0.2.2:5070", "state": "up"}
 
 
 def test_calls_and_transactions_are_listed_and_one_call_is_shown(looked):
     site = looked
+    site.configure(more="[transaction]\nt1 = 4\n")  # nothing ends while siphonctl is started a few times
     site.start()
     call_id, answer = send(site, "INVITE")
     assert answer.startswith("SIP/2.0 100")
@@ -154,8 +155,8 @@ def test_counters_are_all_there(looked):
     site = looked
     site.start()
     site.ask()
-    counted = found(site, "counters")
-    assert counted["requests"] == 1 and counted["cdr_lost"] == 0
+    site.until(lambda: found(site, "counters")["requests"] == 1)
+    assert found(site, "counters")["cdr_lost"] == 0
     assert "requests" in site.siphonctl("counters").stdout
 
 

@@ -1,5 +1,6 @@
 import os
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from siphon.sip.identity import Identity, Listener
 
 CONTAINER_BYTES = 64 << 20
 IDENTITY = Identity([Listener(0, "udp", "127.0.0.1", 5060)], domains=["example.com"])
+CSEQS = count(1)
 SLOTS_BYTES = 256 << 10
 """The file of the slots, with room."""
 
@@ -113,7 +115,7 @@ def facts(number):
         aor_host="example.com",
         aor_is_ours=True,
         call_id=f"{number:08x}-4f2a-11ee-9c1d-0242ac120002@192.0.2.1",
-        cseq=time.monotonic_ns() // 1000 % (1 << 31),
+        cseq=next(CSEQS),
         transaction=os.urandom(16),
         source=("192.0.2.1", 5060),
         local=("192.0.2.9", 5060),

@@ -149,7 +149,7 @@ def test_more_tables_than_memory_is_71_with_a_way_out(site):
 @pytest.mark.parametrize("files", [16, 40, 120])
 def test_too_few_open_files_are_one_line_and_71(site, files):
     line = ["prlimit", f"--nofile={files}", sys.executable, "-m", "siphon.cli.siphond", "-c", site.file]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=site.place, stdin=subprocess.DEVNULL)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=180, cwd=site.place, stdin=subprocess.DEVNULL)
     assert done.returncode == 71
     assert done.stderr == "cannot start: too many open files; raise its limit (ulimit -n, LimitNOFILE)\n"
 
@@ -189,7 +189,7 @@ def test_an_address_in_use_beside_sockets_that_were_handed_over_leaves_no_table(
             pass_fds=[kept.fileno()],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             stdin=subprocess.DEVNULL,
         )
     assert done.returncode == 75, done.stderr

@@ -168,8 +168,7 @@ def test_a_script_that_changes_is_loaded_by_itself(site):
     site.configure(('reload = "sighup"', 'reload = "auto"'))
     site.start()
     site.script.write_text(site.script.read_text().replace('200, "OK"', '486, "Busy"'))
-    site.until(lambda: site.text().count("script.loaded") == 3)
-    assert site.ask() == b"SIP/2.0 486 Busy"
+    site.until(lambda: site.ask() == b"SIP/2.0 486 Busy")
 
 
 def test_the_demo_password_beyond_loopback_warns_at_start(site):
@@ -197,7 +196,7 @@ def test_under_systemd_lines_carry_priorities(site):
     environ = os.environ | {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
     site.script.write_text("raise ValueError\n")
     line = [sys.executable, "-m", "siphon.cli.siphond", "-c", site.file]
-    subprocess.run(line, stdout=writing, stderr=subprocess.DEVNULL, env=environ, timeout=60)
+    subprocess.run(line, stdout=writing, stderr=subprocess.DEVNULL, env=environ, timeout=180)
     os.close(writing)
     with os.fdopen(reading) as journal:
         assert all(re.match(r"<3>\d{4}-\d\d-\d\dT\S+ error main - ", text) for text in journal)

@@ -129,6 +129,7 @@ def test_a_save_and_a_reload_at_once_read_the_script_once(site, text):
     with stopped(watcher_of(process)):  # or it may look between the two
         site.script.write_text(text)
         process.send_signal(signal.SIGHUP)
+        site.until((site.shared / watch.READ).exists)  # or it may look before the reload has
     site.until(lambda: begun() == 1)
     time.sleep(2 * watch.LOOK_SECS)
     assert begun() == 1
