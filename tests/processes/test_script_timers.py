@@ -15,6 +15,7 @@ DEATH = "died pid|is stuck|Fatal Python error|Traceback|Current thread"
 
 SCRIPT = """
 import asyncio
+import os
 from siphon import log, proxy, timer
 
 @proxy.on_request("OPTIONS")
@@ -31,7 +32,8 @@ def ring(key):
 
 async def slow(key):
     log.info("began " + key)
-    await asyncio.sleep(1)
+    while os.path.exists("held"):
+        await asyncio.sleep(0.05)
     log.info("ended " + key)
 
 @timer.every(0.5, name="beat")
@@ -45,9 +47,7 @@ async def beat():
 def do(proxy: Siphond, code: str) -> None:
     with Agent(proxy.address, "user") as agent:
         agent.send(agent.request("MESSAGE", "sip:x@example.com", body=code.encode().hex()))
-        answer = agent.receive(5)
-        assert answer is not None
-        assert answer.status == 200
+        agent.expect("200 MESSAGE")
 
 
 def lines(proxy: Siphond, text: str) -> list[tuple[float, int]]:
@@ -64,25 +64,29 @@ def pids(proxy: Siphond) -> dict[int, int]:
 def test_g5_periodic_runs_and_one_shot_timers_go_on_when_their_workers_are_killed(siphond: Make) -> None:
     proxy = siphond(workers=4, script=SCRIPT).start()
     proxy.tolerated = DEATH
-    do(proxy, "for n in range(40): timer.set(f'k{n}.', 3000, ring)")
+    # Late enough to be due after both deaths: one that rang right before its worker died would ring again.
+    do(proxy, "for n in range(40): timer.set(f'k{n}.', 12000, ring)")
+    held = proxy.directory / "held"
+    held.touch()
     do(proxy, "timer.set('cut', 100, slow)")
     _, runner = until(lambda: lines(proxy, "began cut"), 20, "the slow handler")[0]
     os.kill(pids(proxy)[runner], signal.SIGKILL)
+    held.unlink()
     until(lambda: lines(proxy, "ended cut"), 30, "a second run of the slow handler")
     assert len(lines(proxy, "began cut")) == 2
     beats = lines(proxy, "beat")
     os.kill(pids(proxy)[beats[-1][1]], signal.SIGKILL)
     until(lambda: len(lines(proxy, "beat")) > len(beats) + 3, 30, "further periodic runs")
-    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 40, 30, "all one-shot timers")
+    until(lambda: len(re.findall(r" rang k", proxy.log())) >= 40, 60, "all one-shot timers")
     assert sorted(re.findall(r" rang (k\d+)", proxy.log())) == sorted(f"k{n}" for n in range(40))
     gaps = [b[0] - a[0] for a, b in zip(lines(proxy, "beat"), lines(proxy, "beat")[1:], strict=False)]
-    assert max(gaps) < 10
+    assert max(gaps) < 20
     assert proxy.restarts() == 2
 
 
 def test_a_reload_runs_the_new_code_for_pending_and_for_periodic_timers(siphond: Make) -> None:
     proxy = siphond(workers=4, script=SCRIPT).start()
-    do(proxy, "timer.set('a', 2000, ring); timer.set('b', 2000, lambda key: log.info('lost ' + key))")
+    do(proxy, "timer.set('a', 8000, ring); timer.set('b', 8000, lambda key: log.info('lost ' + key))")
     Path(proxy.script).write_text(
         SCRIPT.replace('"rang "', '"new "').replace('"beat")\n    await', '"fresh")\n    await')
     )
@@ -106,7 +110,7 @@ def test_one_shot_timers_survive_a_restart_of_siphond(siphond: Make) -> None:
 
 def test_a_timer_of_a_worker_that_is_stopped_is_fired_by_another(siphond: Make) -> None:
     proxy = siphond(workers=2, script=SCRIPT).start()
-    do(proxy, "for n in range(20): timer.set(f'k{n}.', 500, ring)")
+    do(proxy, "for n in range(20): timer.set(f'k{n}.', 3000, ring)")
     proxy.tolerated = DEATH
     os.kill(pids(proxy)[1], signal.SIGSTOP)  # ended and replaced after a while, so that nothing has to wake it
     until(lambda: len(re.findall(r" rang k", proxy.log())) >= 20, 30, "all timers")

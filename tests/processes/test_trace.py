@@ -43,7 +43,7 @@ class Tracing:
 
     def traced(self, number):
         """Processes that have connected so far."""
-        until(lambda: sum(line.endswith("is traced\n") for line in self.notes) >= number, 20, f"{number}: {self.notes}")
+        until(lambda: sum(line.endswith("is traced\n") for line in self.notes) >= number, 60, f"{number}: {self.notes}")
         return self
 
     def close(self):
@@ -108,13 +108,20 @@ def test_a_call_is_seen_over_all_workers_and_another_is_not(siphond, agent, trac
     until(lambda: len(trace.messages()) >= 13, 20, "the whole call, with the 100")
     seen = trace.messages()
     assert seen == trace.of("the-call")
-    assert len({one["process"] for one in seen}) >= 2
     first = next(one for one in seen if one["message"].startswith("INVITE sip:bob@example.com"))
     alices = "{}:{}".format(*alice.address)
     assert (first["source"], first["destination"]) == (alices, f"127.0.0.1:{proxy.port}")
     assert first["message"] == alice.sent[-3].decode()
+
+    def by_several():
+        """Which worker reads a datagram is chance here: there are more of them until two have."""
+        alice.send(alice.request("OPTIONS", "sip:example.com", call_id="the-call"))
+        alice.expect("200 OPTIONS")
+        return len({one["process"] for one in trace.messages()}) >= 2
+
+    until(by_several, 20, "messages of two workers")
     trace.process.send_signal(signal.SIGINT)
-    assert trace.process.wait(10) == 0
+    assert trace.process.wait(30) == 0
     assert not list(proxy.shared.glob("trace-*"))
 
 
@@ -143,7 +150,7 @@ def test_a_killed_worker_is_missed_for_a_moment_and_a_killed_siphonctl_ends_the_
     proxy.tolerated = "worker ./2 died"
     os.kill(proxy.worker_pids()[0], signal.SIGKILL)
     trace.traced(4), other.traced(4)
-    assert any(line.endswith("has ended\n") for line in trace.notes)
+    until(lambda: any(line.endswith("has ended\n") for line in trace.notes), 20, "a note of the death")
     call(alice, bob, "after")
     until(lambda: sum(line.lower() == "call-id: after\n" for line in trace.lines) >= 12, 20, "the call")
     assert trace.lines[0].startswith("== 20") and ":" in trace.lines[0]
@@ -152,8 +159,8 @@ def test_a_killed_worker_is_missed_for_a_moment_and_a_killed_siphonctl_ends_the_
     until(lambda: not list(proxy.shared.glob("trace-*")), 20, "removal of what they have left")
     until(lambda: proxy.flags() == 0, 20, "the end of the traces")
     call(alice, bob, "untraced")
-    for pid in proxy.worker_pids():
-        assert "trace-" not in Path(f"/proc/{pid}/net/unix").read_text()
+    for pid in proxy.worker_pids():  # the file has all sockets of the machine, those of other tests too
+        assert f"{proxy.shared}/trace-" not in Path(f"/proc/{pid}/net/unix").read_text()
 
 
 def test_a_terminal_that_stands_still_stops_no_call_and_learns_what_it_missed(siphond, agent, tracing):
@@ -172,7 +179,7 @@ def test_a_terminal_that_stands_still_stops_no_call_and_learns_what_it_missed(si
         return sum(one["dropped"] for one in trace.messages())
 
     assert 0 < until(told, 20, "the number of those that did not") < 3000
-    assert any("were dropped: the output is too slow" in line for line in trace.notes)
+    until(lambda: any("were dropped: the output is too slow" in line for line in trace.notes), 20, "a note of it")
 
 
 def test_a_trace_ends_by_itself_after_its_time_or_with_siphond(siphond, tracing):
@@ -182,5 +189,5 @@ def test_a_trace_ends_by_itself_after_its_time_or_with_siphond(siphond, tracing)
     assert proxy.control("trace", "").returncode == 2
     trace = tracing(proxy, "x").traced(2)
     assert proxy.stop() == 0
-    assert trace.process.wait(20) == 3
+    assert trace.process.wait(30) == 3
     assert proxy.control("trace", "x").returncode == 3
