@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as client
@@ -222,6 +223,17 @@ class Cluster:
         clients = [server.client() for server in self.servers if server.process is not None]
         return sum(each.dbsize() for each in clients if each.info("replication")["role"] == "slave")
 
+    def until_replicated(self) -> None:
+        """Returns when replicas have what their masters had when it was called."""
+        written = {server.port: _replication(server)["master_repl_offset"] for server in self.servers}
+        replicas = [server for server in self.servers if _replication(server)["role"] == "slave"]
+
+        def caught_up(replica: Server) -> bool:
+            facts = _replication(replica)
+            return int(facts["slave_repl_offset"]) >= int(written[facts["master_port"]])
+
+        until(lambda: all(map(caught_up, replicas)), "the replicas do not follow")
+
     def master_of(self, slot: int) -> Server:
         """Which server has a slot, as one that is alive knows it."""
         ranges = self.alive().client().execute_command("CLUSTER SLOTS")
@@ -229,6 +241,11 @@ class Cluster:
             if first <= slot <= last:
                 return next(s for s in self.servers if s.port == int(facts[1]))
         raise AssertionError(f"nobody serves slot {slot}")
+
+
+def _replication(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = server.client().info("replication")
+    return found
 
 
 @contextmanager
