@@ -10,6 +10,8 @@ process gets to read it. What siphond itself is late by on a busy machine stays 
 the list of behaviours, and for a machine that does not run its processes `Stage.stalls` adds what a process that only
 sleeps was late by.
 
+Where the machine or this process was late, and phones with it, a scenario that has failed is played again.
+
 Every scenario ends with an OPTIONS that must get 200, and no worker may have been restarted in the end.
 """
 
@@ -42,6 +44,9 @@ SETTINGS = f"\n[transaction]\ntimer_c = {TIMER_C}\n"
 
 STAGGER = 0.01
 LONGEST = 100
+LATE = 0.25
+"""Seconds by which phones may answer late without a scenario being another one."""
+ATTEMPTS = 3
 SO_TIMESTAMPNS = 35
 
 
@@ -189,6 +194,8 @@ class SideBySide:
         self.outcomes: dict[str, BaseException | None] = {}
         self.broken: list[str] = []
         """Logs of those siphonds of which a worker was restarted."""
+        self.last_late = 0.0
+        """When phones could last not answer in time, of time.time()."""
 
     def outcome(self, item: pytest.Item) -> BaseException | None:
         if not self.outcomes:
@@ -210,12 +217,30 @@ class SideBySide:
                 self.broken += [siphond.log()[-3000:]] if restarted else []
 
     async def play(self, siphonds: dict[str, Siphond], sleeper: Sleeper) -> None:
+        watch = asyncio.create_task(self.watch())
         async with asyncio.TaskGroup() as tasks:
             for item in self.items:
                 tasks.create_task(self.play_one(item, siphonds[server_of(item)], sleeper))
                 await asyncio.sleep(STAGGER)
+        watch.cancel()
+
+    async def watch(self) -> None:
+        """Notes when what is to be done in this process waits too long for its turn."""
+        while True:
+            due = time.time() + 0.02
+            await asyncio.sleep(0.02)
+            if (now := time.time()) - due > LATE:
+                self.last_late = now
 
     async def play_one(self, item: pytest.Item, siphond: Siphond, sleeper: Sleeper) -> None:
+        for attempt in range(ATTEMPTS):
+            began = time.time()
+            error = self.outcomes[item.nodeid] = await self.outcome_of(item, siphond, sleeper)
+            if error is None or not (self.last_late > began or sleeper.stalls(began, time.time()) > LATE):
+                break
+            print(f"attempt {attempt + 1} of {item.nodeid}: {error}")
+
+    async def outcome_of(self, item: pytest.Item, siphond: Siphond, sleeper: Sleeper) -> Exception | None:
         scenario: Scenario = item.function  # type: ignore[attr-defined]
         try:
             with ExitStack() as stack:
@@ -223,9 +248,9 @@ class SideBySide:
                 async with asyncio.timeout(LONGEST):
                     await scenario(stage)
                     await stage.control()
-            self.outcomes[item.nodeid] = None
         except Exception as error:  # the test's own outcome, raised where it is reported
-            self.outcomes[item.nodeid] = error
+            return error
+        return None
 
 
 def started(directory: Path, workers: int, steering: str, stack: ExitStack) -> Siphond:

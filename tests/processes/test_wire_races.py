@@ -60,7 +60,7 @@ def to(*phones):
 
 def final_of(caller, call, *statuses):
     """The final answer of this call; what is left of earlier ones is passed over."""
-    while (answer := caller.receive(5)) is not None:
+    while (answer := caller.receive(15)) is not None:
         if answer["call-id"] == call and answer.status >= 200:
             assert answer.status in statuses, answer
             return answer
@@ -102,7 +102,7 @@ def test_shared_02_reg_14_a_register_at_two_workers_at_once_is_applied_once(spre
         bob.send(register)
         assert len(final_of(bob, call, 200).all("contact")) == 1
     list(bob.drain())
-    assert {message.status for message in bob.seen} == {200}, "the second is a repeat, no CSeq out of order"
+    assert {message.status for message in bob.seen} - {100} == {200}, "the second is a repeat, no CSeq out of order"
     assert len({message["call-id"] for message in bob.seen}) == TIMES
 
 
@@ -153,7 +153,7 @@ def test_shared_06_can_01_a_cancel_right_after_the_100_is_never_481(spread, agen
     alice, bob = agent(spread, "alice"), agent(spread, "bob")
     for _ in range(ROUNDS):
         invite, call = begin(alice, "INVITE", bob)
-        alice.expect("100 INVITE")
+        assert alice.expect("100 INVITE", but=["487 INVITE"])["call-id"] == call
         alice.cancel(invite)
         offered = bob.expect("INVITE", but=["ACK"])
         bob.respond(offered, 180, tag="b")
@@ -191,7 +191,7 @@ def test_shared_11_a_million_values_of_all_workers_before_and_after_their_death_
         if number == rounds // 2:
             for pid in proxy.worker_pids():
                 os.kill(pid, signal.SIGKILL)
-            until(lambda: len(proxy.worker_pids()) == 4, 20, "the return of all workers")
+            until(lambda: len(proxy.worker_pids()) == 4, 60, "the return of all workers")
         for _ in range(2):
             alice.send(alice.request("OPTIONS", "sip:example.com", extra=[f"X-Values: {VALUES}"]))
         for _ in range(2):
@@ -221,15 +221,16 @@ def test_txn_01_another_worker_sends_the_100_of_a_blocked_one_within_250_ms(wait
     assert min(took) < 0.25, took
 
 
-@pytest.mark.parametrize("wait", ["X-Block: 0.8", "X-Await: 0.8"])
+@pytest.mark.parametrize("wait", ["X-Block: 3", "X-Await: 3"])
 def test_can_07_a_cancel_while_the_script_still_runs_ends_the_call_before_any_invite_leaves(wait, waiting, agent):
     alice, bob = agent(waiting, "alice"), agent(waiting, "bob")
     invite = alice.send(alice.request("INVITE", "sip:x@example.com", extra=[f"X-Target: {bob.uri}", wait]))
     alice.expect("100 INVITE")
     alice.cancel(invite)
-    answers = {message.status for message in (alice.receive(2), alice.receive(2)) if message is not None}
-    assert answers == {200, 487}
-    alice.acknowledge(invite, next(message for message in alice.seen if message.status == 487))
-    bob.silence(2)
+    assert alice.answer_to("1 CANCEL").status == 200
+    ended = alice.answer_to("1 INVITE")
+    assert ended.status == 487
+    alice.acknowledge(invite, ended)
+    bob.silence(4)
     alice.send(alice.request("OPTIONS", "sip:example.com"))
     alice.expect("200 OPTIONS")
