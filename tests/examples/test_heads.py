@@ -19,19 +19,26 @@ SIPCLI = "python3 deploy/ha-demo/sipcli.py"
 GATEWAYS = "siphonctl -c examples/proxy_gateway.cfg gateways"
 REGISTERED = f"{SIPCLI} register 127.0.0.1 5060 bob 127.0.0.1 5080"
 
+
+def soon(asked, status):
+    """The line that asks until it is told so, five times at most: the 100 of a worker that is not run comes first."""
+    ask = f"said=$({SIPCLI} {asked} || :)"
+    return f"for n in 1 2 3 4 5; do {ask}; [ $said = {status} ] && break; done; test $said = {status}"
+
+
 TRIED = {
     "proxy_gateway": (
         "# nobody is there: the probes find it, and calls are told",
         f"until [ $({GATEWAYS} | grep -c down) = 3 ]; do sleep 0.5; done",
-        f"test $({SIPCLI} invite 127.0.0.1 5060 echo) = 503",
+        soon("invite 127.0.0.1 5060 echo", 503),
     ),
-    "proxy_rtpengine": (REGISTERED, f"test $({SIPCLI} invite 127.0.0.1 5060 bob) = 100"),
+    "proxy_rtpengine": (REGISTERED, soon("invite 127.0.0.1 5060 bob", 100)),
     "pstn_breakout": (
-        f"test $({SIPCLI} options 127.0.0.1 5060) = 200",
+        soon("options 127.0.0.1 5060", 200),
         "# who is neither pbx nor carrier",
-        f"test $({SIPCLI} invite 127.0.0.1 5060 0731123) = 403",
+        soon("invite 127.0.0.1 5060 0731123", 403),
     ),
-    "residential": (REGISTERED, f"test $({SIPCLI} invite 127.0.0.1 5060 bob) = 407"),
+    "residential": (REGISTERED, soon("invite 127.0.0.1 5060 bob", 407)),
 }
 """What is typed when it is ready."""
 

@@ -19,10 +19,10 @@ from udp_agent import Agent, Message
 DEATH = r"worker \d/\d (died|is stuck)"
 T_TAKE = 2.0
 """Seconds within which another worker goes on with what a dead one has left."""
-SLOW = 10.0
+SLOW = 20.0
 """What a machine with no time for its processes may add."""
 WITHIN = T_TAKE + SLOW
-TRIES = 4
+TRIES = 12
 
 SCRIPT = """
 import os, time
@@ -88,10 +88,12 @@ class Trap:
         found = until(lambda: list(self.place.glob(f"{self.point}.*")), 30, f"a handler at {self.point}")
         return int(found[0].suffix[1:])
 
-    def kill(self) -> None:
-        """kill -9 of the worker that is in it."""
+    def kill(self, *, again: bool = False) -> None:
+        """kill -9 of the worker that is in it. `again`: it is there for the next one before that can come."""
         pid = self.caught()
         (self.place / f"{self.point}.{pid}").unlink()
+        if again:
+            (self.place / self.point).touch()
         os.kill(pid, signal.SIGKILL)
 
 
@@ -124,7 +126,7 @@ class Victim:
         before = set(self.siphond.worker_pids())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: len(set(self.siphond.worker_pids()) - before) == self.siphond.workers, 30, "new workers")
+        until(lambda: len(set(self.siphond.worker_pids()) - before) == self.siphond.workers, 60, "new workers")
 
 
 Test = TypeVar("Test", bound=Callable[..., None])

@@ -5,6 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from proxy_process import START_SECS
 
 
 @pytest.fixture
@@ -12,7 +13,7 @@ def manager(tmp_path, monkeypatch):
     """The socket on which a service manager would listen; the environment that it gives to a service."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(10)
+        listening.settimeout(START_SECS)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "1000000")
         yield listening
@@ -52,7 +53,7 @@ def test_ready_is_said_only_when_requests_are_answered(manager, siphond, agent):
 def test_a_refused_start_never_says_ready(manager, siphond):
     proxy = siphond(workers=2, script="raise SystemExit\n")
     proxy.tolerated = "."
-    assert proxy.launch().wait(20) == 78
+    assert proxy.launch().wait(START_SECS) == 78
     manager.settimeout(0.1)
     with pytest.raises(TimeoutError):
         hear(manager, "READY=1")

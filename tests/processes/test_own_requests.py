@@ -23,7 +23,7 @@ def alive(request):
 async def ask(request):
     began = asyncio.get_running_loop().time()
     target = request.get_header("X-Target")
-    reply = await proxy.send_request("INFO", target, body=str(os.getpid()), wait_for_response=True, timeout_ms=20000)
+    reply = await proxy.send_request("INFO", target, body=str(os.getpid()), wait_for_response=True, timeout_ms=30000)
     took = asyncio.get_running_loop().time() - began
     request.set_reply_header("X-Took", f"{took:.6f}")
     request.set_reply_header("X-Pid", str(os.getpid()))
@@ -71,7 +71,7 @@ def test_a_request_whose_worker_dies_is_repeated_by_another(siphond, agent):
     asks(alice, phone)
     offered = phone.expect("INFO")
     os.kill(int(offered.raw.rpartition(b"\r\n\r\n")[2]), signal.SIGKILL)
-    until(lambda: proxy.restarts() == 1, 20, "the new worker")
+    until(lambda: proxy.restarts() == 1, 60, "the new worker")
     copies = [offered]
 
     def other():
@@ -128,7 +128,7 @@ def nameserver():
 
 
 def test_enum_is_asked_of_the_configured_server(siphond, agent, nameserver):
-    dns = f'\n[dns]\nservers = ["127.0.0.1:{nameserver.port}"]\n'
+    dns = f'\n[dns]\nservers = ["127.0.0.1:{nameserver.port}"]\ntimeout_ms = 10000\n'
     nameserver.zone = {
         "1.1.3.7.9.4.e164.arpa": [naptr(1, 1, "u", "E2U+sip", "", regexp=r"!^\+49(.*)$!sip:\1@pbx.example!")]
     }

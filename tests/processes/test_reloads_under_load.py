@@ -122,6 +122,7 @@ def test_shared_27_a_hundred_reloads_under_load_fail_no_call_and_keep_no_memory(
     assert called.successful > RELOADS and (called.failed, called.unexpected) == (0, 0), caller.report()
     assert last < second * GROWTH
     assert proxy.restarts() == 0
+    until(lambda: proxy.log().count("script.traceback") >= RELOADS // BROKEN_EACH, 20, "a line of each broken one")
     assert proxy.log().count("script.traceback") == RELOADS // BROKEN_EACH
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from free_ports import free_port
 from lineage import Lineage
-from nodes import FIRST, SCRIPT, invite_of, respond_to
+from nodes import FIRST, LIMIT_MS, SCRIPT, invite_of, limit, respond_to
 from proxy_process import until
 from redis_servers import Server, redis_server
 from udp_agent import Agent
@@ -26,6 +26,7 @@ def nodes(redis_server: Server, lineage: Callable[..., Lineage]) -> list[Lineage
     for ip in ("127.0.0.2", "127.0.0.3"):
         options: dict[str, Any] = {"port": port, "ip": ip, "listen": f'"{ip}:{port}"'}
         one = lineage(workers=2, first=FIRST, more=more, store=url, script=SCRIPT, **options)
+        limit(one.proxy, LIMIT_MS)
         made.append(one.start())
     return made
 
@@ -44,7 +45,7 @@ def test_a_rolling_upgrade_loses_no_call_and_no_binding(nodes: list[Lineage], ag
         respond_to(bob, called, upgraded.proxy.address, 180)
         alice.expect("180 INVITE")
         upgraded.upgrade()
-        until(partial(is_ready, upgraded), 30, "a node that is ready")
+        until(partial(is_ready, upgraded), 60, "a node that is ready")
         respond_to(bob, called, other.proxy.address, 200)
         dialog = alice.dialog(alice.expect("200 INVITE", but=("100 INVITE", "180 INVITE")))
         alice.within(dialog, "ACK")

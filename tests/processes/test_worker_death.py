@@ -66,8 +66,7 @@ def test_shared_13_a_script_that_kills_every_worker_is_answered_500(victim, phon
     trap = victim.trap("request")
     invite = call(alice, bob)
     for _ in range(3):
-        trap.kill()
-        (victim.place / "request").touch()
+        trap.kill(again=True)
     refused(alice, invite, 500)
     (victim.place / "request").unlink()
     bob.silence(0.2)
