@@ -81,6 +81,18 @@ def test_auth_03_and_04_each_challenge_stands_on_a_line_of_its_own_strongest_fir
     assert len({line.partition(b'nonce="')[2][:100] for line in lines}) == 1
 
 
+def test_auth_09_who_is_right_on_an_expired_nonce_is_told_so_in_the_next_challenge(make_world):
+    world = make_world(CHECKING, auth={"nonce_ttl_secs": 5})
+    caller = world.agent("192.0.2.1")
+    right = line_for(challenged(caller), "INVITE")
+    world.advance(10)
+    for cseq, (line, is_stale) in enumerate([(right, True), (right.replace('response="', 'response="x'), False)], 2):
+        caller.send(caller.request("INVITE", BOB, call_id="c1", cseq=cseq, headers=line))
+        again = caller.last.first("Proxy-Authenticate")
+        assert caller.statuses[-1] == 407
+        assert again.endswith(b", stale=true") is is_stale and (b"stale" in again) is is_stale
+
+
 def test_auth_12_credentials_of_a_register_do_not_serve_an_invite(make_world):
     world = make_world(CHECKING)
     caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)

@@ -101,6 +101,14 @@ def test_dns_04_a_non_invite_that_had_a_100_is_not_tried_elsewhere(make_world: M
     assert not two.requests and caller.statuses in ([], [100])
 
 
+def test_dns_04_an_icmp_error_behind_a_100_ends_the_search(make_world: Make) -> None:
+    world, caller, (one, two, _) = call(make_world, method="MESSAGE")
+    one.answer(asked(one), 100)
+    world.unreachable.add(FIRST)
+    world.advance(5)
+    assert not two.requests and caller.statuses[-1] == 500
+
+
 def test_dns_04_all_addresses_unreachable_is_a_500_at_once(make_world: Make) -> None:
     _, caller, _ = call(make_world, dead=(FIRST, SECOND, THIRD))
     assert caller.statuses == [100, 500]
@@ -274,6 +282,19 @@ def test_dns_06_an_address_that_asks_for_a_rest_is_tried_last_by_every_worker(ma
     world.advance(61)
     again(world, caller, worker)
     assert one.requests == ["MESSAGE"] and not two.requests
+
+
+def test_dns_06_another_port_of_an_address_that_rests_is_another_server(make_world: Make) -> None:
+    world = make_world(ROUTE % "")
+    places = [FIRST, (FIRST[0], 5070), THIRD]
+    world.resolver.names["pbx.example"] = list(places)
+    caller, (one, two, three) = world.agent("192.0.2.1"), [world.agent(*place) for place in places]
+    caller.send(caller.request("INVITE", "sip:bob@example.com", branch="z9hG4bK-one", call_id="c1"))
+    one.answer(asked(one), 503, headers=[("Retry-After", "60")])
+    two.answer(asked(two), 200)
+    two.take()
+    again(world, caller, 0)
+    assert two.requests == ["MESSAGE"] and not one.requests and not three.requests
 
 
 def test_dns_06_the_last_address_may_ask_for_a_rest_too(make_world: Make) -> None:

@@ -46,9 +46,11 @@ def test_prx_13_parallel_branches_share_max_breadth(make_world: Make) -> None:
 
 def test_fork_03_each_ringing_phone_is_heard(make_world: Make) -> None:
     _, caller, one, two = forked(make_world)
-    one.answer(first(one), 180, tag="a")
-    two.answer(first(two), 180, tag="b")
-    assert [m.to_tag for m in caller.inbox[1:]] == [b"a", b"b"]
+    heard = [(180, "a"), (180, "b"), (183, "b"), (183, "a"), (181, "a"), (183, "c")]  # c: forked further down
+    for status, tag in heard:
+        phone = two if tag == "b" else one
+        phone.answer(first(phone), status, tag=tag)
+    assert [(m.status, (m.to_tag or b"").decode()) for m in caller.inbox[1:]] == heard
 
 
 def test_fork_04_the_first_2xx_cancels_the_others(make_world: Make) -> None:

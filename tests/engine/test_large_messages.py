@@ -74,6 +74,19 @@ def test_nat_09_a_copy_that_no_datagram_holds_gets_513(make_world: Make) -> None
     assert caller.statuses == [100, 100, 513] and callee.requests == ["INVITE"]
 
 
+def test_nat_09_a_copy_of_65507_bytes_leaves_and_one_byte_more_gets_513(make_world: Make) -> None:
+    world = make_world(shared={"record_bytes": 200_000})
+    caller, callee = parties(world)
+    caller.send(caller.request("MESSAGE", "sip:bob@example.com", call_id="c1", body="x" * 65_000))
+    around = len(callee.last.raw) - 65_000
+    callee.take()
+    for number, size in enumerate((65_507, 65_508), 2):
+        body = "x" * (size - around)
+        caller.send(caller.request("MESSAGE", "sip:bob@example.com", call_id=f"c{number}", body=body))
+    assert [len(message.raw) for message in callee.inbox] == [65_507]
+    assert caller.statuses == [513]
+
+
 def test_shared_37_large_provisionals_and_answers_pass_whole(world: World) -> None:
     caller, callee, seen = invite(world)
     callee.answer(seen, 183, body=b"x" * 60_000)

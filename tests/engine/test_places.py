@@ -157,16 +157,19 @@ def test_nat_04_without_rport_the_answer_goes_to_the_sent_by_port(world: World, 
     assert (b"received=192.0.2.1" in callee.inbox[0].values("Via")[1]) == ("invalid" in sent_by)
 
 
-@pytest.mark.parametrize(("maddr", "place"), [("198.51.100.7", ("198.51.100.7", 5060)), ("[::1]", ("::1", 5060))])
+@pytest.mark.parametrize(("sent_by", "port"), [("192.0.2.1", 5060), ("192.0.2.1:6060", 6060)])
+@pytest.mark.parametrize(("maddr", "ip"), [("198.51.100.7", "198.51.100.7"), ("[::1]", "::1")])
 def test_nat_05_a_via_with_maddr_is_answered_there_at_the_sent_by_port(
-    world: World, maddr: str, place: tuple[str, int]
+    world: World, maddr: str, ip: str, sent_by: str, port: int
 ) -> None:
     caller, callee = parties(world)
-    there = world.agent(*place)
-    text = caller.request("MESSAGE", "sip:bob@example.com")
-    caller.send(text.replace(";rport", f";rport;maddr={maddr}"))
-    callee.answer(callee.last, 200)
-    caller.send(caller.request("CANCEL", "sip:bob@example.com").replace(";rport", f";maddr={maddr}"))
+    there = world.agent(ip, port)
+    for method, rport in (("MESSAGE", ";rport"), ("CANCEL", "")):
+        text = caller.request(method, "sip:bob@example.com")
+        assert "192.0.2.1:5060;rport" in text
+        caller.send(text.replace("192.0.2.1:5060;rport", f"{sent_by}{rport};maddr={maddr}"))
+        if method == "MESSAGE":
+            callee.answer(callee.last, 200)
     assert caller.inbox == [] and there.statuses == [200, 481]
 
 

@@ -56,6 +56,11 @@ def test_fork_01_equal_q_goes_together_highest_first():
     assert groups([low, high, also], "q") == [[high], [low, also]]
 
 
+def test_fork_01_the_last_of_three_decimals_makes_another_group():
+    one, two, three = (Target(t.uri, q=q) for t, q in ((A, 0.5), (B, 0.501), (C, 0.51)))
+    assert groups([one, two, three], "q") == [[three], [two], [one]]
+
+
 # -- Max-Breadth ---------------------------------------------------------------------------------------------------
 
 

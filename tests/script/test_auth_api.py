@@ -1,10 +1,13 @@
 """`auth` as scripts see it (section 12); the checks of a digest themselves are tested in tests/services."""
 
 import pytest
-from script_kit import Bench, credentials, header, sip
+from script_kit import SECRET, Bench, credentials, header, sip
 
 from siphon import auth
 from siphon.script.outcome import Relay
+from siphon.services.digest.verifier import DigestVerifier
+from siphon.state.memory import MemoryTable
+from siphon.state.store import Wait
 
 CHECK = """
 from siphon import proxy, auth
@@ -41,6 +44,22 @@ def answered(bench, method="INVITE", *headers, nc=1, password="secret", name=Non
 def test_auth_01_each_call_has_its_status_and_header(tmp_path, call, method, status, name):
     answer = checking(tmp_path, call).route(sip(method, URI)).action
     assert (answer.status, [key for key, _ in answer.headers], answer.stateless) == (status, [name], True)
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "name"),
+    [("require_www_digest", 401, "WWW-Authenticate"), ("require_proxy_digest", 407, "Proxy-Authenticate")],
+)
+def test_auth_01_the_challenge_for_a_count_that_another_node_has_seen_is_of_the_same_pair(tmp_path, call, status, name):
+    bench = checking(tmp_path, f"auth.{call}(request)")
+    bench.services.digest = DigestVerifier(
+        bench.settings.auth, [SECRET], MemoryTable(), SECRET, confirm=lambda *_: Wait()
+    )
+    outcome = answered(bench)
+    ((_, refusal),) = outcome.confirms
+    assert isinstance(outcome.action, Relay)
+    assert (refusal.status, [key for key, _ in refusal.headers]) == (status, [name])
+    assert header(refusal, name).endswith(", stale=true")
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])

@@ -33,6 +33,11 @@ def test_auth_04_one_challenge_for_each_algorithm_in_the_configured_order_with_o
     assert all(c.endswith(", stale=true") for c in challenges)
 
 
+def test_auth_04_unless_configured_md5_is_offered_alone() -> None:
+    challenges = Server().verifier.challenges(REALM, stale=False, wall=WALL)
+    assert [parameter(c, "algorithm") for c in challenges] == ["MD5"]
+
+
 def test_auth_05_sha_512_256_has_its_own_initial_value() -> None:
     digest = hash_function(Algorithm.SHA_512_256)
     assert digest(b"abc") == b"53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23"
@@ -168,6 +173,17 @@ def test_auth_10_an_altered_nonce_opaque_or_realm_gets_a_fresh_challenge(old: by
     assert server.table.stats().records == 0
 
 
+@pytest.mark.parametrize("position", [0, 15, 16, 17, 40, 41, 42, 73, 74, 105])
+def test_auth_10_a_nonce_with_any_character_altered_is_no_nonce_though_the_digest_is_right(position: int) -> None:
+    server = Server()
+    challenge = server.challenge()
+    nonce = parameter(challenge, "nonce")
+    altered = nonce[:position] + ("1" if nonce[position] == "0" else "0") + nonce[position + 1 :]
+    verdict = server.verify(Phone().answer(challenge.replace(nonce, altered)))
+    assert (verdict.ok, verdict.stale, verdict.failed) == (False, False, True)
+    assert server.verify(Phone().answer(challenge)).ok
+
+
 @pytest.mark.parametrize("nonce", [b"", b"x", b"0" * 106, b"." * 106, b"\xff" * 106, b"0" * 65000])
 def test_auth_10_an_invented_nonce_never_raises(nonce: bytes) -> None:
     server = Server()
@@ -186,6 +202,14 @@ def test_auth_12_the_method_is_that_of_the_request() -> None:
     line = Phone().answer(server.challenge(), method="REGISTER")
     assert server.verify(line, method="INVITE").failed
     assert server.verify(line, method="REGISTER").ok
+
+
+@pytest.mark.parametrize("method", ["BYE", "INVITE", "OPTIONS", "PRACK", "REFER"])
+def test_auth_12_no_method_but_ack_passes_with_the_credentials_of_another(method: str) -> None:
+    for other in ("REGISTER", "INVITE", "BYE", "CANCEL"):
+        server = Server()
+        verdict = server.verify(Phone().answer(server.challenge(), method=other), method=method)
+        assert verdict.ok is (method == other)
 
 
 def test_auth_13_only_the_lines_of_our_realm_are_used_and_reported() -> None:
@@ -217,11 +241,10 @@ def test_auth_15_user_hash_and_auth_int_were_never_offered() -> None:
     assert server.verify(Phone().answer(server.challenge(), qop="auth-int")).failed
 
 
-def test_auth_15_an_extended_user_name_logs_in_as_the_name_that_it_stands_for() -> None:
+@pytest.mark.parametrize("text", [b"UTF-8''j%C3%B6rg", b"utf-8'de-AT'j%c3%b6rg"])
+def test_auth_15_an_extended_user_name_logs_in_as_the_name_that_it_stands_for(text: bytes) -> None:
     server = Server(users={"jörg": "secret"})
-    line = (
-        Phone(user="jörg").answer(server.challenge()).replace('username="jörg"'.encode(), b"username*=UTF-8''j%C3%B6rg")
-    )
+    line = Phone(user="jörg").answer(server.challenge()).replace('username="jörg"'.encode(), b"username*=" + text)
     assert server.verify(line).user == "jörg"
 
 

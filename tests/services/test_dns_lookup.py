@@ -27,18 +27,21 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def test_dns_01_a_port_asks_for_addresses_only(bench: Bench) -> None:
     bench.server.zone = {"a.example": [a("192.0.2.1"), a("192.0.2.2")], "_sip._udp.a.example": [srv(1, 1, 9, "b")]}
     assert bench.ask(Hop("a.example", 5070, "udp", False, None)) == [[("192.0.2.1", 5070), ("192.0.2.2", 5070)]]
-    assert bench.server.asked == [("a.example", A)]
+    assert bench.ask(Hop("a.example", 5060, "udp", False, None)) == [[("192.0.2.1", 5060), ("192.0.2.2", 5060)]]
+    assert bench.server.asked == [("a.example", A)] * 2
 
 
 def test_dns_02_a_bare_name_follows_the_first_naptr_for_udp(bench: Bench) -> None:
     bench.server.zone = {
         "a.example": [
             naptr(10, 1, "s", "SIP+D2T", "_sip._tcp.a.example"),
+            naptr(30, 1, "s", "SIP+D2U", "three.example"),
             naptr(20, 9, "s", "SIP+D2U", "two.example"),
             naptr(20, 5, "s", "SIP+D2U", "one.example"),
         ],
         "one.example": [srv(1, 0, 5066, "host.example")],
         "two.example": [srv(1, 0, 5067, "host.example")],
+        "three.example": [srv(1, 0, 5068, "host.example")],
         "host.example": [a("192.0.2.5")],
     }
     assert bench.ask(bare("a.example")) == [[("192.0.2.5", 5066)]]
@@ -110,6 +113,21 @@ def test_dns_07_an_answer_lives_as_long_as_its_ttl(bench: Bench) -> None:
     bench.now += 2
     assert bench.resolver.cached(hop) is None
     assert bench.ask(hop) == [[("192.0.2.2", 5060)]]
+
+
+@pytest.mark.parametrize(("ttl_of_srv", "ttl_of_a"), [(20, 300), (300, 20)])
+def test_dns_07_an_answer_of_several_records_lives_as_long_as_the_shortest(
+    bench: Bench, ttl_of_srv: int, ttl_of_a: int
+) -> None:
+    bench.server.zone = {
+        "_sip._udp.a.example": [srv(1, 1, 5066, "h.example", ttl_of_srv)],
+        "h.example": [a("192.0.2.1", ttl_of_a)],
+    }
+    assert bench.ask(named("a.example")) == [[("192.0.2.1", 5066)]]
+    bench.now += 19
+    assert bench.resolver.cached(named("a.example")) is not None
+    bench.now += 2
+    assert bench.resolver.cached(named("a.example")) is None
 
 
 def test_dns_07_the_ttl_keeps_within_ttl_min_and_ttl_max(bench: Bench) -> None:

@@ -38,6 +38,8 @@ def test_reg_02_a_required_option_that_is_unknown_is_refused_and_named(desk: Des
     assert refused(desk, PHONE, require=["path", option]) == (420, "Bad Extension")
     result = desk.register(PHONE, require=[option])
     assert header(result, "Unsupported") == [option]
+    result = desk.register(PHONE, require=["x-first", "path", option])
+    assert header(result, "Unsupported") == [f"x-first, {option}"]
 
 
 def test_reg_03_credentials_of_somebody_else_are_forbidden(desk: Desk) -> None:
@@ -89,6 +91,10 @@ def test_reg_05_the_address_of_record_is_compared_in_its_canonical_form(desk: De
 
 def test_reg_05_the_case_of_the_user_counts(desk: Desk) -> None:
     assert desk.lookup("sip:ALICE@example.com") == []
+    result = desk.register("<sip:other@192.0.2.9>", to="<sip:ALICE@example.com>")
+    assert header(result, "Contact") == ["<sip:other@192.0.2.9>;expires=3600"]
+    assert desk.uris("sip:ALICE@example.com") == ["sip:other@192.0.2.9"]
+    assert desk.uris(ALICE) == ["sip:alice@192.0.2.7:5062"]
 
 
 def test_an_address_of_record_with_control_characters_is_a_programming_error(desk: Desk) -> None:
@@ -101,6 +107,13 @@ def test_an_address_of_record_with_control_characters_is_a_programming_error(des
 )
 def test_reg_15_reg_17_one_contact_that_does_not_parse_refuses_them_all(desk: Desk, contact: str) -> None:
     assert refused(desk, "<sip:alice@192.0.2.8>", contact)[0] == 400
+
+
+def test_reg_15_one_contact_that_is_too_brief_or_unreadable_refuses_its_neighbours_and_removals(desk: Desk) -> None:
+    for unfit, status in (("<sip:alice@192.0.2.9>;expires=59", 423), ("<sip:alice@192.0.2.9>;q=2", 400)):
+        assert refused(desk, "<sip:alice@192.0.2.8>", unfit)[0] == status
+        assert refused(desk, unfit, "<sip:alice@192.0.2.8>")[0] == status
+        assert refused(desk, PHONE + ";expires=0", unfit)[0] == status
 
 
 def test_reg_08_a_star_beside_a_contact_or_without_expires_0_is_a_bad_request(desk: Desk) -> None:
