@@ -23,12 +23,13 @@ from collections.abc import Iterator, Sequence
 
 from broken import MUTANTS as DRAWN
 from broken_more import MORE
+from broken_proxying import PROXYING
 from broken_services import SERVICES
 from broken_transactions import CALLS
 from conformance import Test, listed, shown, tests
 from mutation import Copy, Mutant
 
-MUTANTS = {**DRAWN, **MORE, **SERVICES, **CALLS}
+MUTANTS = {**DRAWN, **MORE, **CALLS, **PROXYING, **SERVICES}
 SLOW = ("workers", "cli", "processes")
 """Folders of tests/ that start processes; those of the last one take longest."""
 _FAILED = re.compile(r"^FAILED (tests/\S+?::.*?)(?: - .*)?$", re.MULTILINE)

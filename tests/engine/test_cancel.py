@@ -148,6 +148,16 @@ def test_sec_14_a_cancel_from_another_address_gets_481(world: World) -> None:
     assert caller.statuses == [100, 180]
 
 
+def test_sec_14_a_cancel_of_a_re_invite_from_another_address_gets_481(make_world: Make) -> None:
+    world = make_world(NAMED.replace("pbx.example", "127.0.0.2:5090"))
+    caller, callee, thief = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090), world.agent("192.0.2.66")
+    same = {"branch": "z9hG4bK-two", "call_id": "c1", "to_tag": "t1"}
+    caller.send(caller.request("INVITE", "sip:bob@example.com", **same))  # type: ignore[arg-type]
+    callee.answer(callee.last, 180)
+    thief.send(caller.request("CANCEL", "sip:bob@example.com", **same))  # type: ignore[arg-type]
+    assert thief.statuses == [481] and callee.requests == ["INVITE"] and caller.statuses == [100, 180]
+
+
 def test_can_01_the_200_has_the_to_tag_of_the_487_made_here(make_world: Make) -> None:
     world = make_world(NAMED)
     world.resolver.unknown.add("pbx.example")

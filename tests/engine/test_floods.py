@@ -52,6 +52,15 @@ def test_sec_12_above_its_share_a_source_gets_503_statelessly_and_others_are_ser
     assert world.count(Counter.LIMITED) == 3
 
 
+def test_sec_12_a_to_tag_that_anybody_can_write_is_no_way_around_the_share(make_world):
+    world = make_world(LIMITED, limits={"per_source": 1})
+    greedy = world.agent("192.0.2.1")
+    for number in range(2):
+        greedy.send(greedy.request("INVITE", BOB, to_tag=f"t{number}"))
+    assert greedy.statuses[-2:] == [200, 503] and greedy.last.first("Retry-After") == b"5"
+    assert len(list(world.records())) == 1
+
+
 def test_sec_12_other_ports_of_an_address_are_the_same_source(make_world):
     world = make_world(limits={"per_source": 1})
     first, second = world.agent("192.0.2.1", 5060), world.agent("192.0.2.1", 5062)
@@ -147,12 +156,15 @@ def test_sec_13_replies_to_malformed_requests_are_limited_per_source(make_world)
     for _ in range(100):
         bad.send(text, worker=0)
     assert bad.statuses == [400] * MALFORMED_PER_SECOND
+    moved = world.agent("192.0.2.1", 7000)
+    moved.send(text, worker=0)
+    assert not moved.inbox
     other.send(text.replace("192.0.2.1", "192.0.2.2"), worker=0)
     assert other.statuses == [400]
     world.advance(1)
     bad.send(text, worker=0)
     assert len(bad.inbox) == MALFORMED_PER_SECOND + 1
-    assert world.count(Counter.MALFORMED) == 102
+    assert world.count(Counter.MALFORMED) == 103
     good = bad.request("INVITE", BOB)
     bad.send(good, worker=0)
     assert bad.last.status == 100

@@ -69,6 +69,23 @@ def test_txn_09_a_failure_after_timer_d_is_a_stray(world: World) -> None:
     assert callee.requests == ["INVITE", "ACK", "ACK"]
 
 
+@pytest.mark.parametrize("is_acknowledged", [False, True])
+def test_prx_44_a_200_goes_up_after_a_408_of_ours_also_when_that_is_acknowledged(
+    make_world: Make, is_acknowledged: bool
+) -> None:
+    world = make_world(FORK.replace('5091", "sip:127.0.0.2:5092"]', '5090"], timeout=2.0'))
+    caller, callee, seen = called(world)
+    callee.answer(seen, 180)
+    world.advance(2.1)
+    assert caller.statuses == [100, 180, 408]
+    if is_acknowledged:
+        tag = (caller.last.to_tag or b"").decode()
+        same = {"branch": "z9hG4bK-one", "call_id": "c1", "to_tag": tag}
+        caller.send(caller.request("ACK", "sip:bob@example.com", **same))  # type: ignore[arg-type]
+    callee.answer(seen, 200)
+    assert caller.statuses == [100, 180, 408, 200]
+
+
 def test_prx_58_a_final_of_a_non_invite_after_the_final_is_dropped(make_world: Make) -> None:
     world = make_world(FORK)
     caller, one, two = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5091), world.agent("127.0.0.2", 5092)

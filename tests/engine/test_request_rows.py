@@ -84,9 +84,10 @@ def test_prx_03_to_and_from_never_stand_in_for_a_request_uri_that_cannot_be_rout
 
 @pytest.mark.parametrize("hops", ["0", "000"])
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "BYE", "REGISTER", "OPTIONS", "NEWFANGLED"])
-def test_prx_04_without_hops_nothing_is_forwarded(world: World, method: str, hops: str) -> None:
+@pytest.mark.parametrize("to_tag", ["", "t9"])
+def test_prx_04_without_hops_nothing_is_forwarded(world: World, method: str, hops: str, to_tag: str) -> None:
     caller, callee = parties(world)
-    caller.send(caller.request(method, BOB).replace("Max-Forwards: 70", f"Max-Forwards: {hops}"))
+    caller.send(caller.request(method, BOB, to_tag=to_tag).replace("Max-Forwards: 70", f"Max-Forwards: {hops}"))
     assert caller.statuses == [483] and not callee.inbox
 
 
@@ -170,9 +171,12 @@ def back(seen: SipMessage, *changes: tuple[bytes, bytes], hop: str = "127.0.0.2:
 
 
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "OPTIONS"])
-def test_prx_10_prx_12_what_comes_back_with_other_hops_and_vias_alone_is_a_loop(world: World, method: str) -> None:
-    caller, callee = parties(world)
-    caller.send(caller.request(method, BOB))
+@pytest.mark.parametrize("to_tag", ["", "t9"])
+def test_prx_10_prx_12_what_comes_back_with_other_hops_and_vias_alone_is_a_loop(
+    make_world: Make, method: str, to_tag: str
+) -> None:
+    caller, callee = parties(make_world(AS_ADDRESSED.replace("relay()", 'relay("sip:127.0.0.2:5090")')))
+    caller.send(caller.request(method, BOB, to_tag=to_tag))
     callee.send(back(callee.last, (b"Max-Forwards: 69", b"Max-Forwards: 60")))
     assert callee.statuses == [482] and len(callee.requests) == 1
 

@@ -133,6 +133,27 @@ def test_prx_47_prx_48_one_of_401_and_407_goes_up_with_the_challenges_of_both_in
     assert caller.last.all_lines("WWW-Authenticate") == [value.encode() for _, value in lines[2]]
 
 
+ONCE_MORE = """
+@proxy.on_failure
+def failed(request, reply):
+    if "again" not in request.vars:
+        request.vars["again"] = True
+        request.relay("sip:127.0.0.2:5099")
+"""
+
+
+def test_prx_48_the_challenges_of_an_earlier_attempt_go_up_too(make_world: Make) -> None:
+    world, caller, phones = forked(make_world, 2, more=ONCE_MORE)
+    last = world.agent("127.0.0.2", 5099)
+    challenges = [f'Digest realm="{realm}", nonce="1"' for realm in "abc"]
+    phones[0].answer(phones[0].inbox[0], 407, headers=[("Proxy-Authenticate", challenges[0])])
+    phones[1].answer(phones[1].inbox[0], 401, headers=[("WWW-Authenticate", challenges[1])])
+    last.answer(last.inbox[0], 401, headers=[("WWW-Authenticate", challenges[2])])
+    assert caller.statuses == [100, 401]
+    assert caller.last.all_lines("Proxy-Authenticate") == [challenges[0].encode()]
+    assert sorted(caller.last.all_lines("WWW-Authenticate")) == [text.encode() for text in challenges[1:]]
+
+
 @pytest.mark.parametrize("status", [100, 180])
 def test_prx_55_timer_c_after_any_provisional_means_cancel_and_408(world: World, status: int) -> None:
     caller, callee, seen = called(world)

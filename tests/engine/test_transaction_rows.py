@@ -189,6 +189,15 @@ def test_txn_20_a_silent_callee_of_a_non_invite_means_no_final_and_no_record(mak
     assert set(callee.requests) == {method} and len({m.via.branch for m in callee.inbox}) == 1
 
 
+def test_txn_20_all_callees_of_a_forked_non_invite_silent_means_no_final_either(make_world: Make) -> None:
+    world = make_world(ROUTED.replace("relay(", 'fork(["sip:127.0.0.2:5091", ').replace('0")', '0"])'))
+    other = world.agent("127.0.0.2", 5091)
+    caller, callee, _, _ = called(world, "MESSAGE")
+    world.advance(80)
+    assert caller.statuses == [100] and not list(world.records())
+    assert callee.requests == other.requests == ["MESSAGE"] * 11
+
+
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
 def test_txn_14_branch_sent_by_and_method_together_are_the_transaction(world: World, method: str) -> None:
     caller, callee, text, _ = called(world, method)

@@ -188,8 +188,9 @@ def test_a_path_replaces_the_route_set():
     assert outgoing(STRICT, path=[FOREIGN, PLAIN]) == Outgoing(URI, (FOREIGN, PLAIN), (FOREIGN, PLAIN))
 
 
-def test_a_path_may_begin_with_a_strict_router():
-    assert outgoing(path=[STRICT]).next_hop == b"sip:203.0.113.6;x"
+def test_prx_19_a_path_may_begin_with_a_strict_router():
+    strict, rest = b"sip:203.0.113.6;x", (FOREIGN, b"<" + URI + b">")
+    assert outgoing(path=[STRICT, FOREIGN]) == Outgoing(strict, rest, rest, next_hop=strict)
 
 
 def test_a_route_that_cannot_be_parsed_is_left_for_the_next_hop_to_refuse():

@@ -14,6 +14,7 @@ from siphon.forwarding.routes import (
     strip_own_maddr,
 )
 from siphon.sip.draft import Draft
+from siphon.sip.identity import Identity, Listener
 from siphon.sip.message import parse
 from siphon.sip.uri import Uri
 
@@ -140,7 +141,7 @@ def test_nothing_is_edited_when_nothing_was_consumed():
     assert draft.to_bytes() == message.raw
 
 
-def test_own_routes_are_counted_with_and_without_a_token():
+def test_prx_17_own_routes_are_counted_with_and_without_a_token():
     values = [value.encode() for value in (PLAIN, OURS, FOREIGN, PLAIN)]
     assert own_routes(values, IDENTITY) == 2
     assert own_routes(values[2:], IDENTITY) == 0
@@ -167,3 +168,10 @@ def test_prx_16_our_own_maddr_goes_with_the_port_and_transport_beside_it():
 )
 def test_prx_16_any_other_uri_stays(uri):
     assert strip_own_maddr(Uri.parse(uri), 5060, IDENTITY) is None
+
+
+def test_prx_16_a_maddr_that_leads_to_another_socket_of_ours_stays():
+    identity = Identity([Listener(0, "udp", "192.0.2.1", 5060), Listener(1, "udp", "192.0.2.1", 5070)])
+    uri = Uri.parse("sip:bob@example.com:5070;maddr=192.0.2.1")
+    assert strip_own_maddr(uri, 5060, identity) is None
+    assert strip_own_maddr(uri, 5070, identity) == b"sip:bob@example.com"
