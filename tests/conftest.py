@@ -13,6 +13,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "process
 
 import jobs  # noqa: E402
 import peers  # noqa: E402
+import told_logs  # noqa: E402
 from conformance_run import ConformanceRun  # noqa: E402
 
 for name in ("SIPHON_LISTEN", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"):
@@ -36,3 +37,4 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ConformanceRun(), "conformance-run")
     jobs.register(config)
     peers.register(config)
+    config.pluginmanager.register(told_logs, "told-logs")

@@ -21,6 +21,7 @@ The directory that they share:
     units.pickle    [(name, [node id, ...]), ...], written once by the leader
     N.taken         unit N is being run, or was
     N.reports       (*Cost, its reports), when it was run by a helper
+    again/          the same once more, for the second look
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from second_look import SecondLook
 
 PLACE, NUMBER, LEADER = "SIPHOND_TESTS_PLACE", "SIPHOND_TESTS_JOB", "SIPHOND_TESTS_LEADER"
 SCENARIOS = "side by side"
@@ -47,7 +49,7 @@ WAITING = ("processes", "cli", "workers", "deploy", "state")
 """Folders of tests/ that the list begins with."""
 COMPUTING = ("engine", "testing", "shm", "bench", "fuzzing", "project")
 """Those that it ends with."""
-ALONE = ", alone"
+ALONE, AGAIN = ", alone", ", again"
 LONGEST = 15
 """So many units are named in the end."""
 END_SECS = 120
@@ -166,11 +168,10 @@ class Helper(Job):
 
 
 class Leader(Job):
-    def __init__(self, place: Path, jobs: int) -> None:
+    def __init__(self, place: Path, jobs: int, second_look: SecondLook) -> None:
         super().__init__(place)
         self.jobs = jobs
-        self.reported: set[int] = set()
-        """Numbers of units."""
+        self.second_look = second_look
         self.costs: dict[str, Cost] = {}
         """By the name of the unit."""
 
@@ -178,22 +179,27 @@ class Leader(Job):
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.testsfailed or session.config.option.collectonly:
             return None  # pytest says what is wrong
-        units = units_of([item for item in session.items if not is_alone(item)])
         by_id = {item.nodeid: item for item in session.items}
-        (self.place / "units.pickle").write_bytes(pickle.dumps(units))
-        with self.helpers(session.config) as helpers:
-            for number, (name, node_ids) in self.take(units):
+        beside = Round(self, session, self.place, units_of([item for item in session.items if not is_alone(item)]))
+        with beside.helpers(self.jobs - 1) as helpers:
+            for number, (name, node_ids) in self.take(beside.units):
                 self.costs[name] = self.run(session, node_ids, by_id)
-                self.reported.add(number)
-                self.hear(session, units)
-            for helper in helpers:
-                while not ended(helper, 0.2):
-                    self.hear(session, units)
-            self.hear(session, units)
-        self.complain(session, units, helpers)
+                beside.reported.add(number)
+                beside.hear()
+            beside.hear_all(helpers)
         for name, node_ids in units_of([item for item in session.items if is_alone(item)]):
             self.costs[name + ALONE] = self.run(session, node_ids, by_id)
+        if failed := self.second_look.begin():
+            self.look_again(session, units_of([by_id[node_id] for node_id in failed]))
         return True
+
+    def look_again(self, session: pytest.Session, units: Sequence[Unit]) -> None:
+        """In a process that has not run them before."""
+        place = self.place / "again"
+        place.mkdir()
+        again = Round(self, session, place, [(name + AGAIN, node_ids) for name, node_ids in units])
+        with again.helpers(1) as helpers:
+            again.hear_all(helpers)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.costs:
@@ -205,16 +211,30 @@ class Leader(Job):
         for name, cost in rows:
             terminalreporter.write_line(f"{cost.passed:8.1f} {cost.computed:8.1f}  {name}")
 
+
+class Round:
+    """Units that are taken from one list, and what helpers report of them."""
+
+    def __init__(self, leader: Leader, session: pytest.Session, place: Path, units: list[Unit]) -> None:
+        self.leader = leader
+        self.session = session
+        self.config = session.config
+        self.place = place
+        self.units = units
+        self.reported: set[int] = set()
+        """Numbers of units."""
+        (place / "units.pickle").write_bytes(pickle.dumps(units))
+
     @contextmanager
-    def helpers(self, config: pytest.Config) -> Iterator[list[subprocess.Popen[bytes]]]:
+    def helpers(self, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
         """They run, and have ended afterwards."""
         known = {PLACE: str(self.place), LEADER: str(os.getpid())}
-        line = [sys.executable, "-m", "pytest", *config.invocation_params.args]
-        if config.pluginmanager.has_plugin("cacheprovider"):
+        line = [sys.executable, "-m", "pytest", *self.config.invocation_params.args]
+        if self.config.pluginmanager.has_plugin("cacheprovider"):
             line += ["-o", f"cache_dir={self.place}/cache"]  # what --lf knows is of the whole run
         started = []
         try:
-            for number in range(1, self.jobs):
+            for number in range(1, count + 1):
                 with (self.place / f"helper-{number}.out").open("wb") as out:
                     environment = {**os.environ, **known, NUMBER: str(number)}
                     started.append(
@@ -224,7 +244,7 @@ class Leader(Job):
                             stdout=out,
                             stderr=out,
                             env=environment,
-                            cwd=config.invocation_params.dir,
+                            cwd=self.config.invocation_params.dir,
                             start_new_session=True,  # Ctrl-C is for the leader, who tells them once
                         )
                     )
@@ -238,38 +258,46 @@ class Leader(Job):
                     helper.kill()
                     helper.wait()
 
-    def hear(self, session: pytest.Session, units: Sequence[Unit]) -> None:
+    def hear_all(self, helpers: Sequence[subprocess.Popen[bytes]]) -> None:
+        for helper in helpers:
+            while not ended(helper, 0.2):
+                self.hear()
+        self.hear()
+        self.complain(helpers)
+
+    def hear(self) -> None:
         """Passes on what helpers have reported since."""
         for path in sorted(self.place.glob("*.reports")):
             if (number := int(path.stem)) in self.reported:
                 continue
             self.reported.add(number)
-            hook = session.config.hook
             passed, computed, reports = pickle.loads(path.read_bytes())
-            self.costs[units[number][0]] = Cost(passed, computed)
+            self.leader.costs[self.units[number][0]] = Cost(passed, computed)
             for data in reports:
-                report = hook.pytest_report_from_serializable(config=session.config, data=data)
-                if report.when == "setup":
-                    hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
-                hook.pytest_runtest_logreport(report=report)
-                if report.when == "teardown":
-                    hook.pytest_runtest_logfinish(nodeid=report.nodeid, location=report.location)
-            self.stop_if_asked(session)
+                self.pass_on(data)
+            self.leader.stop_if_asked(self.session)
 
-    def complain(
-        self, session: pytest.Session, units: Sequence[Unit], helpers: Sequence[subprocess.Popen[bytes]]
-    ) -> None:
+    def pass_on(self, data: dict[str, Any]) -> None:
+        hook = self.config.hook
+        report = hook.pytest_report_from_serializable(config=self.config, data=data)
+        if report.when == "setup":
+            hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
+        hook.pytest_runtest_logreport(report=report)
+        if report.when == "teardown":
+            hook.pytest_runtest_logfinish(nodeid=report.nodeid, location=report.location)
+
+    def complain(self, helpers: Sequence[subprocess.Popen[bytes]]) -> None:
         """When nobody has reported a unit, or a helper says that it went wrong."""
-        missing = [name for number, (name, _) in enumerate(units) if number not in self.reported]
+        missing = [name for number, (name, _) in enumerate(self.units) if number not in self.reported]
         good = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if not missing and all(helper.returncode in good for helper in helpers):
             return
-        reporter = session.config.pluginmanager.getplugin("terminalreporter")
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
         for number, helper in enumerate(helpers, 1):
             said = (self.place / f"helper-{number}.out").read_text(errors="replace")
             reporter.write(f"\njob {number} ended with {helper.returncode}:\n{said[-5000:]}")
-        session.shouldfail = f"not reported: {', '.join(missing)}" if missing else "a job went wrong"
-        raise session.Failed(session.shouldfail)
+        self.session.shouldfail = f"not reported: {', '.join(missing)}" if missing else "a job went wrong"
+        raise self.session.Failed(self.session.shouldfail)
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -291,4 +319,6 @@ def register(config: pytest.Config) -> None:
     elif config.option.jobs > 1:
         place = tempfile.TemporaryDirectory(prefix="siphond-tests-")
         config.add_cleanup(place.cleanup)
-        config.pluginmanager.register(Leader(Path(place.name), config.option.jobs), "job")
+        second_look = SecondLook()
+        config.pluginmanager.register(second_look, "second-look")
+        config.pluginmanager.register(Leader(Path(place.name), config.option.jobs, second_look), "job")

@@ -287,6 +287,10 @@ class Siphond:
         time for it."""
         return self._counted(Counter.ADOPTIONS)
 
+    def stalls(self) -> int:
+        """How often a worker was ended because it did not beat."""
+        return self._counted(Counter.STALLS)
+
     def _counted(self, counter: Counter) -> int:
         return sum(self.slots().row(index)[counter] for index in range(self.workers))
 

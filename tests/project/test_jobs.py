@@ -51,6 +51,14 @@ def test_other(number):
     mine.unlink()
 """
 
+ONCE = """
+import pathlib
+def test_x():
+    first = pathlib.Path(__file__ + ".first")
+    assert first.exists() or first.touch(), f"once in {__name__}"
+"""
+"""Fails when it runs for the first time."""
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
@@ -63,7 +71,9 @@ def run(tmp_path, monkeypatch):
         (tmp_path / "conftest.py").write_text(CONFTEST)
         (tmp_path / "pytest.ini").touch()
         for name, text in files.items():
-            (tmp_path / f"{name}.py").write_text(text)
+            path = tmp_path / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
         return subprocess.Popen(
             [*line, "--jobs", "2", *arguments],
             cwd=tmp_path,
@@ -149,3 +159,35 @@ def test_ctrl_c_ends_them_all_and_what_a_test_holds_is_put_away(run, tmp_path):
     output = process.communicate(timeout=300)[0]
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert list(tmp_path.glob("*.held")) == []
+
+
+def test_on_processes_what_fails_beside_others_and_passes_alone_is_told_and_fails_no_run(run):
+    status, output = run(
+        **{"processes/test_a": ONCE, "cli/test_b": ONCE.replace("def", "import pytest\n@pytest.mark.alone\ndef")}
+    )
+    assert status == 0, output
+    assert "2 passed, 2 looked at again" in output
+    for name in ("processes/test_a", "cli/test_b"):
+        assert f"failed beside others, passed alone: {name}.py::test_x" in output
+        assert f"once in {name.partition('/')[2]}" in output
+
+
+@pytest.mark.parametrize("when", ["setup", "call", "teardown"])
+def test_what_fails_alone_too_has_failed(run, when):
+    fails = (
+        "import pytest\n@pytest.fixture\ndef late(request):\n"
+        f"    assert {when!r} != 'setup', 'again'\n    yield\n    assert {when!r} != 'teardown', 'again'\n"
+        f"def test_x(late): assert {when!r} != 'call', 'again'\n"
+    )
+    status, output = run(**{"processes/test_a": fails, "test_b": "def test_y(): pass\n"})
+    assert status == 1, output
+    assert ("1 failed" if when == "call" else "1 error") in output
+    assert "AssertionError: again" in output and "passed alone" not in output
+
+
+def test_what_computes_and_what_many_tests_fail_in_gets_no_second_look(run):
+    status, output = run(**{"engine/test_a": ONCE, "processes/test_b": "def test_y(): pass\n"})
+    assert status == 1 and "1 failed, 1 passed" in output, output
+    status, output = run(**{f"workers/test_{n}": ONCE for n in range(5)})
+    assert status == 1, output
+    assert re.search(r"\b2 failed, \d+ passed, 3 looked at again", output), output
