@@ -13,7 +13,7 @@ from workers.children import Child, Children
 from workers.control import Message
 from workers.deaf import DeafWatch
 from workers.net import boottime
-from workers.watch import Verdict, is_stopped
+from workers.watch import Standing, Verdict
 
 DUMP_SECS = 1.0
 START_SECS = 60.0
@@ -62,7 +62,7 @@ class Hearts:
                 if now - child.spawned > START_SECS:
                     self.condemn(child, Verdict.DUMP, f"not ready after {START_SECS:.0f} s", now)
             else:
-                verdict = child.watch.judge(states[child.slot], now, partial(is_stopped, child.pid))
+                verdict = child.watch.judge(states[child.slot], now, partial(Standing.of, child.pid))
                 if verdict is not Verdict.FINE:
                     self.condemn(child, verdict, child.watch.reason, now)
 

@@ -5,17 +5,25 @@ it. So neither a suspended machine nor a clock step condemns anybody; after a pa
 starts anew.
 
 A process that is stopped inside a handler (SIGSTOP) will not return from it: it is ended as if it were outside.
+
+A process that is ready to run, and hardly runs, is not stuck: the machine has no processor for it. To end it would lose
+what it holds and cost a fork, and its siblings serve its sockets meanwhile. It gets PATIENCE_SECS more.
 """
 
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from workers.application import SlotState
 
 CRITICAL_SECS = 0.5
 STALL_SECS = 1.0
 SILENCE_SECS = 10.0
+PATIENCE_SECS = 8.0
+"""For one that waits for a processor, from when it was first seen to be late."""
+RAN_SECS = 0.2
+"""One that has had a processor for so long meanwhile has used it for something else than beating."""
 
 
 class Verdict(Enum):
@@ -37,6 +45,26 @@ class Stopwatch:
         return tick - self.since
 
 
+class Standing(NamedTuple):
+    """What the kernel says of a process: the letter of its state (proc(5)), and the seconds of processor that its main
+    thread has had."""
+
+    state: str
+    ran: float
+
+    @classmethod
+    def of(cls, pid: int) -> "Standing":
+        """GONE for one that has gone, or of which the kernel does not tell."""
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            return cls(state, int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9)
+        except (OSError, IndexError, ValueError):
+            return GONE
+
+
+GONE = Standing("", 0.0)
+
+
 class Watch:
     def __init__(self, handler_stall_secs: float) -> None:
         self.handler_stall_secs = handler_stall_secs
@@ -45,34 +73,38 @@ class Watch:
 
     def reset(self) -> None:
         self.critical, self.handler, self.busy, self.idle = Stopwatch(), Stopwatch(), Stopwatch(), Stopwatch()
+        self.late: tuple[float, Standing] | None = None
+        """When it was first seen to be too late, and how it stood then."""
 
-    def judge(self, state: SlotState, tick: float, stopped: Callable[[], bool] = lambda: False) -> Verdict:
-        """`tick` is the supervisor's monotonic time; `stopped` says of the process whether it is, and is asked only of
-        one that has been in its handler for a while. `reason` says in words what is wrong."""
+    def judge(self, state: SlotState, tick: float, standing: Callable[[], Standing] = lambda: GONE) -> Verdict:
+        """`tick` is the supervisor's monotonic time; `standing` tells of the process, and is asked only of one that is
+        too late or has been in its handler for a while. `reason` says in words what is wrong."""
         in_handler = state.in_handler_since or None
         looping = state.heartbeat if state.busy and in_handler is None else None
         critical = self.critical.held(state.critical_since or None, tick)
         handler = self.handler.held(in_handler, tick)
         busy = self.busy.held(looping, tick)
         idle = self.idle.held(None if state.busy else state.heartbeat, tick)
-        if critical > CRITICAL_SECS:
-            self.reason = f"in a critical section for {critical:.1f} s"
-            return Verdict.KILL
         if handler > self.handler_stall_secs:
             self.reason = f"a handler has not returned for {handler:.1f} s"
             return Verdict.DUMP
-        if handler > STALL_SECS and stopped():
+        if handler > STALL_SECS and standing().state == "T":
             self.reason = f"stopped inside a handler for {handler:.1f} s"
             return Verdict.DUMP
-        if max(busy / STALL_SECS, idle / SILENCE_SECS) > 1.0:
-            self.reason = f"no heartbeat for {max(busy, idle):.1f} s"
-            return Verdict.DUMP
-        return Verdict.FINE
+        is_critical, is_silent = critical > CRITICAL_SECS, max(busy / STALL_SECS, idle / SILENCE_SECS) > 1.0
+        if not is_critical and not is_silent:
+            self.late = None
+            return Verdict.FINE
+        if self.is_starved(standing(), tick):
+            return Verdict.FINE
+        self.reason = (
+            f"in a critical section for {critical:.1f} s"
+            if is_critical
+            else f"no heartbeat for {max(busy, idle):.1f} s"
+        )
+        return Verdict.KILL if is_critical else Verdict.DUMP
 
-
-def is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal; False for one that has gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
+    def is_starved(self, standing: Standing, tick: float) -> bool:
+        """Whether one that is too late waits for a processor and may wait on."""
+        since, before = self.late = self.late or (tick, standing)
+        return standing.state == "R" and standing.ran - before.ran < RAN_SECS and tick - since < PATIENCE_SECS

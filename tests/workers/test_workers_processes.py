@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +152,37 @@ def test_a_worker_stuck_outside_a_handler_writes_its_stack_and_is_replaced(start
     instance.until_noted("cause=SIGABRT")
     assert "do_block" in instance.noted()
     until(lambda: instance.slots.read(blocked).generation == 2, "replacement")
+
+
+def test_a_worker_that_computes_for_ever_is_stuck_too(start: Start) -> None:
+    instance = start(count=2)
+    instance.client.send(b"spin")
+    assert instance.until_number("is stuck: no heartbeat for ") >= 1.0
+    instance.until_noted("cause=SIGABRT")
+    assert "do_spin" in instance.noted()
+
+
+def test_a_worker_that_gets_no_processor_is_stood_in_for_and_lives(start: Start) -> None:
+    """One of the lowest class beside others on its processor: it runs for some milliseconds in seconds."""
+    instance = start(count=2)
+    before = instance.worker_pids()
+    processor = {min(os.sched_getaffinity(0))}
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        for hog in hogs:
+            os.sched_setaffinity(hog.pid, processor)
+        os.sched_setscheduler(before[0], os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setaffinity(before[0], processor)
+        until_when = time.monotonic() + 4
+        while time.monotonic() < until_when:
+            assert instance.ask_from_new_port("hi").startswith("hi worker=")
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert "worker 1 adopts 0 dead=False" in instance.noted()
+    assert "is stuck" not in instance.noted()
+    assert instance.worker_pids() == before
 
 
 def test_a_handler_that_takes_too_long_is_ended(start: Start) -> None:

@@ -1,11 +1,15 @@
 """The judgement over a slot, tick by tick."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
-from worker_fakes import FakeSlot
+import pytest
+from worker_fakes import FakeSlot, until
 
 from workers.children import back_off
-from workers.watch import Verdict, Watch
+from workers.watch import GONE, Standing, Verdict, Watch
 
 BUSY = FakeSlot(pid=1, heartbeat=50.0, busy=True)
 
@@ -50,6 +54,61 @@ def test_old_values_seen_for_the_first_time_condemn_nobody() -> None:
     assert watch.judge(replace(BUSY, heartbeat=0.5, critical_since=0.1), 1e6) is Verdict.FINE
     watch.reset()
     assert watch.judge(replace(BUSY, heartbeat=0.5, critical_since=0.1), 2e6) is Verdict.FINE
+
+
+CRITICAL = replace(BUSY, critical_since=49.0)
+
+
+def verdicts(state: FakeSlot, standings: list[tuple[float, Standing]]) -> list[Verdict]:
+    """At ticks so long after the first."""
+    watch = Watch(30.0)
+    assert watch.judge(state, 1000.0) is Verdict.FINE
+    return [watch.judge(state, 1000.0 + secs, lambda found=found: found) for secs, found in standings]
+
+
+@pytest.mark.parametrize(("state", "ended"), [(BUSY, Verdict.DUMP), (CRITICAL, Verdict.KILL)])
+def test_one_that_waits_for_a_processor_is_not_stuck_but_not_for_ever(state: FakeSlot, ended: Verdict) -> None:
+    waits = [(1.1, Standing("R", 7.0)), (2.0, Standing("R", 7.1)), (9.0, Standing("R", 7.1))]
+    assert verdicts(state, waits) == [Verdict.FINE] * 3
+    assert verdicts(state, [*waits, (9.2, Standing("R", 7.1))])[-1] is ended
+
+
+@pytest.mark.parametrize(("state", "ended"), [(BUSY, Verdict.DUMP), (CRITICAL, Verdict.KILL)])
+def test_one_that_runs_without_beating_or_sleeps_is_stuck(state: FakeSlot, ended: Verdict) -> None:
+    assert verdicts(state, [(1.1, Standing("R", 7.0)), (1.3, Standing("R", 7.21))]) == [Verdict.FINE, ended]
+    for letter in ("S", "D", "T"):
+        assert verdicts(state, [(1.1, Standing(letter, 7.0))]) == [ended]
+    assert verdicts(state, [(1.1, GONE)]) == [ended]
+
+
+def test_one_that_beat_again_is_waited_for_anew() -> None:
+    watch, waits = Watch(30.0), Standing("R", 1.0)
+    for beat in range(20):
+        state = replace(BUSY, heartbeat=50.0 + beat)
+        for after in (0.0, 1.5, 4.0):
+            assert watch.judge(state, 1000.0 + 5 * beat + after, lambda: waits) is Verdict.FINE
+
+
+def test_a_handler_that_waits_for_a_processor_has_no_more_than_its_time() -> None:
+    handling = replace(BUSY, in_handler_since=49.0)
+    assert verdicts(handling, [(31.0, Standing("R", 1.0))]) == [Verdict.DUMP]
+
+
+def test_what_the_kernel_says_of_a_process() -> None:
+    line = [sys.executable, "-c", "input()\nwhile True: pass"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            until(lambda: Standing.of(process.pid).state == "S", "that it waits for its input")
+            before = Standing.of(process.pid).ran
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            until(lambda: Standing.of(process.pid).ran > before + 0.1, "that it runs")
+            assert Standing.of(process.pid).state == "R"
+        finally:
+            process.kill()
+    assert Standing.of(process.pid) == GONE
+    assert Standing.of(os.getpid()).ran > 0.0
 
 
 def test_back_off_begins_with_the_third_early_death_and_has_an_end() -> None:

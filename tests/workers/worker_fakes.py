@@ -131,6 +131,11 @@ class Echo:
         self.reply(datagram, b"blocking %d" % self.context.index)
         time.sleep(float(rest))
 
+    def do_spin(self, datagram: Received, rest: bytes, now: float) -> None:
+        """Computes for ever, outside a handler."""
+        while True:
+            pass
+
     def do_deafen(self, datagram: Received, rest: bytes, now: float) -> None:
         """Blocks, and SIGABRT with it."""
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
