@@ -51,7 +51,8 @@ cdef int plainly(namespace, RequestFields request, tuple scheme, realm) except -
         return NOT_PLAIN
     if request.may_arm("auth"):
         values = [(scheme[1], value) for value in plain.challenges(realm, context.wall)]
-        request.arm(answer_of(scheme[2], scheme[3], m.s.target.tag_start < 0, values))
+        stateless = m.s.target.tag_start < 0 or not namespace._keeps_state(request)
+        request.arm(answer_of(scheme[2], scheme[3], stateless, values))
     return REFUSED
 
 

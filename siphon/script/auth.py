@@ -1,14 +1,17 @@
 """The namespace `auth`: digest checks of the request at hand (RFC 7616, RFC 8760), synchronous.
 
-What is right is judged by siphon.services.digest; here a failed `require_*` arms the challenge. Outside dialogs a
-challenge is stateless: nothing is kept for a sender that has not proved who it is (RFC 3261 §26.3.2.4). Secrets that
-another service knows have been fetched before the handlers started; when it gave no answer `require_*` arms 500.
+What is right is judged by siphon.services.digest; here a failed `require_*` arms the challenge. A challenge is
+stateless: nothing is kept for a sender that has not proved who it is (RFC 3261 §26.3.2.4). Only inside a dialog whose
+path we are on, as a signed Route shows, it goes through the transaction, which takes the ACK with the dialog's tag.
+Secrets that another service knows have been fetched before the handlers started; when it gave no answer `require_*`
+arms 500.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from siphon.forwarding.routes import RouteFacts, loose_route
 from siphon.script import binding, text
 from siphon.script._requiring import PROXY, WWW, Requiring
 from siphon.script.context import Services
@@ -30,6 +33,10 @@ class Auth(Requiring):
     ) -> bool:
         """require_* of what is not plain."""
         return _require(target, scheme, realm, password, ha1)
+
+    def _keeps_state(self, target: Request) -> bool:
+        """Whether a challenge of this request goes through its transaction."""
+        return _keeps_state(target)
 
     def _remove(self, target: Request, header: str) -> None:
         """Take the one line of credentials out of a request that was edited before."""
@@ -103,7 +110,7 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
         return True
     if not target._may_arm("auth"):
         return False
-    stateless = target._message.to_tag is None
+    stateless = not _keeps_state(target)
     if verdict.unavailable:
         target._arm(Answer(500, "Authentication Unavailable", stateless=stateless))
         return False
@@ -117,6 +124,17 @@ def _require(target: Request, scheme: Scheme, realm: str | None, password: str |
     return False
 
 
+def _keeps_state(target: Request) -> bool:
+    """Whether a challenge goes through the transaction: the request is inside a dialog, and a Route of ours or the
+    script's loose_route() says so. A To tag alone is anybody's to write, and would be answered by all of Timer G."""
+    context, message = target._context, target._message
+    if not message.to_tag:
+        return False
+    if context.consumed_routes or (target._loose is not None and target._loose.accepted):
+        return True
+    return loose_route(RouteFacts.of(message), context.identity, context.services.signer).accepted
+
+
 def _challenge(
     target: Request,
     digest: Any,
@@ -127,13 +145,13 @@ def _challenge(
     password: str | None = None,
     ha1: str | None = None,
 ) -> None:
-    """Arm the challenge: outside dialogs nothing is kept of the request."""
+    """Arm the challenge."""
     context = target._context
     _, challenge, status, reason = scheme
     values = digest.challenges(
         realm, stale=stale, wall=context.wall, ha1=ha1, password=password, source=context.source[0]
     )
-    stateless = target._message.to_tag is None
+    stateless = not _keeps_state(target)
     target._arm(Answer(status, reason, stateless=stateless, headers=[(challenge, value) for value in values]))
 
 

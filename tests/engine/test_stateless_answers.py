@@ -46,6 +46,21 @@ def refused(world: World, kind: str) -> tuple[Agent, str]:
     return caller, text
 
 
+def test_sec_01_a_to_tag_that_anybody_may_write_keeps_no_state(make_world: Make) -> None:
+    """Through a transaction a 407 to a forged source would leave eleven times (Timer G)."""
+    world = make_world(CHALLENGE)
+    caller, callee = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090)
+    for route in ("", "Route: <sip:127.0.0.1:5060;lr>\r\n", "Route: <sip:127.0.0.1:5060;lr;rrs=forged>\r\n"):
+        caller.inbox.clear()
+        uri = "sip:bob@example.com"
+        caller.send(caller.request("INVITE", uri, branch="z9hG4bK-one", call_id="c1", to_tag="b1", headers=route))
+        world.advance(40)
+        assert caller.statuses == [407] and not list(world.records())
+        caller.send(caller.request("ACK", uri, branch="z9hG4bK-one", call_id="c1", to_tag="b1", headers=route))
+        world.advance(1)
+    assert not callee.inbox
+
+
 @pytest.mark.parametrize(("kind", "status"), [("malformed", 400), ("overload", 503), ("challenge", 407)])
 def test_txn_26_a_stateless_answer_is_sent_once_and_its_ack_dropped(make_world: Make, kind: str, status: int) -> None:
     world = make_world(CHALLENGE if kind == "challenge" else RELAY)

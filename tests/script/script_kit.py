@@ -136,6 +136,12 @@ def sip(
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
+def own_route(bench):
+    """A Route line that this server has signed in the Record-Route of the dialog of sip()."""
+    token = bench.signer.sign_record_route(b"call-1@192.0.2.7", "127.0.0.1", 5060).decode()
+    return f"Route: <sip:127.0.0.1:5060;lr;rrs={token}>"
+
+
 def response(status=180, reason="Ringing", *headers, method="INVITE", body=b""):
     """A response as it comes from downstream, our Via taken off."""
     lines = [

@@ -1,7 +1,7 @@
 """`auth` as scripts see it (section 12); the checks of a digest themselves are tested in tests/services."""
 
 import pytest
-from script_kit import SECRET, Bench, credentials, header, sip
+from script_kit import SECRET, Bench, credentials, header, own_route, sip
 
 from siphon import auth
 from siphon.script.outcome import Relay
@@ -17,6 +17,9 @@ def route(request):
         request.relay()
 """
 URI = "sip:bob@example.com"
+WRONG = (
+    f'Proxy-Authorization: Digest username="alice", realm="example.com", nonce="n", uri="{URI}", response="{32 * "0"}"'
+)
 
 
 def checking(tmp_path, call="auth.require_digest(request)", **overrides):
@@ -89,9 +92,23 @@ def test_a_wrong_password_is_challenged_again_and_counted(tmp_path):
     assert "stale" not in header(outcome.action, "Proxy-Authenticate")
 
 
-def test_a_challenge_inside_a_dialog_is_stateful(tmp_path):
-    answer = checking(tmp_path).route(sip("BYE", URI, to="<sip:bob@example.com>;tag=b1")).action
-    assert (answer.status, answer.stateless) == (407, False)
+@pytest.mark.parametrize("wrong", [[], [WRONG]])
+@pytest.mark.parametrize(
+    ("tag", "token", "stateless"),
+    [(";tag=b1", True, False), (";tag=b1", False, True), ("", True, True), (";tag=b1", None, True)],
+)
+def test_sec_01_a_challenge_keeps_state_only_inside_a_dialog_whose_signed_route_comes_back(
+    tmp_path, tag, token, stateless, wrong
+):
+    bench = checking(tmp_path)
+    headers = {True: [own_route(bench)], False: ["Route: <sip:127.0.0.1:5060;lr;rrs=forged>"], None: []}[token]
+    answer = bench.route(sip("BYE", URI, *headers, *wrong, to=f"<sip:bob@example.com>{tag}")).action
+    assert (answer.status, answer.stateless) == (407, stateless)
+    bench.write(CHECK.format("request.loose_route() and auth.require_proxy_digest(request)"))
+    bench.runtime.load()
+    if token:
+        answer = bench.route(sip("BYE", URI, *headers, to=f"<sip:bob@example.com>{tag}")).action
+        assert (answer.status, answer.stateless) == (407, stateless)
 
 
 def test_verify_digest_takes_either_header_arms_nothing_and_removes_nothing(tmp_path):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from script_kit import Bench, credentials, sip
+from script_kit import Bench, credentials, own_route, sip
 
 from siphon.script.outcome import Answer
 
@@ -60,7 +60,8 @@ def both(pair, raws):
 def test_challenge_and_verdict_are_the_same_by_both_ways(tmp_path, method, call, more, before, password):
     pair = benches(tmp_path, call, more, before)
     to = "<sip:bob@example.com>;tag=b1" if method == "BYE" else "<sip:bob@example.com>"
-    challenges = both(pair, [sip(method, URI, to=to)] * 2)
+    routes = [[own_route(one)] if method == "BYE" else [] for one in pair]
+    challenges = both(pair, [sip(method, URI, *route, to=to) for route in routes])
     if method == "ACK":
         return
     action = challenges[0].action
@@ -68,7 +69,8 @@ def test_challenge_and_verdict_are_the_same_by_both_ways(tmp_path, method, call,
     name = "Authorization" if action.status == 401 else "Proxy-Authorization"
     values = [credentials(one.action.headers[0][1], "alice", password, method, URI) for one in challenges]
     for lines in ([], [f"{name}: {OTHER}"]):
-        raws = [sip(method, URI, f"{name}: {value}", *lines, to=to) for value in values]
+        given = [f"{name}: {value}" for value in values]
+        raws = [sip(method, URI, one, *lines, *route, to=to) for one, route in zip(given, routes, strict=True)]
         outcomes = both(pair, raws)
         passed = [isinstance(one.action, Answer) and one.action.status == 200 for one in outcomes]
         assert passed == [password == "secret"] * 2 or lines
