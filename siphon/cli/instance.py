@@ -1,6 +1,7 @@
 """One running siphond: joins settings, shared memory, sockets, engine and supervisor, and takes them apart again.
 
-Everything here runs in the supervisor, most of it before it forks; what is made in each process lies in processes.py.
+Everything here runs in the supervisor, most of it before it forks. What may change while it runs, and how, lies in
+reloads.py; what each process begins with in makers.py.
 The order is that of what is cheapest to refuse: script, directories, room, addresses, tables. Nothing is left behind by
 a refused start but directories with an empty lock file and the secret.
 """
@@ -10,66 +11,39 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from shm.slots import Slots
 from shm.table import Table
 from siphon.cli import directory, succession
-from siphon.cli.admin.helper import NAME as ADMIN
 from siphon.cli.agreed import common_secret
 from siphon.cli.bindings import Bindings
 from siphon.cli.exits import Exit, Refusal
 from siphon.cli.idle import Idle
 from siphon.cli.level import apply as apply_level
 from siphon.cli.listening import addresses_of, note_listeners, refusals, require_addresses
+from siphon.cli.makers import Makers
 from siphon.cli.memory import SLOTS, TRANSACTIONS, megabytes, need, require_room
-from siphon.cli.place import with_workers
-from siphon.cli.processes import (
-    AdminOfInstance,
-    CdrOfInstance,
-    DefenceOfInstance,
-    EventsHelper,
-    Good,
-    JournalHelper,
-    MirrorOfRedis,
-    Worker,
-    unpacked,
-    wanted_helpers,
-)
-from siphon.cli.scratch import ScriptFault, prove, try_script
+from siphon.cli.reloads import Reloads, make_log
 from siphon.cli.tables import open_tables
-from siphon.cli.watch import ScriptWatch
-from siphon.config import reload
-from siphon.config.errors import ConfigurationError
-from siphon.config.load import load
 from siphon.config.log import Log
 from siphon.config.settings import MAX_WORKERS, Settings
 from siphon.config.version import VERSION
-from siphon.engine.application import Engine
-from siphon.engine.cdr_writer import NAME as CDR
-from siphon.engine.changes import KIND as ON_CHANGE
-from siphon.engine.changes import Changes
-from siphon.engine.defence import NAME as DEFENCE
 from siphon.engine.far import leave
-from siphon.engine.journal import Journal, keeps_journal
-from siphon.engine.mirror import MirrorHelper
 from siphon.engine.shared import Shared
 from siphon.engine.wakes import Wake, Wakes
-from siphon.script.sources import Sources
 from siphon.services.location.mirror_state import MirrorState
 from workers.adoption import free_places
 from workers.application import Flag
 from workers.kept import from_manager, name_of, sort
 from workers.notify import Notifier
-from workers.options import Limits, Progress, Succession
+from workers.options import Progress, Succession
 from workers.predecessor import Predecessor
-from workers.scratch import Refused
 from workers.sockets import open_listeners
 from workers.steering import steer
-from workers.supervisor import Extra, Options, Supervisor
+from workers.supervisor import Options, Supervisor
 
 
 def serve(
@@ -83,16 +57,8 @@ def serve(
     return Instance(path, settings, make_log(settings), fresh, workers, predecessor).run()
 
 
-def make_log(settings: Settings) -> Log:
-    try:
-        return Log(settings.log.level, settings.log.format, settings.log.file)
-    except OSError as error:
-        what = f"log.file: cannot open {settings.log.file}: {directory.reason(error)}"
-        raise Refusal(Exit.CONFIGURATION, what) from None
-
-
 class Instance:
-    """The supervisor's side. `tells_changes`: this script, or one before it, has handlers of registrar.on_change."""
+    """The supervisor's side."""
 
     def __init__(
         self,
@@ -107,27 +73,23 @@ class Instance:
         self.settings = settings
         self.log = log
         self.fresh = fresh
-        self.workers = workers
         self.notifier = Notifier()
         self.predecessor = predecessor
         self.kept = predecessor.kept if predecessor else from_manager(os.environ, self.warn_of_kept)
         self.first_slot, self.last_slot = 0, SLOTS - 1
         self.given = False
         """The next siphond is the instance."""
-        self.helpers = wanted_helpers(settings)
-        self.limits = Limits()
-        self.limit(settings)
-        self.reloads = Progress()
+        self.reloads = Reloads(path, settings, workers, log)
 
     def run(self) -> int:
         """See serve()."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the supervisor takes it: all is read anyway
         for problem in self.settings.warnings:
             self.log.warn(f"configuration: {problem}")
-        sources = self.require_script()
+        self.reloads.require_script()
         with ExitStack() as stack:
             with directory.what_the_system_gives():
-                supervisor = self.prepare(stack, sources)
+                supervisor = self.prepare(stack)
             self.log.info(
                 "starting", version=VERSION, pid=os.getpid(), configuration=self.path, shared=self.settings.shared.path
             )
@@ -138,7 +100,7 @@ class Instance:
             self.log.info("stopped", status=status)
         return status
 
-    def prepare(self, stack: ExitStack, sources: Sources) -> Supervisor:
+    def prepare(self, stack: ExitStack) -> Supervisor:
         """All that an instance needs before it forks; `stack` takes it apart again."""
         self.wake = Wake()
         stack.callback(self.wake.close)
@@ -153,29 +115,15 @@ class Instance:
         self.shared = shared
         self.place()
         shared.slots.started_wall = time.time()
-        shared.slots.script_version += 1
-        self.base = self.latest = Good(self.settings, shared.slots.script_version, sources)
+        self.reloads.begin(shared.slots)
         if not self.predecessor:
-            self.note_reload(Progress())
-        return Supervisor(listeners, shared.slots, self.make_application, self.options())
+            self.reloads.note(Progress())
+        return Supervisor(listeners, shared.slots, self.makers.application, self.options())
 
     def leave(self) -> None:
         """Whoever shares our transactions need not wait until our lease runs out."""
         if self.settings.shared.transactions != "shm":
             asyncio.run(leave(self.settings, self.shared.node_token))
-
-    def require_script(self) -> Sources:
-        try:
-            proved = try_script(self.settings)
-        except ScriptFault as fault:
-            self.log.error(f"script.failed {fault.line}")
-            if fault.traceback:
-                self.log.at("error", "script.traceback", traceback=fault.traceback)
-            raise Refusal(Exit.CONFIGURATION, fault.line) from None
-        for warning in proved.warnings:
-            self.log.warn(f"script: {warning}")
-        self.tells_changes = ON_CHANGE in proved.kinds
-        return proved.sources
 
     @contextmanager
     def shared_state(self) -> Iterator[Shared]:
@@ -193,7 +141,8 @@ class Instance:
                 require_addresses(settings, self.there)
             self.lock = lock
             self.shared = shared = self.tables(boot, fresh, secret)
-            self.bindings = Bindings(settings, shared, self.log, self.tells_changes)
+            self.makers = Makers(self.reloads, shared, self.log)
+            self.bindings = Bindings(settings, shared, self.log, self.reloads.tells_changes)
             self.bindings.begin(forgets=self.fresh)
             if self.predecessor:
                 self.predecessor.take = self.take
@@ -220,7 +169,7 @@ class Instance:
         """After an upgrade: this process is the instance from now on."""
         self.describe()
         note_listeners(self.settings, self.log, anew=False)
-        self.note_reload(self.reloads)
+        self.reloads.note(self.reloads.progress)
 
     def describe(self) -> None:
         """Says in the lock file that this process is the instance."""
@@ -244,10 +193,10 @@ class Instance:
             "listen": [address.address for address in self.settings.listen.udp],
             "workers": self.settings.workers.count,
             "state_dir": str(self.settings.server.state_dir),
-            "helpers": ["timer", *(extra.name if extra.wanted() else "" for extra in self.extras())],
+            "helpers": ["timer", *(extra.name if extra.wanted() else "" for extra in self.makers.extras())],
             "first_slot": self.first_slot,
             "last_slot": self.last_slot,
-            "upgrade_secs": self.limits.upgrade_secs,
+            "upgrade_secs": self.reloads.limits.upgrade_secs,
             "predecessor": self.predecessor.facts.get("pid") if self.predecessor else None,
         }
 
@@ -311,7 +260,7 @@ class Instance:
         if self.predecessor is None:
             return
         width = max(len(group) for group in self.opened)
-        places = free_places(self.predecessor.slots, SLOTS, width, 1 + len(self.extras()))
+        places = free_places(self.predecessor.slots, SLOTS, width, 1 + len(self.makers.extras()))
         if places is None:
             what = f"{width} workers do not fit beside those of the siphond that runs: there are {SLOTS} slots for both"
             raise Refusal(Exit.CONFIGURATION, f"{what}; this needs a stop and a start")
@@ -327,50 +276,6 @@ class Instance:
 
     def warn_of_kept(self, text: str) -> None:
         self.log.warn(f"sockets of the service manager: {text}")
-
-    def make_application(self) -> Engine:
-        """In a new process: what held before the last reload, which is sent to it afterwards. So it has both versions
-        of the script, as its siblings do, from the sources that were proved and whatever lies on disk now."""
-        good = self.base
-        self.read_secret()
-        return Worker(good.settings, self.shared, self.log, good.version, good.sources)
-
-    def make_events(self) -> Changes:
-        """As make_application, for the helper that runs on_change."""
-        good = self.base
-        self.read_secret()
-        return EventsHelper(good.settings, self.shared, self.log, good.version, good.sources)
-
-    def make_mirror(self) -> MirrorHelper:
-        """As make_application, for the helper that mirrors Redis."""
-        self.read_secret()
-        return MirrorOfRedis(self.base.settings, self.shared, self.log)
-
-    def read_secret(self) -> None:
-        """In a new process: the secret may have changed while the nodes of a Redis came to agree."""
-        if self.shared.mirror is not None:
-            self.shared.secret = directory.instance_secret(self.settings.server.state_dir)
-
-    def make_journal(self) -> Journal:
-        """As make_application, for the helper that keeps the journal."""
-        return JournalHelper(self.base.settings, self.shared, self.log)
-
-    def make_admin(self) -> AdminOfInstance:
-        """As make_application, for the helper that serves HTTP."""
-        self.read_secret()
-        made = AdminOfInstance(self.base.settings, self.shared, self.log)
-        made.tells_changes = self.tells_changes
-        return made
-
-    def make_cdr(self) -> CdrOfInstance:
-        """As make_application, for the helper that writes call detail records."""
-        self.read_secret()
-        return CdrOfInstance(self.base.settings, self.shared, self.log)
-
-    def make_defence(self) -> DefenceOfInstance:
-        """As make_application, for the helper that shares, fetches and hands on bans."""
-        self.read_secret()
-        return DefenceOfInstance(self.base.settings, self.shared, self.log)
 
     def succession(self) -> Succession:
         """What the supervisor needs in order to hand over to the next siphond."""
@@ -405,45 +310,18 @@ class Instance:
         for group in self.opened:
             steer(group, workers.count, workers.steering)
 
-    def accept(self, payload: bytes) -> None:
-        """After a reload, in the supervisor."""
-        self.base, self.latest = self.latest, unpacked(payload)
-        tells_changes = self.tells_changes or ON_CHANGE in reload.kinds_of(payload)
-        helpers = self.helpers | wanted_helpers(self.latest.settings)
-        upgrade_secs = self.limits.upgrade_secs
-        self.limit(self.latest.settings)
-        if (tells_changes, helpers, upgrade_secs) != (self.tells_changes, self.helpers, self.limits.upgrade_secs):
-            self.tells_changes, self.helpers = tells_changes, helpers
-            self.describe()
-        self.log.follow(self.latest.settings.log)
-
-    def limit(self, settings: Settings) -> None:
-        """What the supervisor waits at most."""
-        self.limits.drain_secs = settings.server.drain_secs
-        self.limits.handler_stall_abort_secs = settings.script.handler_stall_abort_secs
-        self.limits.upgrade_secs = settings.server.upgrade_secs
-
-    def note_reload(self, progress: Progress) -> None:
-        """For siphonctl, which has asked or may ask for one."""
-        self.reloads = progress
-        facts = {"pid": os.getpid(), "script_version": self.latest.version, **asdict(progress)}
-        try:
-            directory.write_note(self.settings.shared.path, directory.RELOADS, facts)
-        except OSError as error:
-            self.log.error("reload.not_noted", error=directory.reason(error))
-
     def options(self) -> Options:
         settings = self.settings
         return Options(
             count=settings.workers.count,
             slot_count=SLOTS,
-            limits=self.limits,
-            extras=self.extras(),
+            limits=self.reloads.limits,
+            extras=self.makers.extras(),
             keep_stale=is_response,
             has_work=lambda slot: bool(self.shared.transactions.owned(slot)),
-            validate=self.validate,
-            accepted=self.accept,
-            reloading=self.note_reload,
+            validate=self.reloads.validate,
+            accepted=lambda payload: self.reloads.accept(payload, self.describe),
+            reloading=self.reloads.note,
             idle=Idle(Table.view(settings.shared.path / TRANSACTIONS)),
             notifier=self.notifier,
             first_slot=self.first_slot,
@@ -454,61 +332,10 @@ class Instance:
             log=self.note,
         )
 
-    def extras(self) -> list[Extra]:
-        """Helpers beside the one for timers. Their order is that of their slots, so what may come later is the last."""
-        keepers = []
-        if self.shared.mirror is not None:
-            keepers = [Extra("mirror", self.make_mirror)]
-        elif keeps_journal(self.settings):
-            keepers = [Extra("journal", self.make_journal)]
-        events = Extra("events", self.make_events, lambda: self.tells_changes)
-        later = ((ADMIN, self.make_admin), (CDR, self.make_cdr), (DEFENCE, self.make_defence))
-        return [*keepers, events, *(Extra(name, make, self.whether_wanted(name)) for name, make in later)]
-
-    def whether_wanted(self, name: str) -> Callable[[], bool]:
-        """What tells whether these settings, or any since the start, need the helper of that name."""
-        return lambda: name in self.helpers
-
     def note(self, level: str, event: str, **fields: object) -> None:
         """The log as the process model wants it. The supervisor has no loop that looks for the level: it does here."""
         apply_level(self.log, self.shared.slots)
         self.log.at(level, event, **fields)
-
-    def require_log(self, fresh: Settings) -> None:
-        """Refused where the log of a reload cannot be opened."""
-        try:
-            make_log(fresh)
-        except Refusal as refusal:
-            raise Refused(f"{self.path}: {refusal}") from None
-
-    def validate(self) -> bytes:
-        """Runs in a scratch process: what all processes are to switch to. The text of an exception goes to the log."""
-        apply_level(self.log, self.shared.slots)
-        try:
-            fresh = with_workers(load(self.path), self.workers)
-        except ConfigurationError as error:
-            raise Refused(str(error)) from None
-        self.require_log(fresh)
-        fixed = reload.fixed_changes(self.settings, fresh)
-        if fixed:
-            raise Refused(f"{self.path}: {succession.needed(self.settings, fresh, fixed)}")
-        script = fresh.script
-        ScriptWatch(script.path, script.include_paths, self.settings.shared.path).note_read(os.getppid())
-        try:
-            proved = prove(fresh, self.log)
-        except ScriptFault as fault:
-            if fault.traceback:
-                self.log.at("error", "script.traceback", traceback=fault.traceback)
-            raise Refused(fault.line) from None
-        for problem in fresh.warnings:
-            self.log.warn(f"configuration: {problem}")
-        late = reload.late_changes(self.settings, fresh)
-        if late:
-            self.log.warn(f"configuration: {self.path}: counts from the next start or upgrade: {', '.join(late)}")
-        for warning in proved.warnings:
-            self.log.warn(f"script: {warning}")
-        version = max(self.latest.version, self.shared.slots.script_version) + 1
-        return reload.pack(fresh, version, proved.sources, proved.kinds)
 
 
 def is_response(datagram: bytes) -> bool:
