@@ -37,10 +37,15 @@ class Engines(Section):
 
 def _received_from(value: Any) -> Any:
     """As it stands in the file; what RTPEngine cannot take is told before a call meets it."""
-    family, address = value if isinstance(value, (list, tuple)) and len(value) == 2 else (None, value)
-    if value in (None, "source") or (_is_ip(address) and family in (None, _family(address))):
+    if value in (None, "source") or is_place(value):
         return value
     raise ValueError('must be "source", an address, or a pair of family and address')
+
+
+def is_place(value: Any) -> bool:
+    """Whether it is an address, or a pair of its family and an address."""
+    family, address = value if isinstance(value, (list, tuple)) and len(value) == 2 else (None, value)
+    return _is_ip(address) and family in (None, _family(address))
 
 
 def _is_ip(text: Any) -> bool:

@@ -119,12 +119,12 @@ class RtpEngine:
         """Play one source to a party of the call. With `wait` this returns when it has ended, where the engine says how
         long it is. Milliseconds of one round, None where unknown."""
         relays = _relays("play_media")
-        sources = {"file": file, "blob": blob, "db-id": db_id, "tone": tone, "url": url}
-        given = {key: value for key, value in sources.items() if value is not None}
-        if len(given) != 1:
-            raise ValueError(f"exactly one of file, blob, db_id, tone and url is needed, not {len(given)}")
+        sources = (file, blob, db_id, tone, url)
+        if (count := sum(one is not None for one in sources)) != 1:
+            raise ValueError(f"exactly one of file, blob, db_id, tone and url is needed, not {count}")
         vendors = {"start_ms": start_ms, "duration_ms": duration_ms, "gain_decibels": gain_decibels}
         _refuse({**vendors, "tone": tone, "url": url}, "play_media")
+        given = _source(file, blob, db_id)
         if repeat is not None:
             given["repeat-times"] = _whole(repeat, "repeat", 1, 1000)
         answer = await self._command(relays, "play media", target, {**given, **_to(to_tag)}, needs_party=True)
@@ -242,11 +242,18 @@ class RtpEngine:
 
     def _event(self, kind: str, function: Any, call_id: str | None, from_tag: str | None) -> Any:
         facts = {"call_id": call_id, "from_tag": from_tag}
+        for name, value in facts.items():
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{kind}: {name} must be str, not {type(value).__name__}")
+        if function is not None and not callable(function):
+            raise TypeError(
+                f"{kind} decorates a function, not {type(function).__name__}; call_id= and from_tag= filter"
+            )
         bound = binding.find()
         media = None if bound is None else bound.settings.media
         if media is not None and media.events.listen_addr is None:
             log.warn_of_script(f"{kind}: handlers are never called without media.events.listen_addr")
-        if callable(function):
+        if function is not None:
             return add(kind, function, None, facts)
         return lambda given: add(kind, given, None, facts)
 
@@ -284,7 +291,22 @@ def _relays(operation: str) -> MediaRelays:
     return bound.services.media
 
 
+def _source(file: str | None, blob: bytes | None, db_id: int | None) -> dict[str, Any]:
+    """The one that is given, as NG names it."""
+    if file is not None:
+        if not text.one_line(file, "file"):
+            raise ValueError("file is the path of a file, not ''")
+        return {"file": file}
+    if blob is not None:
+        if not isinstance(blob, (bytes, bytearray, memoryview)):
+            raise TypeError(f"blob must be bytes, not {type(blob).__name__}")
+        return {"blob": bytes(blob)}
+    return {"db-id": _whole(db_id, "db_id", 0, 2**63 - 1)}
+
+
 def _side(relays: MediaRelays, profile: str, which: str, keywords: Mapping[str, Any]) -> Side:
+    if not isinstance(profile, str):
+        raise TypeError(f"profile must be str, not {type(profile).__name__}")
     found = relays.profiles.get(profile)
     if found is None:
         raise ValueError(f"unknown media profile {profile!r}; there are {', '.join(sorted(relays.profiles))}")
@@ -342,22 +364,25 @@ def _target(target: object) -> tuple[str, str | None]:
     if isinstance(target, (Request, Reply)):
         return _call_id(target), _tag(target, "From")
     if isinstance(target, str):
-        return text.one_line(target, "Call-ID"), None
+        return _named(target, "Call-ID"), None
     if isinstance(target, tuple) and len(target) == 2:
-        return text.one_line(target[0], "Call-ID"), text.one_line(target[1], "tag")
+        return _named(target[0], "Call-ID"), _named(target[1], "from-tag")
     raise TypeError("the target is a Request, a Reply, (call_id, from_tag) or a Call-ID")
 
 
 def _party(call_id: str, from_tag: str, to_tag: str) -> dict[str, Any]:
-    fields = {"from-tag": from_tag, "to-tag": to_tag}
-    for name, value in {"call-id": call_id, **fields}.items():
-        if not text.one_line(value, name):
-            raise ValueError(f"an empty {name}")
-    return dict(fields)
+    _named(call_id, "call-id")
+    return {"from-tag": _named(from_tag, "from-tag"), "to-tag": _named(to_tag, "to-tag")}
 
 
 def _to(to_tag: str | None) -> dict[str, Any]:
-    return {} if to_tag is None else {"to-tag": text.one_line(to_tag, "to_tag")}
+    return {} if to_tag is None else {"to-tag": _named(to_tag, "to-tag")}
+
+
+def _named(value: str, name: str) -> str:
+    if not text.one_line(value, name):
+        raise ValueError(f"an empty {name}")
+    return value
 
 
 def _refuse(keywords: Mapping[str, Any], operation: str) -> None:

@@ -156,8 +156,13 @@ def test_an_offer_in_a_response_is_the_callees(bench, fake):
         (lambda b: rtpengine.offer("INVITE"), TypeError, "a Request or Reply is needed"),
         (lambda b: rtpengine.offer(invite(b), flag="x"), TypeError, "unknown keyword 'flag'"),
         (lambda b: rtpengine.offer(invite(b), flags=[5]), TypeError, "flags is a list of str"),
+        (lambda b: rtpengine.offer(invite(b), ["x"]), TypeError, "profile must be str, not list"),
+        (lambda b: rtpengine.offer(invite(b), flags=5), TypeError, "flags is a list of str, not 5"),
         (lambda b: rtpengine.offer(invite(b), ice=5), TypeError, "ice must be str"),
+        (lambda b: rtpengine.offer(invite(b), address_family="IP5"), ValueError, "address_family is IP4 or IP6"),
         (lambda b: rtpengine.offer(invite(b), received_from=5), ValueError, "received_from is"),
+        (lambda b: rtpengine.offer(invite(b), received_from="nowhere"), ValueError, "received_from is"),
+        (lambda b: rtpengine.offer(invite(b), received_from=("IP6", "192.0.2.1")), ValueError, "received_from is"),
         (lambda b: rtpengine.offer(invite(b), ws_uri="http://x"), ValueError, "ws_uri is"),
         (lambda b: rtpengine.offer(invite(b), ws_vad_engine="x"), NotImplementedError, "ws_vad_engine"),
         (lambda b: rtpengine.answer(ok(), beep_detection=True), NotImplementedError, "beep_detection"),
@@ -165,6 +170,15 @@ def test_an_offer_in_a_response_is_the_callees(bench, fake):
         (lambda b: rtpengine.echo("c1"), NotImplementedError, "rtpengine.echo"),
         (lambda b: rtpengine.play_media("c1"), ValueError, "exactly one of"),
         (lambda b: rtpengine.play_media("c1", file="x", db_id=1), ValueError, "exactly one of"),
+        (lambda b: rtpengine.play_media("c1", file=5), TypeError, "file must be str"),
+        (lambda b: rtpengine.play_media("c1", file=""), ValueError, "file is the path"),
+        (lambda b: rtpengine.play_media("c1", blob="RIFF"), TypeError, "blob must be bytes"),
+        (lambda b: rtpengine.play_media("c1", blob=b"x" * 70_000), ValueError, "does not fit a datagram"),
+        (lambda b: rtpengine.play_media("c1", db_id="7"), TypeError, "db_id must be int"),
+        (lambda b: rtpengine.play_media("c1", db_id=2**63), ValueError, "db_id is"),
+        (lambda b: rtpengine.play_media("", file="x"), ValueError, "an empty Call-ID"),
+        (lambda b: rtpengine.play_media(("c1", ""), file="x"), ValueError, "an empty from-tag"),
+        (lambda b: rtpengine.play_media("c1", file="x", to_tag=""), ValueError, "an empty to-tag"),
         (lambda b: rtpengine.play_media("c1", tone="x"), NotImplementedError, "tone"),
         (lambda b: rtpengine.play_media("c1", file="x", gain_decibels=3), NotImplementedError, "gain_decibels"),
         (lambda b: rtpengine.play_media("c1", file="x", repeat=0), ValueError, "repeat is"),
@@ -245,6 +259,19 @@ def test_handlers_of_events_that_cannot_come_are_warned_of(tmp_path):
     assert Bench(tmp_path, source, media={}).runtime.warnings == told
     assert Bench(tmp_path, source, media={"events": {"listen_addr": "127.0.0.1:2224"}}).runtime.warnings == []
     assert Bench(tmp_path, source).runtime.warnings == []
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda: rtpengine.on_dtmf("call-1"),
+        lambda: rtpengine.on_dtmf(call_id=5),
+        lambda: rtpengine.on_media_timeout(from_tag=b"a1"),
+    ],
+)
+def test_a_filter_that_cannot_be_does_not_load(declare):
+    with pytest.raises(TypeError, match="rtpengine.on_.*(call_id=|must be str)"):
+        declare()
 
 
 def test_a_handler_with_other_parameters_does_not_load():

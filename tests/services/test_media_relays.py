@@ -291,6 +291,18 @@ def test_garbage_is_no_answer(fakes, garbage):
     run(go())
 
 
+def test_a_command_that_fits_no_datagram_says_nothing_of_the_relay(fakes):
+    async def go():
+        with worker(MemoryTable(), *fakes, interval=600) as relays:
+            for call in range(4):  # the first relay, the second, or both would be unwell by now
+                with pytest.raises(ValueError, match="does not fit a datagram"):
+                    large = Description(f"c{call}", "a", None, SDP + b"a=" + b"x" * 70_000, BUILT_IN[DEFAULT].offer)
+                    await relays.offer(large, DEFAULT)
+            assert await relays.offer(described("another"), DEFAULT)
+
+    run(go())
+
+
 def test_a_relay_that_is_full_passes_new_calls_on(fakes):
     async def go():
         with worker(MemoryTable(), *fakes) as relays:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from siphon.config.media import is_place
 from siphon.services.media.link import Link
 from siphon.services.media.profiles import RECEIVED_FROM_SOURCE, Side
 
@@ -38,11 +39,10 @@ class Description:
         wanted = self.side.received_from
         if wanted is None or wanted is False or wanted == ():
             return None
-        if isinstance(wanted, tuple) and len(wanted) == 2 and all(isinstance(one, str) for one in wanted):
-            return wanted[0], wanted[1]
-        address = self.source if wanted in RECEIVED_FROM_SOURCE else wanted
-        if not isinstance(address, str):
+        place = self.source if wanted in RECEIVED_FROM_SOURCE else wanted
+        if not is_place(place):
             raise ValueError('received_from is an address, a pair of family and address, or "source"')
+        address = place[-1] if isinstance(place, tuple) else str(place)
         return "IP6" if ":" in address else "IP4", address
 
 

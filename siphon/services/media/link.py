@@ -66,7 +66,8 @@ class Link:
         return len(self._waiting)
 
     async def ask(self, command: bytes, patient: bool = True) -> bytes:
-        """The answer without its cookie; NoAnswer where there is none."""
+        """The answer without its cookie; NoAnswer where there is none. ValueError: it is too large to send, which
+        says nothing of the relay."""
         if len(self._waiting) >= MOST_WAITING:
             raise NoAnswer(f"{MOST_WAITING} questions wait for an answer")
         self._count += 1
@@ -99,7 +100,7 @@ class Link:
             self._refuse("nobody listens there")
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
-                raise NoAnswer(f"a command of {len(datagram)} bytes does not fit a datagram") from None
+                raise ValueError(f"a command of {len(datagram)} bytes does not fit a datagram") from None
 
     def _open(self) -> socket.socket:
         if self._socket is None:

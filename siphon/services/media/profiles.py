@@ -6,7 +6,7 @@ A side is what `media.profiles.NAME.offer` of the configuration says; the fields
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -51,15 +51,18 @@ def _checked(name: str, value: Any) -> Any:
     if name not in FIELDS:
         raise TypeError(f"unknown keyword {name!r}; there are {', '.join(sorted(FIELDS))}")
     if name in _LISTS:
-        texts = [value] if isinstance(value, str) else list(value or ())
+        given = [value] if isinstance(value, str) else () if value is None else value
+        texts = tuple(given) if isinstance(given, Iterable) else (given,)
         if not all(isinstance(one, str) for one in texts):
-            raise TypeError(f"{name} is a list of str")
-        return tuple(texts)
+            raise TypeError(f"{name} is a list of str, not {value!r}")
+        return texts
     if name == "received_from":
         return tuple(value) if isinstance(value, list) else value
     wanted = bool if name == "record_call" else str
     if value is not None and not isinstance(value, wanted):
         raise TypeError(f"{name} must be {wanted.__name__}, not {type(value).__name__}")
+    if name == "address_family" and value not in (None, "IP4", "IP6"):
+        raise ValueError(f"address_family is IP4 or IP6, not {value!r}")
     return value
 
 
