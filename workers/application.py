@@ -80,6 +80,10 @@ class SlotTable(Protocol):
     def lower_flags(self, flags: int) -> None: ...
 
 
+class Blocked(Exception):
+    """Threads of this process that do not return leave it unable to work: it ends, and another one takes over."""
+
+
 class Log(Protocol):
     """Writes one event; level is debug, info, warning or error."""
 

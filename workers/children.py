@@ -21,7 +21,7 @@ from workers.application import Application, Counter, Flag, SlotTable, WorkerCon
 from workers.control import Channel, Closed, Message
 from workers.loop import LoopOptions, WorkerLoop, make_outbox
 from workers.options import Options
-from workers.process import OUT_OF_MEMORY, fork, set_title
+from workers.process import BLOCKED, OUT_OF_MEMORY, fork, set_title
 from workers.sockets import drops_so_far
 from workers.watch import Watch
 
@@ -304,6 +304,8 @@ def cause_of(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code == OUT_OF_MEMORY:
         return "out of memory"
+    if code == BLOCKED:
+        return "no handler in a thread has returned (script.sync_pool_size)"
     return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
 

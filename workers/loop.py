@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 
 from workers._turn_cy import Turns
 from workers.adoption import Crew
-from workers.application import Application, Counter, Log, WorkerContext
+from workers.application import Application, Blocked, Counter, Log, WorkerContext
 from workers.control import Channel, Closed, Message
 from workers.net import Outbox, Reader, boottime, read_errors
-from workers.process import OUT_OF_MEMORY
+from workers.process import BLOCKED, OUT_OF_MEMORY
 
 LOOK_SECS = 0.02
 COUNT_SECS = 0.25
@@ -91,7 +91,8 @@ class WorkerLoop(Turns):
         self.heard: dict[int, float] = {}
         self.counted: dict[Counter, int] = {}
         self.wanted = True
-        self.exhausted = False
+        self.ending = 0
+        """Why the process must end, as its exit status."""
 
     def run(self) -> int:
         """The exit status of the process."""
@@ -101,11 +102,11 @@ class WorkerLoop(Turns):
             self.watch_slot(self.context.slot)
         self.slots.beat(self.context.slot, boottime(), True)
         self.control.send(Message.READY)
-        while self.wanted and not self.exhausted:
+        while self.wanted and not self.ending:
             self.turn()
         self.guard("stopping", self.application.stopping)
         self.write_counters()
-        return OUT_OF_MEMORY if self.exhausted else 0
+        return self.ending
 
     def has_guests(self) -> bool:
         """Whether a slot that is served here will want to be served by its own process again."""
@@ -252,10 +253,11 @@ class WorkerLoop(Turns):
     def failed(self, place: str, error: BaseException) -> None:
         """Without memory the process ends, and the supervisor says why: where the last of it was asked for tells nobody
         who has the rest, and a log of it would ask for more."""
-        self.exhausted |= isinstance(error, MemoryError)
+        if isinstance(error, (MemoryError, Blocked)):
+            self.ending = BLOCKED if isinstance(error, Blocked) else OUT_OF_MEMORY
         with suppress(MemoryError):
             self.slots.add(self.context.slot, Counter.EXCEPTIONS)
-            if not self.exhausted:
+            if not self.ending:
                 self.exceptions.note(place, error)
 
     def write_counters(self) -> None:

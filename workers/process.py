@@ -22,6 +22,8 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.
 CRASHED = 70
 OUT_OF_MEMORY = 12
 """Exit status, ENOMEM."""
+BLOCKED = 35
+"""Exit status, EDEADLK."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 

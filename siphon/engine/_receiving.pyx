@@ -103,6 +103,6 @@ cdef class Receiving:
     cdef bint stirs(self) except -1:
         """Whether anything is there for tick() that it did not know of when it last said when it wants to be called."""
         cdef double told = self.engine.told
-        if self.retry or self.failed or self.engine.stalled or self.dispatch.exhausted:
+        if self.retry or self.failed or self.engine.stalled or self.dispatch.exhausted or self.dispatch.blocked:
             return True
         return self.timers.next_at < told or self.keepalive.next_at < told

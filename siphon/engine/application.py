@@ -52,7 +52,7 @@ from siphon.services.location.changes import Event
 from siphon.sip.message import SipMessage
 from siphon.state.shm_store import ShmStore
 from siphon.state.store import Commit, Store, Wait
-from workers.application import REFUSING, WorkerContext
+from workers.application import REFUSING, Blocked, WorkerContext
 from workers.net import Received, Unreachable, boottime
 
 STALLED_SECS = 0.05
@@ -296,6 +296,8 @@ class Engine(Building):
     def _tick(self, now: float) -> float:
         if self.runtime.exhausted:
             raise MemoryError("handlers of the script have used up the memory of this process")
+        if self.runtime.blocked:
+            raise Blocked
         if self.stalled:
             self.stalled = False
             self._take_up(now)

@@ -33,7 +33,7 @@ from siphon.services.caches import Caches
 from siphon.services.location import Change
 from siphon.services.location.changes import MOST_RUNS
 from siphon.services.timers import Timers
-from workers.application import WorkerContext
+from workers.application import Blocked, WorkerContext
 from workers.net import Received, Unreachable, boottime
 
 KIND = "registrar.on_change"
@@ -90,6 +90,8 @@ class Changes:
         """Once a turn: deliver, and now and then look for what nobody has told of."""
         if self.runtime.exhausted:
             raise MemoryError("handlers of the script have used up the memory of this process")
+        if self.runtime.blocked:
+            raise Blocked
         if self.finishing:
             return now + LOOK_SECS
         if now >= self.next_look:

@@ -3,3 +3,4 @@
 cdef class Tally:
     cdef public long errors
     cdef public bint exhausted
+    cdef public bint blocked

@@ -10,6 +10,7 @@ class Tally:
 
     errors: int
     exhausted: bool
+    blocked: bool
 
 def plain_outcome(request: Request) -> Outcome | None: ...
 def run(runtime: Runtime, request: Request, plan: Plan, done: Callable[[Outcome], None]) -> bool: ...

@@ -43,7 +43,8 @@ cdef object consumed = ALL_CONSUMED
 
 cdef class Tally:
     """Base of Dispatch. `errors` counts the exceptions of handlers. `exhausted`: one of them found no memory, and there is
-    none; a handler that asked for too much at once has only failed."""
+    none; a handler that asked for too much at once has only failed. `blocked`: handlers that do not return have all
+    threads."""
 
 
 cdef str call_id_of(SipMessage m):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -28,15 +28,25 @@ Done = Callable[[Any], None]
 
 
 class HandlerTimeout(TimeoutError):
-    """An async handler awaited longer than `script.handler_stall_abort_secs`."""
+    """A handler that awaits, or one in a thread, took longer than `script.handler_stall_abort_secs`."""
 
 
 class Driver:
-    """Drives handlers of one process. `loop` None: a handler that suspends has failed."""
+    """Drives handlers of one process. `loop` None: a handler that suspends has failed. `blocked` is called when every
+    thread is in a handler that was given up: a thread cannot be ended, so only another process goes on."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None, stall_secs: float, threads: int = 0) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        stall_secs: float,
+        threads: int = 0,
+        blocked: Callable[[], None] = lambda: None,
+    ) -> None:
         self.loop = loop
         self.stall_secs = stall_secs
+        self._blocked = blocked
+        self._stuck: set[Future[Any]] = set()
+        """What was given up and has not returned."""
         self.pending = 0
         """Runs that wait for an awaiting handler."""
         self._threads = 0
@@ -50,6 +60,7 @@ class Driver:
         if self.loop is None or count == self._threads:
             return
         before, self._threads = self._pool, count
+        self._stuck = set()
         self._pool = ThreadPoolExecutor(count, "handler") if count else None
         self.threaded = self._pool is not None
         if before is not None:
@@ -68,6 +79,14 @@ class Driver:
     def go_on_from(self, awaitable: Any, own: Context, steps: Steps, context: Context, done: Done) -> bool:
         """The same where the first step's function has been called already, in `own`, and has given an awaitable."""
         return _Run(self, steps, context, done).begun(awaitable, own)
+
+    def give_up(self, work: Future[Any]) -> None:
+        """Nobody waits any more for what runs in a thread."""
+        stuck = self._stuck
+        stuck.add(work)
+        work.add_done_callback(stuck.discard)
+        if len(stuck) >= self._threads:
+            self._blocked()
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -106,7 +125,7 @@ class Driver:
 class _Run:
     """One generator of steps on its way."""
 
-    __slots__ = ("_context", "_done", "_driver", "_steps")
+    __slots__ = ("_context", "_done", "_driver", "_steps", "_work")
 
     def __init__(self, driver: Driver, steps: Steps, context: Context, done: Done) -> None:
         """`context` is where the steps run: Call-ID and binding are set there."""
@@ -114,6 +133,8 @@ class _Run:
         self._steps = steps
         self._context = context
         self._done = done
+        self._work: Future[Any] | None = None
+        """The handler that was given to a thread last."""
 
     def resume(self, error: BaseException | None) -> bool:
         """Take steps until one suspends (False) or all are done (True)."""
@@ -173,8 +194,9 @@ class _Run:
         return self._driver.start(coroutine, context), None
 
     async def _in_pool(self, pool: ThreadPoolExecutor, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(pool, self._context.copy().run, function, *args)
+        self._work = pool.submit(self._context.copy().run, function, *args)
+        result = await asyncio.wrap_future(self._work)
+        self._work = None
         if inspect.isawaitable(result):
             await result
 
@@ -195,13 +217,24 @@ class _Run:
 
         def stalled() -> None:
             nonlocal given_up
+            error = HandlerTimeout(f"{self._what_waits()} {driver.stall_secs:g} s")
+            work = self._work
             if task.cancel():  # else it has just ended
                 given_up = True
                 driver.pending -= 1
-                self.resume(HandlerTimeout(f"an async handler awaited longer than {driver.stall_secs:g} s"))
+                if work is not None and not work.cancel():
+                    driver.give_up(work)
+                self.resume(error)
 
         timer = driver.loop.call_later(driver.stall_secs, stalled)
         task.add_done_callback(finished)
+
+    def _what_waits(self) -> str:
+        if self._work is None:
+            return "an async handler awaited longer than"
+        if self._work.running():
+            return "a handler in a thread has not returned for"
+        return "no thread (script.sync_pool_size) was free for"
 
 
 def _enter(bound: binding.Binding, call_id: str) -> None:

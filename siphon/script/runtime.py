@@ -49,7 +49,9 @@ class Runtime:
         self.settings = settings
         self.services = services
         self.log = log
-        self.driver = Driver(loop, settings.script.handler_stall_abort_secs, settings.script.sync_pool_size)
+        self.dispatch = Dispatch()
+        script = settings.script
+        self.driver = Driver(loop, script.handler_stall_abort_secs, script.sync_pool_size, self._note_blocked)
         self._scripts: dict[int, Script] = {}
         self._bindings: dict[int, Binding] = {}
         self.plans: dict[tuple[str, int | None], Plan] = {}
@@ -59,7 +61,6 @@ class Runtime:
         self._current = 0
         self.warnings: list[str] = []
         """What the author of the script that was loaded last should hear."""
-        self.dispatch = Dispatch()
         binding.bind(Binding(settings, services, log))
 
     # -- versions
@@ -137,6 +138,14 @@ class Runtime:
     def exhausted(self) -> bool:
         """Handlers have used up the memory of this process: another one should go on."""
         return self.dispatch.exhausted
+
+    @property
+    def blocked(self) -> bool:
+        """Handlers that do not return have all threads of this process: another one should go on."""
+        return self.dispatch.blocked
+
+    def _note_blocked(self) -> None:
+        self.dispatch.blocked = True
 
     def methods(self, version: int | None = None) -> list[str]:
         """The methods of Allow."""
