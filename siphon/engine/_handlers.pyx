@@ -62,6 +62,7 @@ cpdef RequestContext context_of(Record r, identity, settings, services, double n
     c.transaction_id = r.key
     c.identity, c.settings, c.services = identity, settings, services
     c.now = now
+    c.began = r.wall
     c.wall = r.wall + (age if age > 0.0 else 0.0)
     c.vars = r.vars
     c.auth_user = r.auth_user or None

@@ -9,7 +9,7 @@ cdef class RequestContext:
     cdef public str local_ip
     cdef public bytes transaction_id
     cdef public object identity, settings, services
-    cdef public double now, wall
+    cdef public double now, wall, began
     cdef public object vars, auth_user
     cdef public list consumed_routes
     cdef public bint record_route, dialog_known

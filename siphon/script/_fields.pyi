@@ -25,6 +25,7 @@ class RequestContext:
     services: Services
     now: float
     wall: float
+    began: float
     vars: dict[str, Any] | bytes
     auth_user: str | None
     consumed_routes: list[str]

@@ -52,7 +52,8 @@ cdef class RequestContext:
     address it was sent to. `vars` is the stored dict, packed (bytes) or not; it is unpacked once a handler asks.
     `secrets` is what another service said about the users that the credentials name (None: nobody was asked).
     `uri_received` is the Request-URI as received where the message is one that handlers have edited. `script`, the open
-    `vars` and the count of armed actions are the runtime's.
+    `vars` and the count of armed actions are the runtime's. `now` and `wall` are when the event came, `began` when its
+    request did, in epoch seconds as `wall`.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ cdef class RequestContext:
 
             services = Services()
         self.services = services
-        self.now, self.wall, self.vars, self.auth_user = now, wall, vars, auth_user
+        self.now, self.vars, self.auth_user = now, vars, auth_user
+        self.wall = self.began = wall
         self.consumed_routes = [] if consumed_routes is None else consumed_routes
         self.record_route, self.dialog_known = record_route, dialog_known
         self.uri_received, self.secrets = uri_received, secrets

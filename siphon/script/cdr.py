@@ -50,7 +50,7 @@ def _facts(request: Request) -> dict[str, Any]:
         to_uri=_text(request.to_uri),
         ruri=str(request.ruri),
         method=request.method,
-        timestamp_start=context.wall or None,
+        timestamp_start=context.began or None,
         source_ip=request.source_ip,
         transport=request.transport,
         user_agent=request.user_agent,

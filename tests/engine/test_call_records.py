@@ -238,3 +238,26 @@ def route(request):
     calls = Calls(make_world(script))
     calls.caller.send(calls.caller.request("OPTIONS", "sip:x@example.com"))
     assert calls.caller.last.reason == b"False False"
+
+
+def test_a_record_of_a_reply_handler_began_with_the_request(make_world: Make) -> None:
+    script = """
+from siphon import cdr, proxy
+
+@proxy.on_request
+def route(request):
+    cdr.write(request)
+    request.relay("sip:127.0.0.2:5090")
+
+@proxy.on_reply
+def back(request, reply):
+    cdr.write(request)
+    reply.relay()
+"""
+    calls = Calls(make_world(script, cdr={"enabled": True}))
+    calls.caller.send(calls.caller.request("MESSAGE", "sip:bob@example.com"))
+    calls.world.advance(2)
+    calls.callee.answer(calls.callee.last, 200)
+    asked, answered = calls.written()
+    assert asked["timestamp_start"] == answered["timestamp_start"]
+    assert asked["timestamp"] < answered["timestamp"]
