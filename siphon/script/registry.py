@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from siphon.script import binding, log
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 CALLED_WITH = {
@@ -93,8 +95,14 @@ def is_async_function(function: Callable[..., Any]) -> bool:
 
 
 def add(kind: str, function: Function, filter: object = None, metadata: Mapping[str, Any] | None = None) -> Function:  # noqa: A002
-    """Register `function` and return it unchanged, as every decorator does. TypeError when it cannot be called."""
+    """Register `function` and return it unchanged, as every decorator does. TypeError when it cannot be called. In a
+    handler that has no effect, with a warning."""
     _require_callable_as(kind, function)
+    running = binding.running().get(None)
+    if running is not None and running.script is not None:
+        name = getattr(function, "__name__", repr(function))
+        log.advise(f"{kind} of {name} stands in a handler: it is never called: only loading registers")
+        return function
     _siphon_registry.register(kind, filter, function, is_async_function(function), metadata)
     return function
 

@@ -297,3 +297,24 @@ def test_registrar_save_has_no_effect_in_on_reply(tmp_path):
     assert (outcome.passed, outcome.error) == (True, None)
     assert not bench.services.location.lookup("sip:bob@example.com", bench.wall)
     assert "has no effect in on_reply and on_cancel" in bench.log.text
+
+
+def test_a_decorator_in_a_handler_has_no_effect_and_says_so(tmp_path):
+    source = """
+        import siphon
+        from siphon import proxy, timer
+        @proxy.on_request
+        def route(request):
+            @proxy.on_reply
+            def back(request, reply): ...
+            assert timer.every(5)(other) is other
+            request.vars["kept"] = len(siphon._siphon_registry.entries())
+            request.reply(200)
+        def other(): ...
+    """
+    bench = Bench(tmp_path, source)
+    for _ in range(2):
+        assert bench.route(sip()).vars["kept"] == 1
+    assert "proxy.on_reply of back stands in a handler: it is never called" in bench.log.text
+    assert "timer.every of other stands in a handler" in bench.log.text
+    assert not bench.runtime.has_reply_handlers()
