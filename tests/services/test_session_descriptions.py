@@ -192,12 +192,14 @@ def test_one_str_is_no_list_of_them(call):
         lambda: setattr(call, "attrs", "abc"),
         lambda: call.filter_codecs("PCMU"),
         lambda: call.set_attrs_by_name("x", "abc"),
+        lambda: setattr(call, "attrs", 5),
+        lambda: call.remove_codecs(None),
     ):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="is a list of str, not "):
             use()
 
 
-@pytest.mark.parametrize("name", ["", "a:b"])
+@pytest.mark.parametrize("name", ["", "a:b", "a b"])
 def test_what_is_no_attribute_name_is_refused(call, name):
     with pytest.raises(ValueError):
         call.get_attr(name)

@@ -77,8 +77,7 @@ class Part:
 
     @attrs.setter
     def attrs(self, values: Iterable[str]) -> None:
-        if isinstance(values, str):
-            raise TypeError("attrs is a list of str")
+        values = _texts(values, "attrs")
         new = [f"a={_one_line(value, 'attribute')}" for value in values]
         _replace(self._open(), self._is_listed, new)
 
@@ -106,8 +105,7 @@ class Part:
 
     def set_attrs_by_name(self, name: str, values: Iterable[str]) -> None:
         """Attributes with these values replace all of that name, at the place of the first; no values remove them."""
-        if isinstance(values, str):
-            raise TypeError("values is a list of str")
+        values = _texts(values, "values")
         _replace(self._open(), _named(name), [_attribute(name, value) for value in values])
 
     def remove_attr(self, name: str) -> None:
@@ -303,9 +301,15 @@ def _one_line(value: object, what: str) -> str:
     return value
 
 
+def _texts(values: Iterable[str], what: str) -> Iterable[str]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} is a list of str, not {type(values).__name__}")
+    return values
+
+
 def _name(name: object) -> str:
     checked = _one_line(name, "attribute name")
-    if not checked or ":" in checked:
+    if not checked or ":" in checked or " " in checked:
         raise ValueError(f"not an attribute name: {checked!r}")
     return checked
 
@@ -344,6 +348,5 @@ def _format_of(line: str) -> str | None:
 
 
 def _lower(names: Iterable[str]) -> set[str]:
-    if isinstance(names, str):
-        raise TypeError("names is a list of encoding names")
+    names = _texts(names, "names")
     return {_one_line(name, "encoding name").lower() for name in names}
