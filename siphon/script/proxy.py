@@ -13,7 +13,7 @@ from siphon.script.registry import decorator
 from siphon.script.reply import Reply
 from siphon.script.request import Request
 from siphon.script.sending import Sending, own_request
-from siphon.script.stubs import unavailable
+from siphon.script.stubs import not_here, unavailable
 from siphon.script.uri import SipUri
 
 RequestHandler = TypeVar("RequestHandler", bound=Callable[[Request], Any])
@@ -95,9 +95,10 @@ class Proxy(Checks):
         for value, what in ((number, "number"), (suffix, "suffix"), (service, "service")):
             if not isinstance(value, str):
                 raise TypeError(f"{what} must be str, not {type(value).__name__}")
-        enum = binding.current().services.enum
-        if enum is None:
-            raise RuntimeError("proxy.enum_lookup works in a worker (or siphon.testing) only; elsewhere set a timer")
+        bound = binding.current()
+        enum = bound.services.enum
+        if enum is None or bound.load_warnings is not None:
+            raise not_here("proxy.enum_lookup")
         return await enum.lookup(number, suffix, service)
 
     def send_request(
@@ -118,8 +119,8 @@ class Proxy(Checks):
         bound = binding.current()
         agent = bound.settings.server.user_agent_header
         own = own_request(method, ruri, headers, body, next_hop, wait_for_response, timeout_ms, agent)
-        if bound.services.send_request is None:
-            raise RuntimeError("proxy.send_request works in a worker (or siphon.testing) only; elsewhere set a timer")
+        if bound.services.send_request is None or bound.load_warnings is not None:
+            raise not_here("proxy.send_request")
         return bound.services.send_request(own)
 
     subscribe_state = unavailable("proxy.subscribe_state")

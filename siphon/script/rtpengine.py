@@ -16,6 +16,7 @@ from siphon.script.message import Headers
 from siphon.script.registry import add
 from siphon.script.reply import Reply
 from siphon.script.request import Request
+from siphon.script.stubs import not_here
 from siphon.services.media.backend import Description
 from siphon.services.media.ng import flags_of
 from siphon.services.media.profiles import DEFAULT, Side, side_of
@@ -287,7 +288,7 @@ def _relays(operation: str) -> MediaRelays:
         what = f"rtpengine.{operation} needs a [media] section"
         raise NotImplementedError(f"{what}: rtpengine is not configured")
     if bound.services.media is None:
-        raise RuntimeError(f"rtpengine.{operation} works in handlers of a worker, not while a script is loaded")
+        raise not_here(f"rtpengine.{operation}")
     return bound.services.media
 
 

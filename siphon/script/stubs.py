@@ -34,6 +34,12 @@ def unavailable(name: str) -> Callable[..., Any]:
     return method
 
 
+def not_here(name: str) -> RuntimeError:
+    """For what only workers do."""
+    where = "works in handlers of a worker, not while a script is loaded"
+    return RuntimeError(f"{name} {where}; a handler of registrar.on_change sets a timer for it")
+
+
 class Unavailable:
     """An attribute of a namespace that is not offered: reading is fine, calling raises."""
 

@@ -8,11 +8,13 @@ import pytest
 
 from siphon.cli.idle import final_status
 from siphon.config.version import PRODUCT
+from siphon.script.loader import ScriptLoadError
 from siphon.services.dns.order import Naptr
 from siphon.sip.message import SipMessage
 from siphon.state.codec import encode
 from siphon.state.record import Record
 from siphon.testing.agent import Agent
+from siphon.testing.kit import Server
 from siphon.testing.world import World
 
 Make = Callable[..., World]
@@ -494,3 +496,11 @@ def test_a_response_that_does_not_fit_loses_its_body(make_world: Make) -> None:
     world, caller, phone = asked(make_world)
     phone.answer(phone.last, 200, body=b"x" * 40000, headers=[("X-From", "phone"), ("Content-Type", "text/plain")])
     assert got(world, caller) == ["200 phone"]
+
+
+@pytest.mark.parametrize(
+    "call", ["proxy.send_request('OPTIONS', 'sip:192.0.2.9')", "asyncio.run(proxy.enum_lookup('+49301'))"]
+)
+def test_while_a_script_is_loaded_nothing_leaves_and_it_says_so(siphond: Callable[..., Server], call: str) -> None:
+    with pytest.raises(ScriptLoadError, match="works in handlers of a worker, not while a script is loaded"):
+        siphond(f"import asyncio\nfrom siphon import proxy\n{call}\n")
