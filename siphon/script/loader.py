@@ -285,13 +285,16 @@ def _execute(path: Path, sources: Sources) -> None:
 
 
 def _summary(error: BaseException, path: Path) -> str:
-    """What went wrong, with the line of the script where it did."""
-    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == str(path):
-            line = number
+    """What went wrong, with the line of the script where it did, and the place in a module of the script."""
+    places = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno or 0))
+    places = [place for place in places if _is_below(place[0], _roots)]
+    line = next((number for file, number in reversed(places) if file == str(path)), None)
     near = name_it(error)
     what = f"{type(error).__name__}: {_text(error)}" + (f"; did you mean {near!r}" if near else "")
+    if places and places[-1][0] != str(path):
+        what += " ({}, line {})".format(*places[-1])
     return f"line {line}: {what}" if line else what
 
 

@@ -72,6 +72,15 @@ def test_a_script_that_does_not_load_is_an_error_with_line_and_traceback(tmp_pat
     assert "loader.py" not in caught.value.traceback
 
 
+@pytest.mark.parametrize("fault", ["x = (\n", "raise ValueError('no')\n"], ids=["syntax", "exception"])
+def test_a_fault_in_a_module_of_the_script_names_that_module(tmp_path, fault):
+    bench = Bench(tmp_path)
+    (tmp_path / "helper.py").write_text(fault)
+    bench.write("import os\nimport helper\n")
+    with pytest.raises(ScriptLoadError, match=r"line 2: .*Error: .* \(.*/helper\.py, line 1\)$"):
+        bench.runtime.load()
+
+
 def test_a_missing_script_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ScriptLoadError, match=r"script\.py: cannot be read: no such file"):
         Bench(tmp_path).runtime.load()
