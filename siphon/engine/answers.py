@@ -39,8 +39,7 @@ def make(
     body: bytes = b"",
 ) -> bytes:
     """The response's bytes: Vias, From, To, Call-ID, CSeq of the request, our To tag (not in 100)."""
-    r = step.record
-    tag = None if status == 100 else tag_of(r, env)
+    tag = tag_of(step.record, env)
     return response(step.request(), status, reason_of(status, reason), tag, headers, body, server=env.server)
 
 

@@ -108,9 +108,8 @@ def build(step: Step, env: Environment, outcome: Outcome, action: Answer, rseq: 
         body = outcome.reply_body
     if rseq:
         headers = reliable_headers(headers, rseq)
-    tag = None if action.status == 100 else tag_of(r, env)
     reason = reason_of(action.status, action.reason)
-    return response(step.request(), action.status, reason, tag, headers, body, server=env.server)
+    return response(step.request(), action.status, reason, tag_of(r, env), headers, body, server=env.server)
 
 
 def start_attempt(step: Step, env: Environment, outcome: Outcome, action: Relay | Fork) -> None:
