@@ -93,6 +93,12 @@ REQUESTS = {
         "        return _to_strict_router(uri, tuple(path), changed=True)",
         "        return Outgoing(uri, tuple(path), tuple(path))",
     ),
+    "PRX-20": Mutant(
+        "a target of a fork goes where the Route header says",
+        ENGINE + "attempts.py",
+        "routes = () if plan.fork and not plan.path else outgoing.routes",
+        "routes = outgoing.routes",
+    ),
     "PRX-23": Mutant(
         "METHOD in capitals stays in a target",
         FORWARDING + "trim.py",
@@ -111,11 +117,23 @@ REQUESTS = {
         "    if receiving != sending:",
         "    if split_host_port(receiving)[0] != split_host_port(sending)[0]:",
     ),
+    "PRX-28": Mutant(
+        "our Via names the socket that received",
+        ENGINE + "attempts.py",
+        "    via = via_value(place.sent_by, branch_token(r.key, r.salt, branch.index, loop))\n    rrs",
+        "    via = via_value(_arrived_at(env, r), branch_token(r.key, r.salt, branch.index, loop))\n    rrs",
+    ),
     "PRX-31": Mutant(
         "a 200 to OPTIONS has no Supported",
         "siphon/script/finishing.py",
         '("Accept", "*/*"), ("Supported", "path")]',
         '("Accept", "*/*")]',
+    ),
+    "PRX-32": Mutant(
+        "a provisional of a script has another To tag than the final",
+        ENGINE + "outcomes.py",
+        "reason, tag_of(r, env), headers",
+        "reason, tag_of(r, env)[:: 1 if action.status >= 200 else -1], headers",
     ),
 }
 

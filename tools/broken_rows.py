@@ -2,7 +2,7 @@
 in a copy of the source; a test that carries the row's id must fail there and pass without the change.
 
     python tools/broken_rows.py                            all rows of the list
-    python tools/broken_rows.py ID ...                     these
+    python tools/broken_rows.py ID ...                     these; ID/word is a further mutant of a row
     python tools/broken_rows.py --seed 4 [--rows 40]       rows drawn from today's table of conformance
     python tools/broken_rows.py --markdown                 the table of docs/broken-rows.md, after the run
     python tools/broken_rows.py --list                     the mutants that are there
@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from broken import MUTANTS as DRAWN
+from broken_again import AGAIN
 from broken_more import MORE
 from broken_proxying import PROXYING
 from broken_services import SERVICES
@@ -29,7 +30,8 @@ from broken_transactions import CALLS
 from conformance import Test, listed, shown, tests
 from mutation import Copy, Mutant
 
-MUTANTS = {**DRAWN, **MORE, **CALLS, **PROXYING, **SERVICES}
+LISTS = (DRAWN, MORE, CALLS, PROXYING, SERVICES, AGAIN)
+MUTANTS = {name: mutant for mutants in LISTS for name, mutant in mutants.items()}
 SLOW = ("workers", "cli", "processes")
 """Folders of tests/ that start processes; those of the last one take longest."""
 _FAILED = re.compile(r"^FAILED (tests/\S+?::.*?)(?: - .*)?$", re.MULTILINE)
@@ -59,11 +61,16 @@ def main() -> int:
     chosen = options.ids or drawn
     by_id = shown(listed(), tests())
     with Copy() as copy:
-        found = {name: noticed_by(name, by_id.get(name, []), copy) for name in chosen}
+        found = {name: noticed_by(name, by_id.get(row_of(name), []), copy) for name in chosen}
     unnoticed = [name for name, test in found.items() if not test]
     summary = f"{len(chosen)} rows broken, {len(unnoticed)} unnoticed {' '.join(unnoticed)}".rstrip()
     print(f"{table(found)}\n\n{summary}" if options.markdown else summary)
     return 1 if unnoticed else 0
+
+
+def row_of(name: str) -> str:
+    """The row that a mutant breaks: its name, or what stands before the slash."""
+    return name.partition("/")[0]
 
 
 def table(found: dict[str, str]) -> str:
@@ -94,7 +101,7 @@ def failing(name: str, row_tests: Sequence[Test], copy: Copy, mutant: Mutant) ->
     for together in groups(row_tests):
         copy.change(mutant)
         try:
-            failed = [node for node in run(together, copy) if concerns(node, name, together)]
+            failed = [node for node in run(together, copy) if concerns(node, row_of(name), together)]
         finally:
             copy.restore(mutant)
         for node in failed[:1]:

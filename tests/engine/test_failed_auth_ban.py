@@ -88,6 +88,24 @@ def test_sec_08_failures_count_in_a_window(make_world):
     assert bans(world) == set()
 
 
+def test_sec_08_what_has_led_to_a_ban_counts_towards_no_other(make_world):
+    world = limited(make_world, seconds=10)
+    for _ in range(3):  # within one window
+        assert [log_in(world, "192.0.2.1", password="wrong") for _ in range(4)] == [401] * 4
+        assert bans(world) == {("192.0.2.1", "bob")}
+        world.advance(11)
+        assert bans(world) == set()
+    assert log_in(world, "192.0.2.1") == 200
+
+
+def test_sec_08_a_name_that_nobody_has_keeps_its_weight_for_the_source_when_it_is_banned(make_world):
+    world = limited(make_world, threshold=6, weight=3)
+    assert [log_in(world, "192.0.2.1", "nobody1", "wrong") for _ in range(7)] == [401] * 6 + [403]
+    assert bans(world) == {("192.0.2.1", "nobody1")}
+    assert log_in(world, "192.0.2.1", "nobody2", "wrong") == 401
+    assert ("192.0.2.1", "") in bans(world)
+
+
 def test_sec_08_a_success_resets_what_its_user_has_counted(make_world):
     world = limited(make_world)
     for _ in range(4):

@@ -356,6 +356,19 @@ def test_prx_20_the_first_route_left_is_the_next_hop_else_the_request_uri(make_w
     assert callee.last.uri.startswith(b"sip:Bob%40x@127.0.0.2:5090;x=y") and not callee.last.has("Route")
 
 
+@pytest.mark.parametrize("first", ["<sip:203.0.113.7;lr>", "<sip:strict@203.0.113.7>"])
+def test_prx_20_targets_of_a_fork_are_reached_by_their_own_uris_whatever_the_routes(
+    make_world: Make, first: str
+) -> None:
+    world = make_world(TARGETS % '"sip:127.0.0.2:5090", "sip:a@127.0.0.2:5090"')
+    caller, callee = parties(world)
+    caller.send(caller.request("MESSAGE", BOB, headers=f"Route: {first}, <sip:203.0.113.8;lr>"))
+    assert [seen.uri for seen in callee.inbox] == [b"sip:127.0.0.2:5090", b"sip:a@127.0.0.2:5090"]
+    for seen in callee.inbox:
+        assert seen.values("Route") == [first.encode(), b"<sip:203.0.113.8;lr>"]
+    assert not world.lost
+
+
 def test_prx_23_headers_and_method_of_a_target_become_nothing(make_world: Make) -> None:
     target = "sip:bob@127.0.0.2:5090;user=phone;method=BYE;x=1?Subject=s&Route=%3Csip:203.0.113.7%3E"
     world = make_world(TARGETS % f'"{target}"')
@@ -474,6 +487,27 @@ def test_prx_28_each_target_and_each_attempt_has_a_branch_of_its_own(make_world:
     assert all(m.via.transport == "UDP" and m.via.sent_by == b"127.0.0.1:5060" for m in asked)
 
 
+def test_prx_28_a_request_that_comes_again_when_its_transaction_has_ended_has_another_branch(world: World) -> None:
+    caller, callee = parties(world)
+    text = caller.request("MESSAGE", BOB)
+    for _ in range(2):
+        caller.send(text)
+        callee.answer(callee.last, 200)
+        world.advance(60)
+        assert not list(world.records())
+    first, second = callee.inbox
+    assert first.via.branch != second.via.branch
+
+
+def test_prx_28_our_via_names_the_socket_that_sends(make_world: Make) -> None:
+    script = AS_ADDRESSED.replace("relay()", "relay(send_socket='udp:127.0.0.1:5070')")
+    world = make_world(script, listen={"udp": ["127.0.0.1:5060", "127.0.0.1:5070"]})
+    caller, callee = parties(world)
+    caller.send(caller.request("INVITE", "sip:bob@127.0.0.2:5090"), listener=0)
+    assert callee.last.via.sent_by == b"127.0.0.1:5070"
+    assert [send.listener for send in world.sent if send.to == ("127.0.0.2", 5090)] == [1]
+
+
 def test_prx_29_every_message_that_leaves_has_the_length_of_its_body(make_world: Make) -> None:
     world = make_world()
     caller, callee = parties(world)
@@ -510,3 +544,41 @@ def test_prx_32_answers_made_here_copy_what_identifies_the_transaction_and_have_
         assert hosts == [b"192.0.2.1:5060", b"203.0.113.1", b"203.0.113.2", b"203.0.113.3"]
         assert (m.call_id, m.cseq, m.cseq_method, m.from_tag) == (b"c1", 7, "INVITE", b"f1")
         assert m.to_value.startswith(b"<sip:bob@example.com>")
+
+
+PROVISIONAL = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    if request.ruri.user == "chosen":
+        request.set_reply_to_tag("mine")
+    request.reply(%d)
+"""
+
+
+@pytest.mark.parametrize("user", ["bob", "chosen"])
+@pytest.mark.parametrize("first", [100, 183])
+def test_prx_32_what_a_script_says_first_has_the_tag_of_the_final_and_a_100_has_none(
+    make_world: Make, user: str, first: int
+) -> None:
+    caller, _ = parties(make_world(PROVISIONAL % first))
+    same = {"branch": "z9hG4bK-one", "call_id": "c1"}
+    caller.send(caller.request("INVITE", f"sip:{user}@example.com", **same))  # type: ignore[arg-type]
+    caller.send(caller.request("CANCEL", f"sip:{user}@example.com", **same))  # type: ignore[arg-type]
+    assert caller.statuses == [first, 200, 487]
+    begun, *ended = [m.to_tag for m in caller.inbox]
+    assert len(set(ended)) == 1 and ended[0] and (ended[0] == b"mine") == (user == "chosen")
+    assert begun == (None if first == 100 else ended[0])
+
+
+def test_prx_32_the_100_to_what_is_forwarded_has_all_vias_and_the_timestamp(world: World) -> None:
+    caller, callee = parties(world)
+    vias = "Via: SIP/2.0/UDP 203.0.113.1;branch=z9hG4bKa, SIP/2.0/UDP 203.0.113.2\nv: SIP/2.0/UDP 203.0.113.3\n"
+    text = caller.request("INVITE", BOB, call_id="c1", cseq=7, headers="Timestamp: 54.1")
+    caller.send(text.replace("Max-Forwards", f"{vias}Max-Forwards"))
+    trying = caller.last
+    assert (trying.status, trying.to_tag, trying.first("Timestamp")) == (100, None, b"54.1")
+    hosts = [value.split()[1].partition(b";")[0] for value in trying.values("Via")]
+    assert hosts == [b"192.0.2.1:5060", b"203.0.113.1", b"203.0.113.2", b"203.0.113.3"]
+    assert (trying.call_id, trying.cseq, trying.from_tag) == (b"c1", 7, b"f1") and callee.requests == ["INVITE"]

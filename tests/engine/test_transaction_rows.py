@@ -291,3 +291,19 @@ def test_txn_25_a_handler_that_awaits_for_ever_ends_in_500(make_world: Make) -> 
     assert caller.statuses[0] == 100 and caller.statuses[1] == 500
     world.advance(100)
     assert not list(world.records())
+
+
+def test_txn_25_handlers_that_end_each_worker_that_runs_them_end_in_500(make_world: Make) -> None:
+    world = make_world(SLOW % "1")
+    caller = world.agent("192.0.2.1")
+    caller.send(caller.request("INVITE", BOB))
+    deaths = 0
+    while running := [w.slot for w in world.workers if w.alive and w.runtime.pending]:
+        deaths += 1
+        assert deaths < 20
+        world.kill(running[0])
+        world.replace(running[0])
+        world.advance(0.6)
+    assert deaths == 3 and caller.last.status == 500
+    world.advance(100)
+    assert not list(world.records())

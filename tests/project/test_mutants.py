@@ -26,16 +26,14 @@ def test_the_test_that_a_mutant_names_is_there(tools):
 
 
 def test_what_breaks_a_row_is_still_there(tools):
-    from broken import MUTANTS
-    from broken_more import MORE
-    from broken_proxying import PROXYING
-    from broken_transactions import CALLS
+    from broken_rows import LISTS, MUTANTS, row_of
     from conformance import listed, shown, tests
 
-    assert [name for name, mutant in {**MUTANTS, **MORE, **CALLS, **PROXYING}.items() if not mutant.fits] == []
+    assert [name for name, mutant in MUTANTS.items() if not mutant.fits] == []
     by_id = shown(listed(), tests())
-    assert [name for name in (*MORE, *CALLS, *PROXYING) if name in MUTANTS or not by_id.get(name)] == []
-    assert len({**MORE, **CALLS, **PROXYING}) == len(MORE) + len(CALLS) + len(PROXYING)
+    assert [name for name in MUTANTS if not by_id.get(row_of(name))] == []
+    assert len(MUTANTS) == sum(len(mutants) for mutants in LISTS)
+    assert [name for name in MUTANTS if "/" in name and row_of(name) not in MUTANTS] == []
 
 
 def test_a_row_that_is_broken_has_tests_and_its_place_on_the_page(tools):
