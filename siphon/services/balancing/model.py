@@ -179,7 +179,7 @@ def _upstream(given: object) -> Upstream:
     transport = str(given.get("transport") or "udp").lower()
     if transport not in TRANSPORTS:
         raise ValueError(f"{uri!r}: this release sends over UDP, not {transport!r}")
-    numbers = [_number(given.get(name, 1), name) for name in ("weight", "priority")]
+    numbers = [_number(given.get(name, 1), f"{uri!r}: {name}") for name in ("weight", "priority")]
     made = Upstream(uri, str(given.get("address") or ""), transport, numbers[0], numbers[1], attributes(given))
     require_usable(made)
     return made
