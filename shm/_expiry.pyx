@@ -23,7 +23,7 @@ One process sweeps a table. In a table with marks a deadline counts as an expiry
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from shm._index cimport *
 from shm._layout cimport *
@@ -119,20 +119,16 @@ cdef class Sweep:
         """Of one group: how many went."""
         cdef Region *r = &self.table.region
         cdef Descriptor d
-        cdef Header *h
         cdef double when, earliest = INF
         cdef uint32_t gone = 0, n = max(1, group << GROUP_BITS)
         cdef uint32_t last = min((group + 1) << GROUP_BITS, r.records + 1)
         cdef unsigned char key[KEY]
         while n < last:
-            h = &r.headers[n]
-            if is_live(load32(&h.state)):
-                if not self.table.raw_descriptor(n, &d):
+            if is_live(load32(&r.headers[n].state)):
+                if not self.table.raw_descriptor(n, &d, key):
                     self.table.inspect(n)
                     when = now
                 elif 0.0 < d.expiry <= now:
-                    memcpy(key, &h.tag, 8)
-                    memcpy(key + 8, &h.key_high, 8)
                     when = 0.0
                     if erase(r, key, d.version, now, NULL, NULL) == 1:
                         gone += 1
@@ -143,8 +139,6 @@ cdef class Sweep:
                     if self.deadlines and d.next_deadline > 0.0 and (when <= 0.0 or d.next_deadline < when):
                         when = d.next_deadline
                         if when <= now:
-                            memcpy(key, &h.tag, 8)
-                            memcpy(key + 8, &h.key_high, 8)
                             due.append((PyBytes_FromStringAndSize(<char *>key, KEY), d.version))
                 if 0.0 < when < earliest:
                     earliest = when

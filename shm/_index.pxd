@@ -6,7 +6,7 @@ Links are checked word by word. A chain that does not check out is strung anew f
 their own link or key where they belong; what cannot say it is quarantined.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -40,10 +40,16 @@ cdef inline uint32_t descriptor_check(const Descriptor *d, uint64_t tag, uint64_
     return checksum(rest, 24, checksum(d, 52, 0xD35C))
 
 
-cdef inline bint describe_to(Header *h, uint32_t n, uint32_t state, Descriptor *d) noexcept nogil:
-    """Copy the descriptor that the state selects; False when it is damaged. Only checked copies are acted upon."""
+cdef inline bint describe_key(Header *h, uint32_t n, uint32_t state, uint64_t tag, uint64_t high, Descriptor *d) noexcept nogil:
+    """Copy the descriptor that the state selects; False when it is damaged, or another key's. Only checked copies are acted upon.
+    The key is the caller's own: the one in the header may have become another since it was compared."""
     memcpy(d, chosen(h, state), sizeof(Descriptor))
-    return d.check == descriptor_check(d, h.tag, h.key_high, n) and d.length <= VALUE_MAX
+    return d.check == descriptor_check(d, tag, high, n) and d.length <= VALUE_MAX
+
+
+cdef inline bint describe_to(Header *h, uint32_t n, uint32_t state, Descriptor *d) noexcept nogil:
+    """describe_key(), for who looks at headers and not for a key."""
+    return describe_key(h, n, state, h.tag, h.key_high, d)
 
 
 cdef inline uint32_t blocks_for(Region *r, size_t length) noexcept nogil:
@@ -269,7 +275,8 @@ cdef inline int open_record(Region *r, uint64_t tag, uint64_t high, uint32_t *fo
             continue
         state[0] = load32(&h.state)
         if is_live(state[0]) and h.tag == tag and h.key_high == high:
-            if describe_to(h, <uint32_t>n, state[0], d):
+            point(AT_KEY_COMPARED)
+            if describe_key(h, <uint32_t>n, state[0], tag, high, d):
                 found[0] = <uint32_t>n
                 return LOCKED
             quarantine(r, <uint32_t>n, bucket_of(r, tag))
@@ -316,9 +323,3 @@ cdef inline const unsigned char *key_of(object key) except NULL:
         raise ValueError("a key is exactly 16 bytes")
     return <const unsigned char *>PyBytes_AS_STRING(key)
 
-
-cdef inline bytes key_bytes(const Header *h):
-    cdef unsigned char key[KEY]
-    memcpy(key, &h.tag, 8)
-    memcpy(key + 8, &h.key_high, 8)
-    return PyBytes_FromStringAndSize(<char *>key, KEY)

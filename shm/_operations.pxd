@@ -135,8 +135,9 @@ cdef inline void mark_fresh(Region *r, uint32_t n) noexcept nogil:
     point(AT_BEFORE_SWITCH)
 
 
-cdef inline void describe(Region *r, Header *h, Descriptor *d, uint32_t n, uint64_t version, size_t length,
+cdef inline void describe(Region *r, Descriptor *d, uint32_t n, uint64_t tag, uint64_t high, uint64_t version, size_t length,
                           const unsigned char *value, const Facts *facts) noexcept nogil:
+    """The key is the caller's own: a header that noise has let another process into as well may bear another one by now."""
     d.version = version
     d.owner = facts.owner
     d.next_deadline = facts.next_deadline
@@ -145,7 +146,7 @@ cdef inline void describe(Region *r, Header *h, Descriptor *d, uint32_t n, uint6
     d.first = r.fresh[0] if r.new_count else 0
     d.length = <uint32_t>length
     d.value_check = value_check(value, length, version)
-    d.check = descriptor_check(d, h.tag, h.key_high, n)
+    d.check = descriptor_check(d, tag, high, n)
 
 
 cdef inline void free_old(Region *r, uint32_t n) noexcept nogil:
@@ -200,8 +201,9 @@ cdef inline int act(action_t action, void *argument) noexcept nogil:
     return 0
 
 
-cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const Descriptor *old, const unsigned char *value, size_t length,
-                                   const Facts *facts, bint use_reserve, action_t action, void *argument) noexcept nogil:
+cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, uint64_t tag, uint64_t high, const Descriptor *old,
+                                   const unsigned char *value, size_t length, const Facts *facts, bint use_reserve,
+                                   action_t action, void *argument) noexcept nogil:
     cdef Header *h = &r.headers[n]
     cdef uint64_t version = 0
     cdef uint32_t leave = 0, i
@@ -216,7 +218,7 @@ cdef inline int64_t replace_locked(Region *r, uint32_t n, uint32_t state, const 
     if got == LOCKED:
         version = add64(&r.control.version, 1)
         fill_fresh(r, value, length)
-        describe(r, h, &h.a if state == LIVE_B else &h.b, n, version, length, value, facts)
+        describe(r, &h.a if state == LIVE_B else &h.b, n, tag, high, version, length, value, facts)
         mark_fresh(r, n)
         mark(r, n)
         note_time(r, n, facts)
@@ -237,7 +239,7 @@ cdef inline int64_t replace(Region *r, uint64_t tag, uint64_t high, uint64_t exp
     if old.version != expected:
         got = CONFLICT
     else:
-        got = replace_locked(r, n, state, &old, value, length, facts, use_reserve, action, argument)
+        got = replace_locked(r, n, state, tag, high, &old, value, length, facts, use_reserve, action, argument)
     header_unlock(r, n)
     return got
 
@@ -258,10 +260,10 @@ cdef inline int64_t insert_over(Region *r, uint32_t n, uint64_t tag, uint64_t hi
     state = load32(&h.state)
     if h.tag == tag and h.key_high == high:
         if is_live(state):
-            if not describe_to(h, n, state, &old):
+            if not describe_key(h, n, state, tag, high, &old):
                 quarantine(r, n, bucket_of(r, tag))
             elif expired(r, &old):
-                result = replace_locked(r, n, state, &old, value, length, facts, use_reserve, action, argument)
+                result = replace_locked(r, n, state, tag, high, &old, value, length, facts, use_reserve, action, argument)
             else:
                 result = CONFLICT
         elif is_building(state):                    # its builder held this mutex until its death
@@ -308,7 +310,7 @@ cdef inline int64_t insert_fresh(Region *r, uint64_t tag, uint64_t high, const u
     if got == LOCKED:
         version = add64(&r.control.version, 1)
         fill_fresh(r, value, length)
-        describe(r, h, &h.a, n, version, length, value, facts)
+        describe(r, &h.a, n, tag, high, version, length, value, facts)
         got = stripe_lock(r, bucket)
         if got == LOCKED:
             found = search_locked(r, bucket, tag, high, True)

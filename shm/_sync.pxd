@@ -154,6 +154,7 @@ cdef extern from * nogil:
 
 cdef enum:                                  # where a test build may stop; the order is that of POINTS in _table.pyx
     AT_NOWHERE = 0
+    AT_KEY_COMPARED
     AT_RECORD_LOCKED
     AT_BLOCKS_TAKEN
     AT_BLOCKS_COPIED

@@ -25,7 +25,7 @@ from shm._identity cimport plan
 from shm._index cimport *
 from shm._layout cimport *
 from shm._operations cimport *
-from shm._looking cimport Looking
+from shm._looking cimport Looking, arm_looking
 from shm._recovery cimport *
 from shm._slotfile cimport *
 from shm._sync cimport *
@@ -41,9 +41,9 @@ KEY_BYTES = KEY
 BLOCK_BYTES = 1 << BLOCK_BITS_MOST
 OPERATIONS = ("none", "insert", "replace", "delete")
 POINTS = (
-    "nowhere", "record locked", "blocks taken", "blocks copied", "half marked", "before the switch", "after the switch, before the send", "sent",
-    "old blocks half freed", "before unlock", "header taken", "stripe locked", "linked", "dead", "unlinked", "allocator pop",
-    "allocator push", "recovery started", "recovery settled", "recovery swept",
+    "nowhere", "key compared", "record locked", "blocks taken", "blocks copied", "half marked", "before the switch",
+    "after the switch, before the send", "sent", "old blocks half freed", "before unlock", "header taken", "stripe locked", "linked",
+    "dead", "unlinked", "allocator pop", "allocator push", "recovery started", "recovery settled", "recovery swept",
 )
 HAS_POINTS = bool(shm_points_built)
 
@@ -53,6 +53,7 @@ def arm_point(name, int count, int signal_number):
     if not shm_points_built:
         raise RuntimeError("this build has no test points")
     point_arm(POINTS.index(name), count, signal_number)
+    arm_looking(POINTS.index(name), count, signal_number)
 
 
 def checksum_of(bytes data, *, soft=False, plain=True):
@@ -332,16 +333,14 @@ cdef class Table(Looking):
         """Delete up to `limit` records whose expiry is not after `now`, and quarantine damaged headers met on the way: how many went."""
         cdef Descriptor d
         cdef uint32_t n, gone = 0
-        cdef Header *h
+        cdef unsigned char key[KEY]
         self.be_writer()
         for n in range(1, self.region.records + 1):
-            h = &self.region.headers[n]
-            if not is_live(h.state):
+            if not is_live(self.region.headers[n].state):
                 continue
-            if self.raw_descriptor(n, &d):
+            if self.raw_descriptor(n, &d, key):
                 if 0.0 < d.expiry <= now and gone < limit:
-                    key = key_bytes(h)
-                    gone += erase(&self.region, key_of(key), d.version, now, NULL, NULL) == 1
+                    gone += erase(&self.region, key, d.version, now, NULL, NULL) == 1
             else:
                 self.inspect(n)
         return gone

@@ -20,7 +20,7 @@ SETUP = """
 from setuptools import Extension, setup
 from Cython.Build import cythonize
 flags = ["-O1", "-fno-strict-aliasing", "-w", "-DSHM_TEST_POINTS=1"]
-names = ("_identity", "_mapping", "_looking", "_table", "_slots", "_marks")
+names = ("_layout", "_identity", "_mapping", "_looking", "_table", "_slots", "_marks")
 modules = [Extension(f"shm.{n}", [f"shm/{n}.pyx"], extra_compile_args=flags, libraries=["pthread"]) for n in names]
 setup(name="points", ext_modules=cythonize(modules, quiet=True))
 """

@@ -198,3 +198,9 @@ def test_sec_17_random_bytes_anywhere_never_crash_hang_or_lie(beside, block_byte
     assert report["strikes"] >= 1000
     assert report["corrupt"] > 200
     assert report["wrong"] == 0
+
+
+def test_sec_17_a_header_that_becomes_another_keys_meanwhile_never_lends_its_value():
+    report = json.loads(run_driver("reused_driver.py", points=True))
+    assert report["own"] >= 27  # those whose header nobody else had locked
+    assert report["own"] + report["absent"] == 162
