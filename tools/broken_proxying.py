@@ -24,11 +24,25 @@ REQUESTS = {
         "    if message.max_forwards == 0:\n"
         "        return TOO_MANY_HOPS\n",
     ),
+    "PRX-02": Mutant(
+        "a method that is not known is refused when it has a To tag",
+        FORWARDING + "validate.py",
+        "    if message.max_forwards == 0:",
+        '    if message.to_tag and message.method not in ("INVITE", "ACK", "BYE", "MESSAGE", "OPTIONS"):\n'
+        '        return Refusal(501, "Not Implemented")\n'
+        "    if message.max_forwards == 0:",
+    ),
     "PRX-04": Mutant(
         "in a dialog a request without hops goes on",
         FORWARDING + "validate.py",
         "if message.max_forwards == 0:",
         "if message.max_forwards == 0 and not message.to_tag:",
+    ),
+    "PRX-05": Mutant(
+        "an ACK keeps its Max-Forwards",
+        FORWARDING + "copy.py",
+        "lowered(message.max_forwards), head",
+        'lowered(message.max_forwards) + (message.method == "ACK"), head',
     ),
     "PRX-06": Mutant(
         "Max-Forwards 255 counts as absent",
@@ -69,6 +83,12 @@ REQUESTS = {
         "(not b.result or (r.invite and is_live(b)))]",
         "not b.result]",
     ),
+    "PRX-14": Mutant(
+        "what one sender sends of a call is one transaction whatever its branches",
+        FORWARDING + "branch.py",
+        "sent_by_port(via), via.branch.lower())",
+        "sent_by_port(via), message.call_id)",
+    ),
     "PRX-15": Mutant(
         "where routes are not signed a strict router before us is not seen",
         FORWARDING + "routes.py",
@@ -99,11 +119,23 @@ REQUESTS = {
         "routes = () if plan.fork and not plan.path else outgoing.routes",
         "routes = outgoing.routes",
     ),
+    "PRX-21": Mutant(
+        "the default port makes another address of record",
+        "siphon/sip/_uri_cy.py",
+        'found.port is None or found.port == (5061 if scheme == "sips" else 5060)',
+        "found.port is None",
+    ),
     "PRX-23": Mutant(
         "METHOD in capitals stays in a target",
         FORWARDING + "trim.py",
         ".strip().lower() not in names",
         ".strip() not in names",
+    ),
+    "PRX-24": Mutant(
+        "of a request that a script edits the body ends at the first NUL",
+        "siphon/sip/draft.py",
+        "return self.message.body if self._body is None",
+        'return self.message.body.partition(b"\\0")[0] if self._body is None',
     ),
     "PRX-25": Mutant(
         "a method that is not known gets no Record-Route",
@@ -162,6 +194,13 @@ RESPONSES = {
         "        Event.FINAL_2XX: (F, send),\n",
         "",
     ),
+    "PRX-45": Mutant(
+        "a 2xx to a forked MESSAGE waits for the other branches",
+        ENGINE + "responses.py",
+        "    r.drop_claim(ClaimKind.FAILURE)\n    respond(step, status, data)",
+        "    r.drop_claim(ClaimKind.FAILURE)\n    if not r.invite and not all(b.result for b in r.branches):\n"
+        "        return\n    respond(step, status, data)",
+    ),
     "PRX-46": Mutant(
         "after a 6xx a script may call somebody else",
         ENGINE + "outcomes.py",
@@ -191,6 +230,14 @@ RESPONSES = {
         ENGINE + "ingest.py",
         'response=data[8:].partition(b"\\r\\n")[0],',
         "response=data[8:11],",
+    ),
+    "PRX-53": Mutant(
+        "a response without a To tag gets one",
+        ENGINE + "responses.py",
+        "    passed = outcome is None or outcome.passed\n",
+        "    if response.to_tag is None:\n"
+        '        data = data.replace(response.to_value, response.to_value + b";tag=x")\n'
+        "    passed = outcome is None or outcome.passed\n",
     ),
     "PRX-58": Mutant(
         "a failure that comes after the final is not acknowledged",
@@ -266,11 +313,24 @@ DEFENCE = {
         "others = [address for address in addresses if env.identity.listener_at(*address) is None]",
         "others = list(addresses)",
     ),
+    "SEC-03": Mutant(
+        "a response goes where its next Via says",
+        TRANSACTION + "step.py",
+        "        self.sends.append(Send(data, (r.reply_ip, r.reply_port)",
+        "        via = parse(data).via\n"
+        "        self.sends.append(Send(data, ((via.received or via.host).decode(), r.reply_port)",
+    ),
     "SEC-04": Mutant(
         "the CSeq of a response does not matter",
         ENGINE + "responses.py",
         " or response.cseq != record.cseq:",
         ":",
+    ),
+    "SEC-05": Mutant(
+        "the answer goes to the port of the sent-by where the rport had a value",
+        ENGINE + "_arrivals.pyx",
+        "r.source_port if m.s.via.rport != -2 else",
+        "r.source_port if m.s.via.rport == -1 else",
     ),
     "SEC-06": Mutant(
         "the maddr of a Via may be a multicast address",
@@ -295,6 +355,13 @@ DEFENCE = {
         "siphon/config/log.py",
         'if "esponse=" in text or "nonce=" in text else',
         'if "esponse=" in text else',
+    ),
+    "SEC-11": Mutant(
+        "each option of Proxy-Require is compared with all before it",
+        FORWARDING + "validate.py",
+        "list(dict.fromkeys(tag for tag in tags if tag and tag.lower() not in passed))",
+        "[]\n    for tag in tags:\n        if tag and tag.lower() not in passed and tag not in unknown:\n"
+        "            unknown.append(tag)",
     ),
     "SEC-12": Mutant(
         "a request with a To tag counts for no source",

@@ -117,6 +117,7 @@ def test_prx_46_a_2xx_beats_a_6xx(make_world: Make) -> None:
 def test_prx_45_a_forked_non_invite_has_one_final(make_world: Make) -> None:
     _, caller, one, two = forked(make_world, method="MESSAGE")
     one.answer(first(one), 200, tag="a")
+    assert caller.statuses == [200]
     two.answer(first(two), 200, tag="b")
     assert caller.statuses == [200]
 

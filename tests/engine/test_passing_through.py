@@ -20,6 +20,13 @@ accept-LANGUAGE:
 Retry-After: (((
 Timestamp: now
 Reply-To: <<>>"""
+STRAIGHT_ON = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.relay("sip:127.0.0.2:5090")
+"""
 FOLLOW = """
 from siphon import proxy
 
@@ -54,9 +61,10 @@ def parties(world: World) -> tuple[Agent, Agent]:
 
 
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "NEWFANGLED", "x-y.z!%*_+`'~"])
-def test_prx_02_unknown_methods_and_odd_headers_pass_byte_for_byte(world: World, method: str) -> None:
-    caller, callee = parties(world)
-    text = caller.request(method, "sip:bob@example.com", headers=ODD, body="\0\x01 body")
+@pytest.mark.parametrize("to_tag", ["", "t9"])
+def test_prx_02_unknown_methods_and_odd_headers_pass_byte_for_byte(make_world: Make, method: str, to_tag: str) -> None:
+    caller, callee = parties(make_world(STRAIGHT_ON))
+    text = caller.request(method, "sip:bob@example.com", headers=ODD, body="\0\x01 body", to_tag=to_tag)
     caller.send(text.replace(f"Contact: <sip:{caller.ip}:{caller.port}>\n", ""))
     assert callee.last.method == method
     head, _, body = callee.last.raw.partition(b"\r\n\r\n")

@@ -101,6 +101,15 @@ def test_prx_05_prx_06_max_forwards_is_lowered_or_made(world: World, line: str, 
     assert callee.last.max_forwards == sent and len(callee.last.all_lines("Max-Forwards")) == 1
 
 
+@pytest.mark.parametrize(("line", "sent"), [("Max-Forwards: 9\n", 8), ("", 70)])
+def test_prx_05_max_forwards_of_the_ack_to_a_2xx_is_lowered_or_made(world: World, line: str, sent: int) -> None:
+    caller, callee = parties(world)
+    routes = f"Route: {in_dialog(caller, callee)}"
+    ack = caller.request("ACK", "sip:bob@127.0.0.2:5090", call_id="c1", to_tag="t1", headers=routes)
+    caller.send(ack.replace("Max-Forwards: 70\n", line))
+    assert callee.last.method == "ACK" and callee.last.max_forwards == sent
+
+
 @pytest.mark.parametrize("hops", ["-1", "many", "1.5", "0x10"])
 def test_prx_06_max_forwards_that_is_no_number_gets_400(world: World, hops: str) -> None:
     caller, callee = parties(world)
@@ -405,6 +414,7 @@ def register(phone: Agent) -> None:
     [
         ("sip:bob@example.com", True),
         ("sip:%62ob@EXAMPLE.com;user=phone;x=y", True),
+        ("sip:bob@example.com:5060", True),
         ("sip:Bob@example.com", False),
         ("sip:bob@elsewhere.example", False),
     ],
@@ -454,6 +464,27 @@ def test_prx_31_options_to_us_gets_200_without_body(make_world: Make) -> None:
         value.decode() for value in caller.last.values("Allow")
     }
     assert all(caller.last.first(name) for name in ("Contact", "Accept", "Supported"))
+
+
+EDITS = """
+from siphon import proxy
+
+@proxy.on_request
+def route(request):
+    request.set_header("X-Set", "new")
+    request.remove_header("X-Gone")
+    request.relay("sip:127.0.0.2:5090")
+"""
+
+
+def test_prx_24_what_a_script_edits_changes_no_other_line_and_no_byte_of_the_body(make_world: Make) -> None:
+    caller, callee = parties(make_world(EDITS))
+    odd = ["X-Odd:  two  spaces\t", "X-Set: old", "s: folded\n  here", "X-Gone: 1", "X-Odd: again, and again", "x-odd:"]
+    text = caller.request("MESSAGE", BOB, headers="\n".join(odd), body="\0a\0\x01")
+    caller.send(text)
+    head, _, body = callee.last.raw.partition(b"\r\n\r\n")
+    kept = ["X-Odd:  two  spaces\t", "X-Set: new", "s: folded\r\n  here", "X-Odd: again, and again", "x-odd:"]
+    assert "\r\n".join(["", *kept, ""]).encode() in head and b"X-Gone" not in head and body == b"\0a\0\x01"
 
 
 @pytest.mark.parametrize("method", ["INVITE", "SUBSCRIBE", "REFER", "NEWFANGLED", "REGISTER"])

@@ -203,6 +203,13 @@ def test_prx_53_the_to_tag_of_a_response_goes_up_as_it_is(world: World, status: 
     assert caller.last.to_tag == (tag or "mine").encode()
 
 
+@pytest.mark.parametrize("status", [180, 200, 404])
+def test_prx_53_a_response_without_a_to_tag_gets_none(world: World, status: int) -> None:
+    caller, callee, seen = called(world)
+    callee.send(response(seen, status, "Status", b"mine").replace(b";tag=mine", b""))
+    assert caller.last.status == status and caller.last.to_tag is None
+
+
 @pytest.mark.parametrize("method", ["INVITE", "BYE"])
 def test_prx_53_answers_made_here_keep_the_to_tag_of_the_request(world: World, method: str) -> None:
     caller = world.agent("192.0.2.1")

@@ -109,13 +109,15 @@ def test_sec_04_a_right_response_from_another_address_is_accepted_and_counted(ma
     assert world.count(Counter.OTHER_SOURCE) == 1
 
 
-def test_sec_05_received_and_rport_of_the_sender_are_overwritten_before_use_and_lower_vias_stay(make_world):
+@pytest.mark.parametrize("sent_by", ["192.0.2.1:5060", "192.0.2.1:7000", "10.0.0.9:7000"])
+def test_sec_05_received_and_rport_of_the_sender_are_overwritten_before_use_and_lower_vias_stay(make_world, sent_by):
     world = make_world()
     caller, callee, victim = world.agent("192.0.2.1"), world.agent("127.0.0.2", 5090), world.agent("198.51.100.9", 9)
     lower = "Via: SIP/2.0/UDP 10.0.0.1;received=198.51.100.9;rport=9;branch=z9hG4bKlower"
     text = caller.request("MESSAGE", BOB)
     top = re.search(r"Via: [^\n]*", text)[0]
-    caller.send(text.replace(top, f"{top.replace(';rport', ';received=198.51.100.9;rport=9')}\n{lower}"))
+    forged = top.replace(";rport", ";received=198.51.100.9;rport=9").replace("192.0.2.1:5060", sent_by)
+    caller.send(text.replace(top, f"{forged}\n{lower}"))
     vias = callee.last.all_lines("Via")
     assert b"received=192.0.2.1" in vias[1] and b"rport=5060" in vias[1] and b"198.51.100.9" not in vias[1]
     assert vias[2] == lower.encode()[5:]
