@@ -10,6 +10,12 @@ from mutation import Mutant
 FORWARDING, TRANSACTION, LOCATION = "siphon/forwarding/", "siphon/transaction/", "siphon/services/location/"
 
 MORE = {
+    "PRX-03": Mutant(
+        "a scheme that nobody knows passes where there is a Route",
+        FORWARDING + "validate.py",
+        "    if not _supported(message.uri):",
+        '    if not _supported(message.uri) and not message.has("Route"):',
+    ),
     "PRX-18": Mutant(
         "a domain of ours is ours with every port",
         "siphon/sip/identity.py",
@@ -21,6 +27,12 @@ MORE = {
         FORWARDING + "targets.py",
         "kept.setdefault((target.path, target.flow), [])",
         "kept.setdefault(((), target.flow), [])",
+    ),
+    "PRX-40": Mutant(
+        "a response after Timer D or M is taken as long as the record lingers",
+        "siphon/engine/responses.py",
+        "return None if 0.0 < branch.end_at <= now else branch",
+        "return branch",
     ),
     "PRX-47": Mutant(
         "among failures of one class the earliest goes up, whatever it says",
@@ -57,6 +69,12 @@ MORE = {
         "siphon/script/request.py",
         "            self._edit().prepend(name, value)\n",
         "            self._edit().append(name, value)\n",
+    ),
+    "SEC-01": Mutant(
+        "a challenge is sent by a transaction",
+        "siphon/engine/outcomes.py",
+        "    if action.stateless and not r.last_response:",
+        "    if False:",
     ),
     "TXN-10": Mutant(
         "a failure behind a 2xx is acknowledged",

@@ -26,11 +26,12 @@ from broken_again import AGAIN
 from broken_more import MORE
 from broken_proxying import PROXYING
 from broken_services import SERVICES
+from broken_shared import SHARED
 from broken_transactions import CALLS
 from conformance import Test, listed, shown, tests
 from mutation import Copy, Mutant
 
-LISTS = (DRAWN, MORE, CALLS, PROXYING, SERVICES, AGAIN)
+LISTS = (DRAWN, MORE, CALLS, PROXYING, SERVICES, SHARED, AGAIN)
 MUTANTS = {name: mutant for mutants in LISTS for name, mutant in mutants.items()}
 SLOW = ("workers", "cli", "processes")
 """Folders of tests/ that start processes; those of the last one take longest."""

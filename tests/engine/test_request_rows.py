@@ -82,6 +82,14 @@ def test_prx_03_to_and_from_never_stand_in_for_a_request_uri_that_cannot_be_rout
     assert callee.requests == ["MESSAGE"] and not world.lost
 
 
+@pytest.mark.parametrize("uri", ["soap.beep://192.0.2.103:3002", "nobodyKnowsThisScheme:totallyopaquecontent"])
+def test_prx_03_a_route_leads_nowhere_where_the_request_uri_cannot_be_routed(make_world: Make, uri: str) -> None:
+    world = make_world(AS_ADDRESSED)
+    caller, callee = parties(world)
+    caller.send(caller.request("MESSAGE", uri, to=BOB, headers="Route: <sip:127.0.0.2:5090;lr>"))
+    assert caller.statuses == [416] and not callee.inbox and not world.lost
+
+
 @pytest.mark.parametrize("hops", ["0", "000"])
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "BYE", "REGISTER", "OPTIONS", "NEWFANGLED"])
 @pytest.mark.parametrize("to_tag", ["", "t9"])

@@ -194,6 +194,18 @@ def test_prx_55_timer_c_of_one_branch_leaves_the_others_alone(make_world: Make) 
     assert caller.statuses[-1] == 486
 
 
+@pytest.mark.parametrize("status", [200, 486])
+def test_prx_40_what_comes_after_timer_d_or_m_is_dropped_though_the_record_lingers(world: World, status: int) -> None:
+    caller, callee, seen = called(world)
+    callee.answer(seen, status)
+    caller.send(caller.request("ACK", BOB, branch="z9hG4bK-one", call_id="c1", to_tag="t1"))
+    world.advance(33)
+    assert list(world.records())
+    sent = len(world.sent)
+    callee.answer(seen, status)
+    assert len(world.sent) == sent
+
+
 @pytest.mark.parametrize("tag", ["", "t9"])
 @pytest.mark.parametrize("status", [183, 200, 404, 503])
 def test_prx_53_the_to_tag_of_a_response_goes_up_as_it_is(world: World, status: int, tag: str) -> None:

@@ -229,6 +229,19 @@ def test_shared_07_after_an_ack_on_another_worker_timer_g_is_silent(world: World
     assert caller.statuses.count(486) <= 2 and callee.requests == ["INVITE", "ACK"]
 
 
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_shared_08_what_is_due_more_than_once_after_a_gap_is_sent_once(make_world: Make, method: str) -> None:
+    world = make_world(workers=1)
+    _, callee, _ = called(world, method)
+    world.advance(1)
+    assert callee.requests == [method] * 2
+    world.bury(0)
+    world.advance(10)
+    world.replace(0)
+    world.advance(0.4)
+    assert callee.requests == [method] * 3
+
+
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize(("method", "sends"), [("INVITE", 7), ("MESSAGE", 11)])
 def test_shared_08_a_silent_callee_is_asked_as_often_as_by_one_worker(
