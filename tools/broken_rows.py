@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from broken import MUTANTS as DRAWN
 from broken_again import AGAIN
 from broken_more import MORE
+from broken_parser import PARSER
 from broken_proxying import PROXYING
 from broken_services import SERVICES
 from broken_shared import SHARED
@@ -31,7 +32,7 @@ from broken_transactions import CALLS
 from conformance import Test, listed, shown, tests
 from mutation import Copy, Mutant
 
-LISTS = (DRAWN, MORE, CALLS, PROXYING, SERVICES, SHARED, AGAIN)
+LISTS = (DRAWN, MORE, CALLS, PROXYING, SERVICES, SHARED, PARSER, AGAIN)
 MUTANTS = {name: mutant for mutants in LISTS for name, mutant in mutants.items()}
 SLOW = ("workers", "cli", "processes")
 """Folders of tests/ that start processes; those of the last one take longest."""
