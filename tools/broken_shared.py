@@ -28,6 +28,12 @@ SHARED = {
         "if claim.slot != NO_SLOT and alive(claim.slot, claim.generation):",
         "if claim.slot != NO_SLOT:",
     ),
+    "SHARED-15": Mutant(
+        "a ring time that has ended while nobody looked is no end",
+        ENGINE + "timers.py",
+        "    if due(branch.ring_at, now):\n",
+        "    if due(branch.ring_at, now) and now < branch.ring_at + 1.0:\n",
+    ),
     "SHARED-16": Mutant(
         "an on_failure that a death has cut off is not run again",
         ENGINE + "timers.py",
@@ -41,6 +47,12 @@ SHARED = {
         "    if not step.record.invite and branch.provisional and due(branch.resend_at, now):\n"
         "        branch.resend_at = 0.0\n"
         "    if due(branch.timeout_at, now):  # before",
+    ),
+    "SHARED-35": Mutant(
+        "the 503 of a full table has no Retry-After",
+        ENGINE + "ingest.py",
+        "self.stateless(event.arrival, 503, headers=[RETRY_AFTER])",
+        "self.stateless(event.arrival, 503)",
     ),
     "SHARED-37": Mutant(
         "a request larger than a record gets 503",

@@ -371,15 +371,21 @@ def test_shared_15_a_ringing_call_is_cancelled_and_timer_c_fires(make_world: Mak
     assert caller.last.status == 408
 
 
-def test_shared_15_a_ring_timeout_fires_on_another_worker(make_world: Make) -> None:
+@pytest.mark.parametrize("unnoticed", [0, 8])
+def test_shared_15_a_ring_timeout_fires_on_another_worker_also_when_it_came_while_nobody_knew(
+    make_world: Make, unnoticed: int
+) -> None:
     world = make_world(
         "from siphon import proxy\n@proxy.on_request\ndef route(request):\n"
         "    request.relay('sip:127.0.0.2:5090', timeout=5)\n"
     )
     caller, callee, _ = called(world)
     callee.answer(first(callee), 180, worker=0)
+    world.bury(0)
+    world.advance(unnoticed)
+    assert callee.requests == ["INVITE"]
     world.kill(0)
-    world.advance(5 + T_TAKE)
+    world.advance(max(5 - unnoticed, 0) + T_TAKE)
     assert "CANCEL" in callee.requests and 408 in caller.statuses
 
 
