@@ -19,6 +19,12 @@ def sdp_of(message: Headers) -> bytes | None:
     return None if span is None else body[span[0] : span[1]]
 
 
+def is_described(message: Headers) -> bool:
+    """Whether the type of its body says that a description is there, or in one of its parts; so does no type."""
+    kind = message.content_type or SDP
+    return is_multipart(kind) or kind.partition(";")[0].strip().lower() == SDP
+
+
 def set_sdp(message: Headers, description: bytes) -> None:
     """Replace what sdp_of gives; without that the description becomes the body."""
     if not isinstance(message, Headers):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from siphon.script import binding, log, text
-from siphon.script.bodies import sdp_of, set_sdp
+from siphon.script.bodies import is_described, sdp_of, set_sdp
 from siphon.script.message import Headers
 from siphon.script.registry import add
 from siphon.script.reply import Reply
@@ -321,7 +321,7 @@ def _description(
     message: Request | Reply, from_tag: str, to_tag: str | None, side: Side, ws_uri: str | None
 ) -> Description:
     body = sdp_of(message)
-    if body is None:
+    if body is None or not is_described(message):
         raise ValueError("the message has no session description")
     if ws_uri is not None and not text.one_line(ws_uri, "ws_uri").startswith(("ws://", "wss://")):
         raise ValueError(f"ws_uri is a ws:// or wss:// URI, not {ws_uri!r}")

@@ -147,12 +147,31 @@ def test_an_offer_in_a_response_is_the_callees(bench, fake):
 
 
 @pytest.mark.parametrize(
+    "kind", ["Content-Type: Application/SDP ; charset=utf-8", "c: application/sdp", "X-Kind: none"]
+)
+def test_a_description_is_known_by_its_type_or_by_none(bench, fake, kind):
+    do(bench, lambda: rtpengine.offer(invite(bench, SDP, kind)))
+    assert [one["command"] for one in fake.commands] == ["offer"]
+
+
+@pytest.mark.parametrize(
     ("call", "error", "says"),
     [
         (lambda b: rtpengine.offer(invite(b), "nope"), ValueError, "unknown media profile 'nope'.*rtp_passthrough"),
         (lambda b: rtpengine.offer(invite(b, b"")), ValueError, "no session description"),
         (lambda b: rtpengine.offer(invite(b, sender="<sip:a@h>")), ValueError, "no tag of who offers"),
         (lambda b: rtpengine.answer(ok(b"")), ValueError, "no session description"),
+        (lambda b: rtpengine.offer(invite(b, SDP, "Content-Type: text/plain")), ValueError, "no session description"),
+        (
+            lambda b: rtpengine.offer(invite(b, SDP, "Content-Type: application/sdpx")),
+            ValueError,
+            "no session description",
+        ),
+        (
+            lambda b: rtpengine.offer(invite(b, SDP, "Content-Type: multipart/mixed")),
+            ValueError,
+            "no session description",
+        ),
         (lambda b: rtpengine.offer("INVITE"), TypeError, "a Request or Reply is needed"),
         (lambda b: rtpengine.offer(invite(b), flag="x"), TypeError, "unknown keyword 'flag'"),
         (lambda b: rtpengine.offer(invite(b), flags=[5]), TypeError, "flags is a list of str"),
