@@ -37,6 +37,8 @@ FOUND = {
     4917: "new work that had been refused was not deleted, since the store had gone again, and nobody ran its claim",
     6783: "a 100 whose commit was before that of another node's 200 left after it, within the round trip",
     7675: "a waiter's None came 1e-11 s before its time, by the clock of a machine that had been up for 36 hours",
+    10003581: "of eleven 2xx four went up, in whose way, or in that of their ACKs, was a network that loses",
+    10004213: "a node that had stood still for 20 s inserted its refused INVITE anew, whose call another had ended",
     9001125: "a deadline stood in line for six seconds: each datagram came four times, each a step of a slow store",
     72124: "a node's only worker died in the commit of a take-over, and once more: the bound did not count that",
 }

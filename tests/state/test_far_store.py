@@ -15,7 +15,7 @@ from siphon.state.redis.local import Local
 from siphon.state.redis.names import Names
 from siphon.state.redis.nodes import SLOTS, Membership
 from siphon.state.redis.notes import Notes
-from siphon.state.redis.remote import Found, Lost, Node, Nodes, Refused, Write
+from siphon.state.redis.remote import TOMBSTONE_SECS, Found, Lost, Node, Nodes, Refused, Write
 from siphon.state.redis.script import Lost as LostCall
 from siphon.state.redis.script import Refused as RefusedCall
 from siphon.state.redis.script import Script, Value
@@ -299,6 +299,22 @@ def test_shared_29_the_record_of_refused_work_is_removed_however_often_the_store
     wait.resolve(True)
     world.pass_time(1.0)
     assert one.store.under_way == 0 and one.remote.asked == []
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_shared_29_refused_work_is_not_begun_anew_by_who_stood_still_meanwhile(world: World, stands: bool) -> None:
+    """Another node may have taken it, and be done with it."""
+    one = Process(world, 2)
+    one.commit(0, record(), new_work=True)
+    write, wait = one.remote.next("write")
+    world.pass_time(TOMBSTONE_SECS + 1.0)
+    wait.resolve(Lost("no answer in time"))
+    world.pass_time(1.0)
+    gone, wait = one.remote.next("write")
+    assert gone.value is None and gone.expected == write.version
+    wait.resolve(stands)
+    world.pass_time(1.0)
+    assert one.store.under_way == 0 and one.remote.asked == [] and one.sent == []
 
 
 def test_refused_work_on_which_another_has_committed_is_told_of(world: World) -> None:

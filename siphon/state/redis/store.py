@@ -7,7 +7,7 @@ to nobody: whoever loads it waits for the end.
 What a lost answer means:
 
     new work       the wait ends as Away, so the peer gets 503 in time; the write goes on being asked for, and once it
-                   is known to stand the record is deleted: nobody would serve it
+                   is known to stand, or after TOMBSTONE_SECS, the record is deleted: nobody would serve it
     anything else  the write is repeated until its fate is known, and the datagrams leave then; after PATIENCE_SECS
                    the event is given back as Away
 
@@ -287,11 +287,19 @@ class FarStore:
         if flight.commit.new_work and not flight.abandoned:
             flight.abandoned = True
             flight.wait.resolve(self._absent())
-        if self._clock() - flight.begun > PATIENCE_SECS:
+        if self._clock() - flight.begun > PATIENCE_SECS and not flight.abandoned:
             self._release(flight)
             self._landed(flight, self._absent())
         else:
-            self._later(AGAIN_SECS, lambda: self._remote.back().then(lambda _: self._ask(flight)))
+            self._later(AGAIN_SECS, lambda: self._remote.back().then(lambda _: self._ask_again(flight)))
+
+    def _ask_again(self, flight: _Flight) -> None:
+        """Refused work is not begun anew by what is to tell of it: who stood still for so long may find that another
+        node has taken it, and that the record is over and no longer remembered over there."""
+        if flight.abandoned and self._clock() - flight.begun > TOMBSTONE_SECS:
+            self._undo(flight)
+        else:
+            self._ask(flight)
 
     def _release(self, flight: _Flight) -> None:
         """Nothing has come of it: what was to be fired before is ours to fire."""
