@@ -387,7 +387,7 @@ class Core:
     def _ended(self, event: Event) -> None:
         """The outcome of handlers is committed, or counts no more."""
         if self.at_work is not None and isinstance(event, OUTCOMES):
-            self.at_work.end((event.key, event.kind, event.branch))
+            self.at_work.end((event.key, event.kind, event.number))
 
     def _committed(self, event: Event, step: Step, commit: Commit, version: int) -> None:
         self._ended(event)
@@ -434,13 +434,14 @@ class Core:
         if claim.runs:
             self.reporter.count(Counter.CLAIMS_RERUN)
         if self.at_work is not None:
-            self.at_work.begin(record.key, claim)
+            self.at_work.begin(record, claim)
         if kind == ClaimKind.REQUEST:
             self._run(RequestOutcomeEvent(record.key), version, record, self._request_runner(message))
         elif kind == ClaimKind.REPLY:
             self._run(ReplyOutcomeEvent(record.key, claim.branch), version, record, self._reply_runner(claim.branch))
         elif kind == ClaimKind.FAILURE:
-            self._run(FailureOutcomeEvent(record.key), version, record, self.handlers.run_failure)
+            event = FailureOutcomeEvent(record.key, record.attempts)
+            self._run(event, version, record, self.handlers.run_failure)
         else:
             self._run(CancelOutcomeEvent(record.key), version, record, self.handlers.run_cancel)
 

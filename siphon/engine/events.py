@@ -237,7 +237,7 @@ class RequestOutcomeEvent:
     gave_in: bool = False
 
     kind: ClassVar[ClaimKind] = ClaimKind.REQUEST
-    branch: ClassVar[int] = 0
+    number: ClassVar[int] = 0
 
     @property
     def did_nothing(self) -> bool:
@@ -272,16 +272,21 @@ class RequestOutcomeEvent:
 
 @dataclass(slots=True)
 class FailureOutcomeEvent:
-    """The on_failure handlers have returned."""
+    """The on_failure handlers have returned. `attempt` is the one whose failure they saw: of who was stopped, or was
+    without its store, meanwhile another may have run them, and the next attempt too."""
 
     key: bytes
+    attempt: int
     outcome: FailureOutcome | None = None
     asked: bool = False
     too_late: int = 0
     """Status of a final that the handlers armed when another had left."""
 
     kind: ClassVar[ClaimKind] = ClaimKind.FAILURE
-    branch: ClassVar[int] = 0
+
+    @property
+    def number(self) -> int:
+        return self.attempt
 
     def give_in(self, why: str) -> bool:
         """What the handlers armed finds no room: the failure is forwarded. False when it is already."""
@@ -295,6 +300,8 @@ class FailureOutcomeEvent:
             return None
         if not awaits(record, ClaimKind.FAILURE):
             self.too_late = second_final(record, self.outcome.action)
+            return None
+        if record.attempts != self.attempt:
             return None
         step = Step(record, now, env.timing)
         if not self.asked and self.outcome.request is not None:
@@ -315,6 +322,10 @@ class ReplyOutcomeEvent:
 
     kind: ClassVar[ClaimKind] = ClaimKind.REPLY
 
+    @property
+    def number(self) -> int:
+        return self.branch
+
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or self.outcome is None:
             return None
@@ -334,7 +345,7 @@ class CancelOutcomeEvent:
     outcome: CancelOutcome | None = None
 
     kind: ClassVar[ClaimKind] = ClaimKind.CANCEL
-    branch: ClassVar[int] = 0
+    number: ClassVar[int] = 0
 
     def decide(self, env: Environment, record: Record | None, now: float) -> Step | Need | None:
         if record is None or record.claim(ClaimKind.CANCEL) is None:
@@ -346,7 +357,7 @@ class CancelOutcomeEvent:
 
 
 OUTCOMES = (RequestOutcomeEvent, FailureOutcomeEvent, ReplyOutcomeEvent, CancelOutcomeEvent)
-"""Each says of which claim it is: `kind` and `branch`."""
+"""Each says of which work it is (orphans.py): `kind`, and `number` of the branch or attempt."""
 
 
 def awaits(record: Record, kind: ClaimKind) -> bool:

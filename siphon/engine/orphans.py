@@ -30,7 +30,12 @@ from siphon.transaction.step import Step
 REFUSAL = (503, "Service Unavailable", [("Retry-After", "5")])
 
 Work = tuple[bytes, int, int]
-"""Record, kind of claim, branch."""
+"""Record, kind of claim, number of the branch or of the attempt."""
+
+
+def work_of(record: Record, claim: Claim) -> Work:
+    """on_failure is work for each attempt, whatever has become of what it was for the one before."""
+    return record.key, claim.kind, record.attempts if claim.kind == ClaimKind.FAILURE else claim.branch
 
 
 class AtWork:
@@ -41,9 +46,9 @@ class AtWork:
     def __init__(self) -> None:
         self._works: set[Work] = set()
 
-    def begin(self, key: bytes, claim: Claim) -> None:
+    def begin(self, record: Record, claim: Claim) -> None:
         """Its handlers begin."""
-        self._works.add((key, claim.kind, claim.branch))
+        self._works.add(work_of(record, claim))
 
     def end(self, work: Work) -> None:
         """Their outcome is committed, or counts no more."""
@@ -56,7 +61,7 @@ class AtWork:
             for claim in record.claims
             if claim.slot == env.slot
             and claim.generation == env.generation
-            and (record.key, claim.kind, claim.branch) not in self._works
+            and work_of(record, claim) not in self._works
         ]
 
 

@@ -185,7 +185,7 @@ class SimulatedWorld(World):
                 if stale is not None and self.has_changed(*stale):
                     self.checks.fail("a stale response has changed a later record")
                 read = self.checks.reading
-                if self.checks.in_time():
+                if self.checks.in_time() and self.has_store(worker):
                     self.schedule.at(self.clock() + SURVIVED_SECS, self.survived, worker, read, self.clock())
                 self.retry(worker)
 
@@ -193,6 +193,10 @@ class SimulatedWorld(World):
         """Whether a record is another than before the datagram that has just been served."""
         head = self.transactions.head(key)
         return head is not None and head.version != version
+
+    def has_store(self, worker: VirtualWorker) -> bool:
+        """Whether it can load records; else a response that it reads is lost, as on the way."""
+        return True
 
     def survived(self, worker: VirtualWorker, read: SipMessage | None, since: float) -> None:
         """A response has been read a while ago."""

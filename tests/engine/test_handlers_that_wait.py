@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from siphon.engine.events import FailureOutcomeEvent
+from siphon.script.outcome import FailureOutcome, Outcome, Relay
 from siphon.sip.message import SipMessage
 from siphon.testing.agent import Agent
 from siphon.testing.world import World
@@ -49,6 +51,26 @@ def test_a_cancel_while_on_failure_awaits_is_487_at_once_and_its_action_is_not_c
     assert caller.statuses == [100, 200, 487]
     world.advance(5)
     assert set(caller.statuses[3:]) == {487} and not other.inbox
+
+
+def test_what_on_failure_left_of_an_attempt_is_nothing_to_the_next_one(make_world: Make) -> None:
+    """Its process was stopped, or without its store, while others went on to the next attempt."""
+    failed = "@proxy.on_failure\nasync def failed(request, reply):\n    await asyncio.sleep(3)\n"
+    world = make_world(RELAY + failed + "    request.relay('sip:127.0.0.2:5099')\n")
+    other = world.agent("127.0.0.2", 5099)
+    caller, phone, seen = called(world)
+    phone.answer(seen, 486)
+    world.advance(3.1)
+    other.answer(other.last, 486)
+    world.advance(1)
+    (record,) = world.records()
+    left = Outcome()
+    left.action = Relay("sip:127.0.0.2:5099")
+    for worker in world.workers:
+        worker.core.process(FailureOutcomeEvent(record.key, 1, FailureOutcome(left)))
+    assert len({one.via.branch for one in other.inbox if one.method == "INVITE"}) == 1
+    world.advance(3)
+    assert len({one.via.branch for one in other.inbox if one.method == "INVITE"}) == 2
 
 
 def test_a_2xx_whose_on_reply_awaits_beats_the_cancel(make_world: Make) -> None:

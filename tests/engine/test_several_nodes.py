@@ -39,6 +39,8 @@ FOUND = {
     7675: "a waiter's None came 1e-11 s before its time, by the clock of a machine that had been up for 36 hours",
     10003581: "of eleven 2xx four went up, in whose way, or in that of their ACKs, was a network that loses",
     10004213: "a node that had stood still for 20 s inserted its refused INVITE anew, whose call another had ended",
+    30001589: "a process without a lease counted as one that had taken the provisional that it read",
+    30002917: "what on_failure had left of one attempt was taken for that of the next: its node had been cut off",
     9001125: "a deadline stood in line for six seconds: each datagram came four times, each a step of a slow store",
     72124: "a node's only worker died in the commit of a take-over, and once more: the bound did not count that",
 }

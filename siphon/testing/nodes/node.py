@@ -237,6 +237,10 @@ class NodeWorld(SimulatedWorld):
         """See SimulatedWorld.has_changed; here it could only change later, and others would be at it as well."""
         return False
 
+    def has_store(self, worker: VirtualWorker) -> bool:
+        """See SimulatedWorld.has_store: each process has a link and a lease of its own."""
+        return isinstance(worker.store, FarStore) and worker.store.ready
+
     def survived(self, worker: VirtualWorker, read: SipMessage | None, since: float) -> None:
         """See SimulatedWorld.survived; without the far store a response is lost, as on the way."""
         if self.troubled_at < since:
